@@ -1,0 +1,45 @@
+"""Benchmark suite for the adversarial robustness of wide networks.
+
+The package has floors, and imports go down only (``tests/test_floors.py`` holds that):
+
+===== =============== ==========================================================
+floor package         holds
+===== =============== ==========================================================
+0     ``foundation``  mathematics, threat model, statistics, config and record types
+1     ``ingredients`` datasets and splits; one architecture spec, three networks; Gram matrices
+2     ``attacks``     attacks on any predictor
+3     ``learning``    kernel predictors, Adv-NTK, adversarial training
+4     ``measuring``   a predictor and its test images become a record
+5     ``telling``     records become tables and figures
+6     ``cli``         one verb per workflow rule
+===== =============== ==========================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from advntk.foundation.predictor import Predictor
+
+__version__ = "0.1.0"
+
+
+def load(fit: str | Path, *, checkpoint: str | None = None) -> Predictor:
+    """Load the predictor in a fit's folder, whatever its method.
+
+    Args:
+        fit: folder written by ``advntk fit`` or ``advntk train`` (it holds ``fit.json``).
+        checkpoint: which checkpoint; by default the method's first one (``final`` or ``last``).
+
+    Returns:
+        A predictor; ``logits(images)`` takes float images in [0, 1], shape (m, H, W, C), and gives (m, c).
+
+    Raises:
+        InputError: the folder holds no fit, or its training data changed since.
+    """
+    from advntk.learning.loading import load_fit
+
+    return load_fit(fit, checkpoint=checkpoint)

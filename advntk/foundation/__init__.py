@@ -1,0 +1,1 @@
+"""Floor 0: mathematics, threat model, statistics, config and record types."""

@@ -1,0 +1,37 @@
+"""One architecture spec, from which the infinite-width kernel and both finite networks are made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Activation = Literal["relu", "erf", "gelu"]
+
+
+class Architecture(BaseModel):
+    """A network in NTK parameterisation: Dense and Conv compute σ_w/√fan_in · W x + σ_b b with entries N(0, 1).
+
+    ``mlp`` of depth x: Flatten, (x − 1) × [Dense, activation], Dense(classes).
+    ``cnn`` of depth x: x × [Conv 3×3 SAME, activation], Flatten, Dense(classes); no pooling.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: str = Field(description="a module of advntk/ingredients/networks/families, such as mlp or cnn")
+    depth: int = Field(ge=1, description="dense layers in all (mlp); convolutional layers (cnn)")
+    activation: Activation = Field(default="relu", description="activation function")
+    sigma_w: float = Field(default=1.76, gt=0, description="σ_w, standard deviation of weights")
+    sigma_b: float = Field(default=0.18, ge=0, description="σ_b, standard deviation of biases")
+    width: int = Field(default=512, ge=1, description="units or channels of the finite networks; kernels ignore it")
+
+    @property
+    def label(self) -> str:
+        """Name in paths and tables, such as ``mlp-3``; the activation is added unless it is ReLU."""
+        suffix = "" if self.activation == "relu" else f"-{self.activation}"
+        return f"{self.family}-{self.depth}{suffix}"
+
+    @property
+    def kernel_identity(self) -> dict[str, str | int | float]:
+        """What the infinite-width kernel depends on: everything but the width."""
+        return self.model_dump(exclude={"width"})

@@ -1,0 +1,38 @@
+"""Registries with one entry per file: to add an entry is to add one module to its folder.
+
+A registry folder is a package; each module in it that does not start with ``_`` is one entry, known by its
+file name (``_`` written ``-`` where the registry says so), and defines ``ENTRY``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from typing import Any
+
+from advntk.foundation.errors import ConfigError, nearest
+
+
+def names(package: str) -> list[str]:
+    """Names of all entries of a registry package, sorted, without importing them."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(package)
+    modules = pkgutil.iter_modules(spec.submodule_search_locations)
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
+
+
+def get(package: str, name: str) -> Any:
+    """The ``ENTRY`` of one module of a registry package.
+
+    Raises:
+        ConfigError: there is no such entry; the message names the nearest one.
+    """
+    known = names(package)
+    if name not in known:
+        kind = package.rsplit(".", 1)[-1]
+        raise ConfigError(
+            f"unknown entry '{name}'{nearest(name, known)}", where=kind, remedy=f"allowed: {', '.join(known)}"
+        )
+    return importlib.import_module(f"{package}.{name}").ENTRY

@@ -1,0 +1,15 @@
+"""MLP-x: Flatten, (x − 1) × [Dense, activation], Dense(classes)."""
+
+from __future__ import annotations
+
+from advntk.foundation.architecture import Architecture
+from advntk.ingredients.networks.layers import Activate, Dense, Flatten, Layer
+
+
+def layers(spec: Architecture) -> list[Layer]:
+    """The layers of an MLP of ``spec.depth`` dense layers in all."""
+    hidden: list[Layer] = [Dense(width=spec.width), Activate(function=spec.activation)]
+    return [Flatten(), *(hidden * (spec.depth - 1)), Dense(width=None)]
+
+
+ENTRY = layers
