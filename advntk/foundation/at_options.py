@@ -1,0 +1,73 @@
+"""Options of adversarial training (AT), as the configuration writes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from advntk.foundation.losses import LossName
+
+TrainingLoss = Literal["squared_error", "torch_mse"]
+
+
+class AttackOptions(BaseModel):
+    """Projected gradient ascent in the threat set; the radius belongs to the threat model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    loss: LossName = Field(default="squared_error", description="loss that the attack raises")
+    steps: int = Field(default=10, ge=0, description="gradient evaluations per attack")
+    step_ratio: float = Field(default=0.2, gt=0, description="step size as a multiple of ε (0.2: 1.6/255 at 8/255)")
+    random_start: bool = Field(default=True, description="start at a random point of the ball, else at the image")
+
+
+class AdversarialTrainingOptions(BaseModel):
+    """SGD with momentum on the loss at attacked images, no augmentation.
+
+    Give exactly one of ``learning_rate_fraction`` and ``learning_rate``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=1, description="weight updates")
+    batch: int = Field(default=128, ge=1, description="images per update; at most the training set")
+    learning_rate_fraction: float | None = Field(
+        default=None,
+        gt=0,
+        description="learning rate as a multiple of 2/λmax, λmax of the Hessian of the mean training loss at "
+        "initialisation (Θ/n for squared_error)",
+    )
+    learning_rate: float | None = Field(default=None, gt=0, description="learning rate itself, per update")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="heavy-ball momentum")
+    weight_decay: float = Field(default=0.0, ge=0, description="decay added to the gradient, per unit of weight")
+    lr_decay_every: int = Field(default=0, ge=0, description="updates between two decays of the rate; 0: none")
+    lr_decay_factor: float = Field(default=0.1, ge=0, le=1, description="factor of each decay; 0: none")
+    loss: TrainingLoss = Field(
+        default="squared_error",
+        description="squared_error: ½‖f−y‖² summed over classes, mean over the batch; torch_mse: ‖f−y‖² averaged "
+        "over classes too (the reference code)",
+    )
+    attack: AttackOptions = Field(default=AttackOptions(), description="attack inside training")
+    report_every: int = Field(default=100, ge=1, description="updates between two reports (checkpoint candidates)")
+    report_attack: AttackOptions = Field(default=AttackOptions(), description="attack of the reports, best_val too")
+
+    @model_validator(mode="after")
+    def _one_learning_rate(self) -> AdversarialTrainingOptions:
+        """Check that there is one way to set the learning rate.
+
+        Returns:
+            The options unchanged.
+
+        Raises:
+            ValueError: none or both of the two keys are given (pydantic turns it into a ValidationError).
+        """
+        if (self.learning_rate is None) == (self.learning_rate_fraction is None):
+            raise ValueError("give exactly one of learning_rate_fraction and learning_rate")
+        return self
+
+    def rate_at(self, base: float, step: int) -> float:
+        """Learning rate of update ``step`` (from 0), ``base`` being the undecayed one."""
+        if not self.lr_decay_every or not self.lr_decay_factor:
+            return base
+        return base * self.lr_decay_factor ** (step // self.lr_decay_every)

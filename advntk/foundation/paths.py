@@ -1,0 +1,25 @@
+"""Where every result lives: one pattern a kind of file, formatted by the package and used as such by the rules.
+
+What a file does not depend on is not in its path: a Gram matrix is shared by all methods, radii and attacks, and a
+method that ignores the radius has one fit (``anyeps``) for all of them.
+"""
+
+from __future__ import annotations
+
+PREPARED = "{data}/prepared/{dataset}.npz"
+SPLIT = "{root}/splits/{dataset}/seed{seed}/split.json"
+GRAM = "{root}/grams/{dataset}/seed{seed}/{architecture}/gram.npy"
+FIT = "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/fit.json"
+RECORD = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}.json"
+
+ANY_RADIUS = "anyeps"
+
+
+def radius_name(eps255: float) -> str:
+    """A radius in paths: ``16`` or ``0.5``."""
+    return f"{eps255:g}"
+
+
+def trained_at(eps255: float, *, depends_on_radius: bool) -> str:
+    """The part of a fit's path that names the radius it was trained for."""
+    return f"eps{radius_name(eps255)}" if depends_on_radius else ANY_RADIUS

@@ -1,0 +1,94 @@
+"""What a cell's evaluation leaves behind: a typed JSON record, provenance and timing kept apart from the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from advntk.foundation import files
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.config import Closed
+from advntk.foundation.errors import InputError
+from advntk.foundation.threat import ThreatModel
+
+SCHEMA = "advntk-record-1"
+
+
+class AttackRecord(Closed):
+    """The attack with all its settings."""
+
+    name: str
+    kind: str
+    options: dict[str, Any]
+    inside_threat_model: bool
+    seed: int
+
+
+class Evaluation(Closed):
+    """One checkpoint under one attack, on ``n_test`` images.
+
+    Attributes:
+        clean_correct: images classified correctly without attack.
+        robust_correct: images classified correctly without attack and under it.
+        clean_interval: 95% Wilson interval of the clean accuracy, for these images.
+        robust_interval: 95% Wilson interval of the robust accuracy.
+        max_linf255: largest perturbation found, ℓ∞, in 1/255.
+        max_l2_255: largest perturbation found, ℓ2, in 1/255.
+        flags: doubts about the evaluation, in words.
+    """
+
+    n_test: int
+    clean_correct: int
+    robust_correct: int
+    clean_accuracy: float
+    robust_accuracy: float
+    clean_interval: tuple[float, float]
+    robust_interval: tuple[float, float]
+    max_linf255: float
+    max_l2_255: float
+    flags: list[str]
+
+
+class Record(Closed):
+    """A cell under one attack, all checkpoints of its fit; equal runs give equal records outside the last two."""
+
+    schema_version: str = SCHEMA
+    dataset: str
+    architecture: Architecture
+    method: str
+    method_options: dict[str, Any]
+    trained_at: ThreatModel | None
+    threat: ThreatModel
+    attack: AttackRecord
+    seed: int
+    n_opt: int
+    n_val: int
+    split_hash: str
+    training: dict[str, Any]
+    evaluations: dict[str, Evaluation]
+    provenance: dict[str, Any]
+    timing: dict[str, float]
+
+
+def write_record(path: str | Path, record: Record) -> None:
+    """Write a record atomically."""
+    files.write_json(path, record.model_dump(mode="json"))
+
+
+def read_record(path: str | Path) -> Record:
+    """Read and check a record.
+
+    Raises:
+        InputError: missing, not JSON, or not of this schema.
+    """
+    content = files.read_json(path)
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"not a record of schema {SCHEMA} ({key}: {first['msg']})", where=path, remedy="delete it and run again"
+        ) from error

@@ -1,0 +1,29 @@
+"""The one place that sets how many threads BLAS, numba, XLA and torch may use."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def available() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def limit(threads: int) -> None:
+    """Limit all libraries to a number of threads; call before they are imported, or they keep their own.
+
+    XLA has no thread count of its own: below two threads its multithreaded loops are turned off, otherwise it
+    follows the process's cores.
+    """
+    for variable in VARIABLES:
+        os.environ[variable] = str(threads)
+    if threads == 1:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1".strip()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)

@@ -1,0 +1,117 @@
+"""Labelled images in one form: uint8 (n, H, W, C) and integer labels, whatever they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from advntk.foundation import files
+from advntk.foundation.config import Closed
+from advntk.foundation.errors import InputError
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+class SplitSizes(Closed):
+    """How many images each part of a split takes; every dataset has these options."""
+
+    n_opt: int = Field(ge=2, description="training images that build the kernel (opt)")
+    n_val: int = Field(ge=1, description="training images held out for Adv-NTK's steps and all choices (val)")
+    n_test: int = Field(default=0, ge=0, description="test images; 0: all there are")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImages:
+    """Pools of a dataset.
+
+    Attributes:
+        x_train: uint8, (n, H, W, C).
+        y_train: int64, (n,), classes 0 … c − 1.
+        x_test: uint8; empty where the dataset is one pool, from which the test images are then drawn too.
+        y_test: int64.
+        classes: c.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A registry entry.
+
+    Attributes:
+        options: model of its options; extends :class:`SplitSizes`.
+        load: (options, folder for downloads) → images.
+        classes: number of classes, or None where the data tell.
+        source: where the data come from and under which licence.
+    """
+
+    options: type[SplitSizes]
+    load: Callable[[SplitSizes, Path], LabelledImages]
+    classes: int | None
+    source: str
+
+
+def checked(images: LabelledImages, where: object) -> LabelledImages:
+    """The images, once their form is right.
+
+    Raises:
+        InputError: wrong dtype, shape, length or labels; the message names the array.
+    """
+    for part in ("train", "test"):
+        x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            count = int((~np.isfinite(x)).sum())
+            raise InputError(f"x_{part} holds {count} NaN or infinite values", where=where, remedy="clean the data")
+        if x.dtype != np.uint8:
+            raise InputError(
+                f"x_{part} has dtype {x.dtype}", where=where, remedy="give uint8 pixels, 0 to 255 (n, H, W, C)"
+            )
+        if x.ndim != 4 or (len(x) and 0 in x.shape):
+            raise InputError(f"x_{part} has shape {x.shape}", where=where, remedy="give n×H×W×C; C = 1 for grey images")
+        if y.dtype.kind not in "iu" or y.shape != (len(x),):
+            raise InputError(
+                f"y_{part} has dtype {y.dtype} and shape {y.shape} for {len(x)} images",
+                where=where,
+                remedy="give one integer label an image",
+            )
+        if len(y) and (y.min() < 0 or y.max() >= images.classes):
+            raise InputError(
+                f"y_{part} has labels {y.min()} … {y.max()} for {images.classes} classes",
+                where=where,
+                remedy="number the classes from 0",
+            )
+    if len(images.x_test) and images.x_test.shape[1:] != images.x_train.shape[1:]:
+        raise InputError(
+            f"x_train has images {images.x_train.shape[1:]}, x_test {images.x_test.shape[1:]}",
+            where=where,
+            remedy="give both the same size",
+        )
+    return images
+
+
+def prepare(dataset: Dataset, options: SplitSizes, *, downloads: Path, out: Path) -> None:
+    """Load a dataset once (download, verify, decode) and keep it as one npz for all later jobs."""
+    images = checked(dataset.load(options, downloads), where=out.stem)
+    arrays = {key: getattr(images, key) for key in KEYS}
+    files.write_npz(out, {**arrays, "classes": np.asarray(images.classes)})
+
+
+def read_prepared(path: Path) -> LabelledImages:
+    """Read what :func:`prepare` wrote.
+
+    Raises:
+        InputError: an array is missing.
+    """
+    arrays = files.read_npz(path)
+    if missing := [key for key in (*KEYS, "classes") if key not in arrays]:
+        raise InputError(f"lacks {', '.join(missing)}", where=path, remedy="delete it and run 'prepare' again")
+    return checked(LabelledImages(**{k: arrays[k] for k in KEYS}, classes=int(arrays["classes"])), where=path)

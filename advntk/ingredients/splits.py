@@ -1,0 +1,168 @@
+"""One split manifest a (dataset, seed): which images are opt, val and test, hashed; every method uses it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advntk.foundation import files
+from advntk.foundation.errors import ConfigError, InputError
+from advntk.ingredients.images import LabelledImages, SplitSizes
+
+SCHEMA = "advntk-split-1"
+PARTS = ("opt", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Images of one part: uint8 (n, H, W, C), labels (n,), indices into their pool (n,)."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+
+    @functools.cached_property
+    def images(self) -> np.ndarray:
+        """The images as float32 in [0, 1]."""
+        return self.pixels.astype(np.float32) / np.float32(255)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> Part:
+        """Its first images, at most ``count``; parts are in random order."""
+        return Part(pixels=self.pixels[:count], labels=self.labels[:count], indices=self.indices[:count])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The parts of a dataset under one seed.
+
+    Attributes:
+        hash: SHA-256 over indices, pixels and labels; stands in every record.
+    """
+
+    dataset: str
+    seed: int
+    classes: int
+    hash: str
+    opt: Part
+    val: Part
+    test: Part
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        height, width, channels = self.opt.pixels.shape[1:]
+        return int(height), int(width), int(channels)
+
+
+def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Indices of ``count`` examples in random order, each class in its share of ``labels`` (largest remainders)."""
+    classes, members = np.unique(labels, return_counts=True)
+    exact = members * (count / len(labels))
+    quota = np.floor(exact).astype(int)
+    quota[np.argsort(-(exact - quota), kind="stable")[: count - quota.sum()]] += 1
+    chosen = [generator.permutation(np.flatnonzero(labels == c))[:k] for c, k in zip(classes, quota, strict=True)]
+    return generator.permutation(np.concatenate(chosen))
+
+
+def _choose(images: LabelledImages, sizes: SplitSizes, seed: int, where: str) -> dict[str, np.ndarray]:
+    """Indices of each part into its pool; test images from a test pool are the same for every seed."""
+    pooled = len(images.x_test) == 0
+    wanted = sizes.n_opt + sizes.n_val + (max(sizes.n_test, 1) if pooled else 0)
+    if wanted > len(images.x_train):
+        raise ConfigError(
+            f"n_opt + n_val{' + n_test' if pooled else ''} = {wanted} is more than the {len(images.x_train)} images",
+            where=f"dataset_options.{where}",
+            remedy="lower n_opt, n_val or n_test",
+        )
+    if sizes.n_test > len(images.x_test) and not pooled:
+        raise ConfigError(
+            f"n_test = {sizes.n_test} is more than the {len(images.x_test)} test images",
+            where=f"dataset_options.{where}",
+            remedy="lower n_test, or 0 for all",
+        )
+    generator = np.random.default_rng([seed, 1])
+    training = _stratified(images.y_train, sizes.n_opt + sizes.n_val, generator)
+    inner = _stratified(images.y_train[training], sizes.n_val, generator)
+    val, opt = training[inner], np.delete(training, inner)
+    pool, labels = np.arange(len(images.y_test)), images.y_test
+    if pooled:
+        pool = np.setdiff1d(np.arange(len(images.y_train)), training)
+        labels = images.y_train[pool]
+    fixed = np.random.default_rng([seed if pooled else 0, 2])
+    test = pool[_stratified(labels, sizes.n_test or len(pool), fixed)]
+    return {"opt": opt, "val": val, "test": test}
+
+
+def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed: int) -> Split:
+    """Draw stratified, disjoint parts; the same seed gives the same split.
+
+    Args:
+        images: the dataset's pools.
+        sizes: images in each part.
+        dataset: its name.
+        seed: of the split.
+
+    Returns:
+        The split. (A request for more images than there are raises ``ConfigError``.)
+    """
+    pooled = len(images.x_test) == 0
+    parts = {}
+    for part, indices in _choose(images, sizes, seed, dataset).items():
+        from_test = part == "test" and not pooled
+        x, y = (images.x_test, images.y_test) if from_test else (images.x_train, images.y_train)
+        parts[part] = Part(pixels=x[indices], labels=y[indices], indices=indices)
+    return Split(dataset=dataset, seed=seed, classes=images.classes, hash=_hash(parts), **parts)
+
+
+def _arrays(parts: dict[str, Part]) -> dict[str, np.ndarray]:
+    return {f"{part}_{key}": getattr(parts[part], key) for part in PARTS for key in ("pixels", "labels", "indices")}
+
+
+def _hash(parts: dict[str, Part]) -> str:
+    return files.sha256_of_arrays(_arrays(parts))
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write the arrays (``split.npz``) and then the manifest (``split.json``), which names their hash."""
+    parts = {part: getattr(split, part) for part in PARTS}
+    files.write_npz(path.with_suffix(".npz"), _arrays(parts))
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "dataset": split.dataset,
+        "seed": split.seed,
+        "classes": split.classes,
+        "hash": split.hash,
+        "input_shape": list(split.input_shape),
+        **{f"n_{part}": len(parts[part]) for part in PARTS},
+        **{part: parts[part].indices.tolist() for part in PARTS},
+    }
+    files.write_json(path, manifest)
+
+
+def read_split(path: Path) -> Split:
+    """Read a split and verify its hash.
+
+    Raises:
+        InputError: missing, truncated, or changed since it was made.
+    """
+    manifest = files.read_json(path)
+    arrays = files.read_npz(path.with_suffix(".npz"))
+    try:
+        parts = {
+            part: Part(**{key: arrays[f"{part}_{key}"] for key in ("pixels", "labels", "indices")}) for part in PARTS
+        }
+        found = _hash(parts)
+        if found != manifest["hash"]:
+            raise InputError("arrays differ from the manifest's hash", where=path, remedy="delete both and run 'split'")
+        return Split(
+            dataset=manifest["dataset"], seed=manifest["seed"], classes=manifest["classes"], hash=found, **parts
+        )
+    except KeyError as error:
+        raise InputError(f"lacks {error}", where=path, remedy="delete it and run 'split' again") from error
