@@ -1,0 +1,27 @@
+# From images to tables and figures of clean and robust accuracy. What runs is in config.yaml and suites/*.yaml,
+# how it runs in profiles/; this file is only the table of contents.
+
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/kernels.smk"
+include: "rules/learning.smk"
+include: "rules/evaluation.smk"
+include: "rules/telling.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{SUITE.root}/tables/robust_accuracy.csv",
+        expand(f"{SUITE.root}/figures/{{figure}}.svg", figure=FIGURES),

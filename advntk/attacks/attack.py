@@ -1,0 +1,79 @@
+"""What an attack is: options, and a function from a predictor and clean images to perturbed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from array_api_compat import is_torch_array
+
+from advntk.foundation.config import Closed
+from advntk.foundation.predictor import Predictor
+from advntk.foundation.threat import ThreatModel
+
+ATTACKS = "advntk.attacks.entries"
+"""The registry of attacks."""
+
+BATCH = 128
+
+
+class Run(Protocol):
+    """Attack a predictor."""
+
+    def __call__(
+        self,
+        predictor: Predictor,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        options: Any,
+        threat: ThreatModel,
+        seed: int,
+    ) -> np.ndarray:
+        """Perturbed images, float32 (m, H, W, C), for clean ``images`` in [0, 1] and ``labels`` (m,)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """A registry entry.
+
+    Attributes:
+        options: model of its options.
+        run: the attack itself, deterministic under its seed.
+        inside_threat_model: whether its images are promised to stay in the ball; others are labelled.
+        description: one line.
+    """
+
+    options: type[Closed]
+    run: Run
+    inside_threat_model: bool
+    description: str
+
+
+def batches(count: int, size: int = BATCH) -> Iterator[slice]:
+    """Slices of at most ``size`` that cover ``range(count)``."""
+    for low in range(0, count, size):
+        yield slice(low, min(low + size, count))
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """Any array on any device as numpy."""
+    return np.asarray(array.detach().cpu() if is_torch_array(array) else array)
+
+
+def in_batches(
+    predictor: Predictor,
+    images: np.ndarray,
+    labels: np.ndarray,
+    starts: np.ndarray,
+    attack: Callable[[Any, Any, Any], Any],
+) -> np.ndarray:
+    """Apply ``attack(clean, labels, start)`` on native arrays batch by batch; gives float32 numpy images."""
+    done = []
+    for part in batches(len(images)):
+        native = (predictor.native(images[part]), predictor.native(labels[part]), predictor.native(starts[part]))
+        done.append(to_numpy(attack(*native)).astype(np.float32, copy=False))
+    return np.concatenate(done) if done else images.copy()

@@ -1,0 +1,42 @@
+"""Where JAX computes, decided without importing JAX where only the CPU can be meant."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Literal
+
+from advntk.foundation.config import Device
+from advntk.foundation.errors import AdvntkError
+
+_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin")
+
+
+def jax_device(device: Device) -> Literal["cpu", "gpu"]:
+    """Where kernels are computed: ``auto`` takes a GPU if JAX finds one.
+
+    Hundreds of short jobs run on CPU-only installations, and importing JAX costs each a second: without a GPU plugin
+    it is not imported.
+
+    Args:
+        device: as configured.
+
+    Returns:
+        ``cpu`` or ``gpu``.
+
+    Raises:
+        AdvntkError: a GPU was asked for and JAX sees none.
+    """
+    if device == "cpu":
+        return "cpu"
+    if any(importlib.util.find_spec(plugin) for plugin in _PLUGINS):
+        import jax
+
+        if jax.default_backend() in {"gpu", "cuda", "rocm"}:
+            return "gpu"
+    if device == "gpu":
+        raise AdvntkError(
+            "JAX sees no GPU",
+            where="device: gpu",
+            remedy="set device: auto or cpu, or install jax[cuda12] on a machine with a GPU",
+        )
+    return "cpu"

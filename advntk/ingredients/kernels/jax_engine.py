@@ -1,0 +1,201 @@
+"""The neural-tangents engine: any spec, any device, float32 or float64, in fixed shapes so that little is compiled.
+
+XLA compiles anew for every shape, and folds captured arrays into the program (seconds, for a training set): batches
+are padded to a shape already used, and images and coefficients are arguments always.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.ad_checkpoint import checkpoint
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
+from advntk.ingredients.kernels.engine import layers_of
+from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_kernel
+from advntk.ingredients.networks.layers import Activate, Flatten
+
+TILE_MB = 512.0
+"""Bound on the temporaries of one compiled tile, when nothing else is said."""
+
+TILE_ROWS, TILE_COLUMNS = 256, 2048
+FORWARD_COPIES, GRADIENT_COPIES = 6, 5
+"""Arrays of the size of the pair tensor alive at once: in all, forward; for each activation, with a reverse pass."""
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << max(0, size - 1).bit_length()
+
+
+def _padded(array: Any, size: int) -> Any:
+    """The array (k, …) filled up to ``size`` rows by repeating its last one."""
+    short = size - len(array)
+    if short == 0:
+        return array
+    module = jnp if isinstance(array, jax.Array) else np
+    return module.concatenate([array, module.repeat(array[-1:], short, axis=0)])
+
+
+class JaxEngine:
+    """Θ by neural-tangents.
+
+    Args:
+        spec: the architecture.
+        input_shape: (H, W, C).
+        device: where it runs.
+        dtype: float64 turns on JAX's x64 mode for the whole process.
+    """
+
+    name = "neural_tangents"
+
+    def __init__(
+        self,
+        spec: Architecture,
+        input_shape: tuple[int, int, int],
+        *,
+        device: Literal["cpu", "gpu"],
+        dtype: Literal["float32", "float64"],
+    ) -> None:
+        if dtype == "float64":
+            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+        self.input_shape = input_shape
+        self.dtype = np.dtype(dtype)
+        self.device = jax.devices(device)[0]
+        layers = layers_of(spec)
+        spatial = not isinstance(layers[0], Flatten)
+        self.activations = sum(isinstance(layer, Activate) for layer in layers)
+        self.pair_bytes = self.dtype.itemsize * (input_shape[0] * input_shape[1] if spatial else 1)
+        self.kernel = infinite_kernel(spec)
+        self._compiled = jax.jit(self.kernel)
+
+    def native(self, array: np.ndarray) -> jax.Array:
+        """The array on this engine's device; floats in its dtype, integers as they are."""
+        array = np.asarray(array)
+        wanted = self.dtype if array.dtype.kind == "f" else np.dtype(np.int32)
+        placed: jax.Array = jax.device_put(array.astype(wanted), self.device)
+        return placed
+
+    def _tiles(self, a: np.ndarray, b: np.ndarray, *, memory_mb: float) -> np.ndarray:
+        pairs = max(1, int(memory_mb * 2**20 / (FORWARD_COPIES * self.pair_bytes)))
+        rows = min(TILE_ROWS, _power_of_two(len(a)), _power_of_two(pairs + 1) // 2)
+        columns = min(TILE_COLUMNS, _power_of_two(len(b)), _power_of_two(pairs // rows + 1) // 2)
+        out = np.empty((len(a), len(b)), self.dtype)
+        for left in range(0, len(b), columns):
+            second = self.native(_padded(b[left : left + columns], columns))
+            for top in range(0, len(a), rows):
+                first = self.native(_padded(a[top : top + rows], rows))
+                here = out[top : top + rows, left : left + columns]
+                here[...] = np.asarray(self._compiled(first, second))[: here.shape[0], : here.shape[1]]
+        return out
+
+    def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Θ(a, b), (len(a), len(b)), in this engine's dtype."""
+        return self._tiles(np.asarray(a), np.asarray(b), memory_mb=TILE_MB)
+
+    def tile_symmetric(self, a: np.ndarray) -> np.ndarray:
+        """Θ(a, a), made exactly symmetric from its upper triangle."""
+        upper = np.triu(self.tile(a, a))
+        return np.asarray(upper + np.triu(upper, 1).T)
+
+    def bind(self, train_images: np.ndarray, *, memory_mb: float) -> BoundJaxKernel:
+        """Fix the training images; see :class:`BoundJaxKernel`."""
+        return BoundJaxKernel(self, train_images, memory_mb=memory_mb)
+
+
+@partial(jax.jit, static_argnames=("kernel", "loss"))
+def _loss_and_gradient(
+    images: jax.Array, labels: jax.Array, coef: jax.Array, train: jax.Array, *, kernel: Kernel, loss: LossName
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Logits, losses and gradients, with X in tiles: one pair tensor alive at a time, computed anew going back.
+
+    Args:
+        images: x, (m, H, W, C).
+        labels: integers, (m,).
+        coef: P, (n, c).
+        train: X in t tiles, filled up to t · columns >= n, (t, columns, H, W, C).
+        kernel: Θ.
+        loss: which loss.
+
+    Returns:
+        Logits (m, c), losses (m,), gradients (m, H, W, C).
+    """
+    tiles, columns = train.shape[:2]
+    weights = jnp.pad(coef, ((0, tiles * columns - coef.shape[0]), (0, 0))).reshape(tiles, columns, -1)
+
+    def part(points: jax.Array, tile: jax.Array, weight: jax.Array) -> jax.Array:
+        return jnp.matmul(kernel(points, tile), weight, precision="highest")
+
+    def logits_of(points: jax.Array) -> jax.Array:
+        if tiles == 1:
+            return part(points, train[0], weights[0])
+        again = checkpoint(part)
+
+        def add(total: jax.Array, tile: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            return total + again(points, *tile), None
+
+        zero = jnp.zeros((points.shape[0], coef.shape[1]), points.dtype)
+        return jax.lax.scan(add, zero, (train, weights))[0]
+
+    logits, pullback = jax.vjp(logits_of, images)
+    values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, coef.shape[1], logits.dtype))
+    return logits, values, pullback(slope)[0]
+
+
+class BoundJaxKernel:
+    """Θ(·, X) by neural-tangents for fixed training images X.
+
+    Args:
+        engine: the kernel.
+        train_images: X, (n, H, W, C) in [0, 1].
+        memory_mb: bound on the temporaries of a call.
+    """
+
+    def __init__(self, engine: JaxEngine, train_images: np.ndarray, *, memory_mb: float) -> None:
+        self.engine = engine
+        self.memory_mb = memory_mb
+        self.train_images = np.asarray(train_images)
+        self._batch = 0
+        self._tiled: jax.Array | None = None
+
+    def native(self, array: np.ndarray) -> jax.Array:
+        """The array on the engine's device, floats in its dtype."""
+        return self.engine.native(array)
+
+    def rows(self, images: np.ndarray) -> np.ndarray:
+        """Θ(images, X), (m, n)."""
+        return self.engine._tiles(np.asarray(images), self.train_images, memory_mb=self.memory_mb)
+
+    def _train_tiles(self, batch: int) -> jax.Array:
+        """X in tiles for batches of this size, (t, columns, H, W, C), the last one filled up by repetition."""
+        if self._tiled is None or batch != self._batch:
+            copies = GRADIENT_COPIES * max(1, self.engine.activations)
+            most = max(1, int(self.memory_mb * 2**20 / (copies * self.engine.pair_bytes * batch)))
+            tiles = -(-len(self.train_images) // most)
+            columns = -(-len(self.train_images) // tiles)
+            filled = _padded(self.train_images, tiles * columns)
+            self._tiled = self.native(filled.reshape(tiles, columns, *filled.shape[1:]))
+            self._batch = batch
+        return self._tiled
+
+    def loss_and_gradient(
+        self, images: jax.Array, labels: jax.Array, coef: jax.Array, loss: LossName
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Logits, losses and gradients; a batch smaller than the last one is padded to its size, not compiled anew.
+
+        Returns:
+            Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C).
+        """
+        count = len(images)
+        batch = max(count, self._batch)
+        train = self._train_tiles(batch)
+        coef = jnp.asarray(coef, dtype=self.engine.dtype)
+        points, classes = _padded(jnp.asarray(images, self.engine.dtype), batch), _padded(jnp.asarray(labels), batch)
+        logits, values, gradient = _loss_and_gradient(
+            points, classes, coef, train, kernel=self.engine.kernel, loss=loss
+        )
+        return logits[:count], values[:count], gradient[:count]

@@ -1,0 +1,1 @@
+"""Floor 3: kernel predictors, Adv-NTK, adversarial training."""

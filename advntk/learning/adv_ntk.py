@@ -1,0 +1,209 @@
+"""Adv-NTK (Fu & Wang 2024, Alg. 1): learn the diagonal of the regularisation matrix against attacks on val.
+
+f_ϖ(x) = k(x) Θ⁻¹ (I − e^{−ΘD}) Y with D = Diag(|ϖ|). Each step attacks a batch of val and moves ϖ against the
+normalised gradient of (1/2B) Σ ‖f_ϖ(x') − y‖²; P and the gradient come from :mod:`advntk.foundation.krylov`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from advntk.foundation import files, krylov
+from advntk.foundation.attack_options import AttackOptions
+from advntk.foundation.config import Closed
+from advntk.foundation.errors import InputError, NumericalError
+from advntk.foundation.progress import Progress
+from advntk.ingredients.gram_operator import GramOperator
+from advntk.ingredients.kernels.engine import BoundKernel
+
+SAVE_EVERY_S = 10.0
+
+
+class AdvNtkOptions(Closed):
+    """Training of the diagonal."""
+
+    diagonal: Literal["shared", "per_class"] = Field(
+        default="shared", description="ϖ with n entries (reference code) or n·c (the paper's algorithm)"
+    )
+    steps: int = Field(default=50, ge=1, description="updates of ϖ")
+    batch: int = Field(default=128, ge=1, description="images of val attacked at each step; at most n_val")
+    learning_rate: float | list[float] = Field(
+        default=1.0, description="ζ, length of each update of ϖ; a list is searched on val"
+    )
+    report_every: int = Field(default=5, ge=1, description="updates between two measurements on val (best_val, curves)")
+    tolerance: float = Field(default=1e-9, gt=0, lt=1e-2, description="relative error at which a Krylov basis stops")
+    attack: AttackOptions = Field(default=AttackOptions(), description="attack inside training and on val")
+
+    def rates(self) -> list[float]:
+        """All ζ to try."""
+        return self.learning_rate if isinstance(self.learning_rate, list) else [self.learning_rate]
+
+
+Batch = tuple[np.ndarray, np.ndarray]
+Inputs = Callable[[int, np.ndarray], Batch]
+"""(step, P) → the step's perturbed images (B, H, W, C) and their one-hot targets (B, c)."""
+
+
+@dataclass(kw_only=True)
+class Trajectory:
+    """ϖ after 0 … T steps, and what each step saw.
+
+    Attributes:
+        varpi: (T + 1, n) or (T + 1, n, c).
+        loss: (1/2B) Σ ‖f(x') − y‖² before each update, (T,).
+        gradient_norm: ‖g‖₂, (T,).
+        lambda_max: largest eigenvalue of D^½ΘD^½ before each update, (T,).
+        columns: Krylov columns of P, (T,).
+        error: estimated relative error of P, (T,).
+    """
+
+    varpi: list[np.ndarray]
+    loss: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    lambda_max: list[float] = field(default_factory=list)
+    columns: list[float] = field(default_factory=list)
+    error: list[float] = field(default_factory=list)
+
+    SERIES = ("loss", "gradient_norm", "lambda_max", "columns", "error")
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return len(self.varpi) - 1
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As arrays, for an npz."""
+        return {"varpi": np.stack(self.varpi), **{name: np.asarray(getattr(self, name)) for name in self.SERIES}}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Trajectory:
+        """Back from :meth:`arrays`."""
+        series = {name: [float(value) for value in arrays[name]] for name in cls.SERIES}
+        return cls(varpi=list(arrays["varpi"]), **series)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdvNtk:
+    """The training problem: what stays the same over all steps.
+
+    Attributes:
+        operator: Θ of the ``opt`` images.
+        kernel: Θ(·, X) of the same images.
+        targets: Y, (n, c).
+        options: as configured.
+    """
+
+    operator: GramOperator
+    kernel: BoundKernel
+    targets: np.ndarray
+    options: AdvNtkOptions
+
+    def start(self) -> Trajectory:
+        """ϖ₀ = 0."""
+        shape = self.targets.shape if self.options.diagonal == "per_class" else self.targets.shape[:1]
+        return Trajectory(varpi=[np.zeros(shape)])
+
+    def solve(self, varpi: np.ndarray) -> krylov.Solution:
+        """P(|ϖ|)."""
+        return krylov.solve(
+            self.operator.product, np.abs(varpi), self.targets, tolerance=self.options.tolerance
+        )
+
+    def update(self, trajectory: Trajectory, inputs: Inputs, rate: float) -> None:
+        """One step: ϖ ← ϖ − ζ g/(‖g‖₂ + 1e-8), ∂L/∂ϖ = s(ϖ) ∂L/∂D with s(0) = +1.
+
+        Args:
+            trajectory: extended in place.
+            inputs: gives the step's attacked batch.
+            rate: ζ.
+
+        Raises:
+            NumericalError: the loss or the gradient is not finite.
+        """
+        varpi = trajectory.varpi[-1]
+        solution = self.solve(varpi)
+        images, wanted = inputs(trajectory.step, solution.coef)
+        rows = self.kernel.rows(images).astype(np.float64)
+        residual = rows @ solution.coef - wanted
+        loss = float(0.5 * (residual**2).sum() / len(images))
+        slope = krylov.gradient(
+            self.operator.product, solution, rows.T @ residual / len(images), tolerance=self.options.tolerance
+        )
+        slope = np.where(varpi < 0, -slope, slope)
+        norm = float(np.linalg.norm(slope))
+        if not (np.isfinite(loss) and np.isfinite(norm)):
+            raise NumericalError(
+                f"loss {loss}, gradient norm {norm} at step {trajectory.step} with learning rate {rate:g}",
+                where="advntk",
+                remedy="lower method_options.advntk.learning_rate",
+            )
+        trajectory.varpi.append(varpi - rate * slope / (norm + 1e-8))
+        trajectory.loss.append(loss)
+        trajectory.gradient_norm.append(norm)
+        trajectory.lambda_max.append(solution.lambda_max)
+        trajectory.columns.append(solution.columns)
+        trajectory.error.append(solution.error)
+
+    def train(self, inputs: Inputs, rate: float, *, state: StateFile | None = None) -> Trajectory:
+        """All steps, going on from a saved state where there is one.
+
+        Args:
+            inputs: gives each step's attacked batch.
+            rate: ζ.
+            state: where the trajectory is kept between steps.
+
+        Returns:
+            ϖ's whole trajectory.
+        """
+        trajectory = (state.read() if state else None) or self.start()
+        progress = Progress(f"advntk ζ={rate:g}", self.options.steps, done=trajectory.step)
+        while trajectory.step < self.options.steps:
+            self.update(trajectory, inputs, rate)
+            if state:
+                state.write(trajectory, last=trajectory.step == self.options.steps)
+            progress.advance(note=f"loss {trajectory.loss[-1]:.4f}, λmax {trajectory.lambda_max[-1]:.3g}")
+        return trajectory
+
+
+class StateFile:
+    """A trajectory kept on disk while it grows, with a fingerprint of what it belongs to.
+
+    Args:
+        path: the npz.
+        fingerprint: digest of options and data; a state with another one is ignored.
+        every_s: least seconds between two writes.
+    """
+
+    def __init__(self, path: Path, fingerprint: str, *, every_s: float = SAVE_EVERY_S) -> None:
+        self.path, self.fingerprint, self.every_s = path, fingerprint, every_s
+        self._last = time.monotonic()
+
+    def read(self) -> Trajectory | None:
+        """The saved trajectory, if it is of the same training."""
+        if not self.path.exists():
+            return None
+        try:
+            arrays = files.read_npz(self.path)
+        except InputError:
+            return None
+        if str(arrays.get("fingerprint")) != self.fingerprint:
+            return None
+        return Trajectory.from_arrays(arrays)
+
+    def write(self, trajectory: Trajectory, *, last: bool) -> None:
+        """Save, unless that was done a moment ago."""
+        now = time.monotonic()
+        if last or now - self._last >= self.every_s:
+            files.write_npz(self.path, {**trajectory.arrays(), "fingerprint": np.asarray(self.fingerprint)})
+            self._last = now
+
+    def remove(self) -> None:
+        """Delete it."""
+        self.path.unlink(missing_ok=True)

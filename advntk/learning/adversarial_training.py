@@ -1,0 +1,288 @@
+"""Adversarial training (AT) of a finite network: SGD on images attacked afresh at every update (Madry et al. 2018).
+
+All randomness is a function of (seed, step), so that weights, momentum and the step number are all there is to a
+state: a resumed run gives the same bits as an uninterrupted one (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.at_options import AdversarialTrainingOptions
+from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.files import read_npz, sha256_of_arrays, sha256_of_json, write_npz
+from advntk.foundation.losses import one_hot
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.networks.finite_torch import build, load_arrays, parameters_to_arrays
+from advntk.learning.at_run import Checkpoint, Row, Run, base_rate
+from advntk.learning.network_predictor import DeviceName, choose_device
+
+STATE_FILE = "at_state.npz"
+_CHECK_EVERY = 50  # updates between two looks at the loss, which wait for the device
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """Labelled images.
+
+    Attributes:
+        images: float32, (n, H, W, C) in [0, 1].
+        labels: integers below ``classes``, (n,).
+        classes: number of classes c.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: int
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        good = images.ndim == 4 and images.dtype == np.float32 and labels.shape == images.shape[:1] and len(images) > 0
+        if not good or not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(
+                f"images {images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}",
+                where="training data",
+                remedy="give float32 images (n, H, W, C) and integer labels (n,)",
+            )
+        if not (images.min() >= 0 and images.max() <= 1 and labels.min() >= 0 and labels.max() < self.classes):
+            raise InputError(
+                f"pixels in [{images.min()}, {images.max()}], labels in [{labels.min()}, {labels.max()}]",
+                where="training data",
+                remedy=f"pixels belong in [0, 1], labels in [0, {self.classes - 1}]",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialTrainingResult:
+    """What a training run gives.
+
+    Attributes:
+        checkpoints: ``last`` and ``best_val`` (highest PGD accuracy on val, ties by robust loss, then earlier step).
+        rows: one for each report and monitor.
+        learning_rate: the undecayed rate used.
+        hessian_top: λmax of the mean training loss at initialisation; None where the rate was given.
+        resumed_at: step of the state that this run started from; None for a fresh start.
+        seconds: wall time of this call.
+    """
+
+    checkpoints: dict[str, Checkpoint]
+    rows: list[Row]
+    learning_rate: float
+    hessian_top: float | None
+    resumed_at: int | None
+    seconds: float
+
+
+def to_stderr(line: str) -> None:
+    """Print a progress line."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def adversarial_training(
+    *,
+    spec: Architecture,
+    data: TrainingData,
+    monitors: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    options: AdversarialTrainingOptions,
+    threat: ThreatModel,
+    seed: int,
+    workdir: Path,
+    device: DeviceName = "auto",
+    progress: Callable[[str], None] | None = to_stderr,
+    save_every_s: float = 30.0,
+    save_every_steps: int | None = None,
+) -> AdversarialTrainingResult:
+    """Train a finite network of ``spec`` on images attacked within ``threat``.
+
+    min_w E ½‖f_w(x') − y‖², x' from projected gradient ascent against f_w (``options.attack``), by SGD with momentum.
+
+    Args:
+        spec: architecture, its width included.
+        data: the ``opt`` set.
+        monitors: images and labels of ``val``, which selects ``best_val``, and of any others, which are only logged.
+        options: of training.
+        threat: ball and box of every attack.
+        seed: of weights, batches and attack starts, >= 0.
+        workdir: where the state lies while training runs; a later call with the same arguments goes on from it.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        progress: takes a line at each report; None is silent.
+        save_every_s: seconds between two states; more where writing one takes over a twentieth of that.
+        save_every_steps: save after every so many updates instead.
+
+    Returns:
+        Both checkpoints and the curves.
+
+    Raises:
+        ConfigError: the batch exceeds the training set.
+        InputError: data of the wrong form, or no ``val``.
+        NumericalError: training diverged.
+    """
+    started = time.perf_counter()
+    say = progress or (lambda line: None)
+    splits = {"opt": data}
+    for name, (images, labels) in monitors.items():
+        splits[name] = TrainingData(images=images, labels=labels, classes=data.classes)
+    if "val" not in monitors or "opt" in monitors:
+        raise InputError("monitors must hold val, and not opt", where="adversarial training", remedy="add val")
+    if options.batch > len(data.images):
+        raise ConfigError(
+            f"{options.batch} exceeds the {len(data.images)} training images", where="batch", remedy="lower it"
+        )
+    run, top = _start(spec, splits, options, threat, seed, choose_device(device))
+
+    state = Path(workdir) / STATE_FILE
+    fingerprint = _fingerprint(run, spec, splits)
+    if note := _restore(run, state, fingerprint):
+        say(note)
+    first = run.step
+    if first == 0:
+        say(_progress_line(spec, run, run.report(), None, 0.0, 0))
+
+    trained = time.perf_counter()
+    pause, saved = save_every_s, trained
+    while run.step < options.steps:
+        loss = run.update()
+        report_due = run.step % options.report_every == 0 or run.step == options.steps
+        elapsed = time.perf_counter() - saved
+        save_due = run.step % save_every_steps == 0 if save_every_steps else elapsed > pause
+        if report_due or save_due or run.step % _CHECK_EVERY == 0:
+            run.check(float(loss), "training loss")
+        if report_due:
+            row = run.report()
+            say(_progress_line(spec, run, row, float(loss), time.perf_counter() - trained, run.step - first))
+        if save_due:
+            begun = time.perf_counter()
+            _save(run, state, fingerprint)
+            saved = time.perf_counter()
+            pause = max(save_every_s, 20 * (saved - begun))
+
+    state.unlink(missing_ok=True)
+    assert run.best is not None  # step 0 was reported
+    return AdversarialTrainingResult(
+        checkpoints={
+            "last": Checkpoint(step=run.step, parameters=parameters_to_arrays(run.net)),
+            "best_val": run.best,
+        },
+        rows=run.rows,
+        learning_rate=run.rate,
+        hessian_top=top,
+        resumed_at=first or None,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _start(
+    spec: Architecture,
+    splits: Mapping[str, TrainingData],
+    options: AdversarialTrainingOptions,
+    threat: ThreatModel,
+    seed: int,
+    device: torch.device,
+) -> tuple[Run, float | None]:
+    """A run at step 0, data and network on the device, and the Hessian's λmax."""
+    tensors = {}
+    for name, split in splits.items():
+        labels = torch.from_numpy(split.labels.astype(np.int64)).to(device)
+        tensors[name] = (torch.from_numpy(split.images).to(device), one_hot(labels, split.classes, torch.float32))
+    images, target = tensors.pop("opt")
+    height, width, channels = images.shape[1:]
+    net = build(spec, (height, width, channels), target.shape[1], seed=seed).to(device).requires_grad_(False)
+    rate, top = base_rate(net, images, options, target.shape[1], seed)
+    run = Run(
+        net=net,
+        images=images,
+        target=target,
+        monitors=tensors,
+        options=options,
+        threat=threat,
+        seed=seed,
+        rate=rate,
+        velocity=[torch.zeros_like(parameter) for parameter in net.parameters()],
+    )
+    return run, top
+
+
+def _progress_line(spec: Architecture, run: Run, val: Row, loss: float | None, spent_s: float, updates: int) -> str:
+    """Step, loss, accuracies on val, speed and the time left."""
+    total = run.options.steps
+    line = f"at {spec.label} eps {run.threat.eps255:g}/255: step {run.step}/{total}"
+    line += "" if loss is None else f", loss {loss:.4f}"
+    line += f", val clean {val['clean_accuracy']:.3f} robust {val['robust_accuracy']:.3f}"
+    if updates:
+        pace = spent_s / updates
+        line += f", {run.options.batch / pace:.0f} images/s, {(total - run.step) * pace:.0f} s left"
+    return line
+
+
+def _fingerprint(run: Run, spec: Architecture, splits: Mapping[str, TrainingData]) -> str:
+    """Digest of everything that decides the bits of a run, as far as a file can know it."""
+    arrays = {f"{name}|images": split.images for name, split in splits.items()}
+    arrays |= {f"{name}|labels": split.labels for name, split in splits.items()}
+    return sha256_of_json(
+        {
+            "spec": spec.model_dump(),
+            "options": run.options.model_dump(),
+            "threat": run.threat.model_dump(),
+            "seed": run.seed,
+            "classes": run.target.shape[1],
+            "arrays": sha256_of_arrays(arrays),
+            "device": run.images.device.type,
+            "torch": str(torch.__version__),
+        }
+    )
+
+
+def _save(run: Run, path: Path, fingerprint: str) -> None:
+    """Write the state atomically."""
+    assert run.best is not None  # step 0 was reported
+    meta = {"fingerprint": fingerprint, "step": run.step, "rows": run.rows}
+    meta |= {"best_step": run.best.step, "best_score": run.best_score}
+    arrays = {"meta": np.array(json.dumps(meta))}
+    arrays |= {f"weights|{name}": array for name, array in parameters_to_arrays(run.net).items()}
+    arrays |= {f"velocity|{index}": tensor.cpu().numpy() for index, tensor in enumerate(run.velocity)}
+    arrays |= {f"best|{name}": array for name, array in run.best.parameters.items()}
+    write_npz(path, arrays)
+
+
+def _restore(run: Run, path: Path, fingerprint: str) -> str:
+    """Continue from a state, if it is there and belongs to this very run.
+
+    Args:
+        run: at step 0; changed in place.
+        path: of the state.
+        fingerprint: that the state must carry.
+
+    Returns:
+        A line for the user on what was done; empty where there is no state.
+    """
+    if not path.exists():
+        return ""
+    try:
+        arrays = read_npz(path)
+        meta = json.loads(str(arrays["meta"]))
+        if meta["fingerprint"] != fingerprint:
+            return f"{path}: state of another configuration, ignored; training from step 0"
+        velocity = [torch.from_numpy(arrays[f"velocity|{index}"]) for index in range(len(run.velocity))]
+        load_arrays(run.net, _group(arrays, "weights"))
+    except (InputError, KeyError, json.JSONDecodeError) as error:
+        return f"{path}: unreadable state, ignored ({error}); training from step 0"
+    for tensor, content in zip(run.velocity, velocity, strict=True):
+        tensor.copy_(content)
+    run.best = Checkpoint(step=meta["best_step"], parameters=_group(arrays, "best"))
+    run.best_score = tuple(meta["best_score"])
+    run.rows, run.step = meta["rows"], meta["step"]
+    return f"{path}: resuming at step {run.step} of {run.options.steps}"
+
+
+def _group(arrays: Mapping[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
+    """Arrays named ``group|name``, by name."""
+    return {key.partition("|")[2]: array for key, array in arrays.items() if key.startswith(f"{group}|")}

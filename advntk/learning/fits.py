@@ -1,0 +1,99 @@
+"""A fit's folder: ``fit.json`` (what it is), ``fit.npz`` (its arrays), ``curves.csv``; written, and read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from advntk.foundation import files
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.config import Closed
+from advntk.foundation.errors import InputError
+from advntk.foundation.threat import ThreatModel
+from advntk.learning.method import Fit, Method, Task
+
+CURVE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
+
+
+class FitFile(Closed):
+    """Content of ``fit.json``; equal runs give equal files outside provenance and timing.
+
+    Attributes:
+        split: path of the split's manifest, relative to the fit's folder.
+        checkpoints: by name, the default one first.
+        training: numbers about the training.
+    """
+
+    schema_version: Literal["advntk-fit-1"] = "advntk-fit-1"
+    method: str
+    kind: Literal["kernel", "network"]
+    dataset: str
+    seed: int
+    split: str
+    split_hash: str
+    architecture: Architecture
+    options: dict[str, Any]
+    trained_at: ThreatModel | None
+    checkpoints: dict[str, dict[str, float]]
+    training: dict[str, Any]
+    provenance: dict[str, Any]
+    timing: dict[str, float]
+
+
+def write_fit(
+    folder: Path,
+    fit: Fit,
+    *,
+    name: str,
+    method: Method,
+    task: Task,
+    split_path: Path,
+    provenance: dict[str, Any],
+    timing: dict[str, float],
+) -> None:
+    """Write arrays, curves and last ``fit.json``, each atomically."""
+    files.write_npz(folder / "fit.npz", fit.arrays)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, CURVE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(fit.curves)
+    files.write_text(folder / "curves.csv", table.getvalue())
+    content = FitFile(
+        method=name,
+        kind=method.kind,
+        dataset=task.split.dataset,
+        seed=task.seed,
+        split=os.path.relpath(split_path, folder),
+        split_hash=task.split.hash,
+        architecture=task.spec,
+        options=task.options.model_dump(mode="json"),
+        trained_at=task.threat if method.depends_on_radius else None,
+        checkpoints=fit.checkpoints,
+        training=fit.training,
+        provenance=provenance,
+        timing=timing,
+    )
+    files.write_json(folder / "fit.json", content.model_dump(mode="json"))
+
+
+def read_fit(folder: Path) -> tuple[FitFile, dict[str, np.ndarray]]:
+    """What a fit is, and its arrays.
+
+    Raises:
+        InputError: the folder holds no fit of this schema.
+    """
+    path = folder / "fit.json"
+    try:
+        content = FitFile.model_validate(files.read_json(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(
+            f"not a fit ({'.'.join(map(str, first['loc']))}: {first['msg']})", where=path, remedy="fit again"
+        ) from error
+    return content, files.read_npz(folder / "fit.npz")

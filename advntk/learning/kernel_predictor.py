@@ -1,0 +1,90 @@
+"""Predictors f(x) = Θ(x, X) P of infinitely wide networks, and their accuracy under a training-time attack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from advntk.attacks.attack import batches
+from advntk.attacks.entries import pgd
+from advntk.foundation.attack_options import AttackOptions
+from advntk.foundation.losses import LossName, one_hot
+from advntk.foundation.predictor import Predictor
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.kernels.engine import BoundKernel, make_engine
+from advntk.ingredients.splits import Part
+from advntk.learning.method import Row, Saved
+
+
+class KernelPredictor:
+    """f(x) = Θ(x, X) P; implements :class:`advntk.foundation.predictor.Predictor`.
+
+    Args:
+        kernel: Θ(·, X).
+        coef: P, (n, c).
+        input_shape: (H, W, C).
+    """
+
+    def __init__(self, kernel: BoundKernel, coef: np.ndarray, input_shape: tuple[int, int, int]) -> None:
+        self.kernel, self.input_shape = kernel, input_shape
+        self.coef: Float[np.ndarray, "n c"] = np.asarray(coef, dtype=np.float64)
+        self.classes = int(coef.shape[1])
+        self._native_coef = kernel.native(self.coef.astype(np.float32))
+
+    def native(self, array: np.ndarray) -> Any:
+        """The array as the kernel engine takes it."""
+        return self.kernel.native(array)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """f(x), (m, c) float64; rows in the kernel's precision, products in float64."""
+        images = np.asarray(images, dtype=np.float32)
+        parts = [self.kernel.rows(images[part]).astype(np.float64) @ self.coef for part in batches(len(images))]
+        return np.concatenate(parts) if parts else np.zeros((0, self.classes))
+
+    def loss_and_gradient(self, images: Any, labels: Any, loss: LossName) -> tuple[Any, Any, Any]:
+        """Logits, loss of each image, and its gradient by its own image."""
+        return self.kernel.loss_and_gradient(images, labels, self._native_coef, loss)
+
+
+def load_kernel(saved: Saved, checkpoint: str) -> KernelPredictor:
+    """The predictor of one checkpoint of a kernel method's fit."""
+    shape, compute = saved.split.input_shape, saved.compute
+    engine = make_engine(saved.spec, shape, engine=compute.kernel_engine, device=compute.device)
+    kernel = engine.bind(saved.split.opt.images, memory_mb=compute.memory_mb)
+    return KernelPredictor(kernel, saved.arrays[f"coef.{checkpoint}"], shape)
+
+
+def targets_of(part: Part, classes: int) -> np.ndarray:
+    """One-hot Y, (n, c) float64."""
+    return np.asarray(one_hot(part.labels, classes, np.float64))
+
+
+def accuracy_row(
+    predictor: Predictor, part: Part, *, name: str, step: float, threat: ThreatModel, attack: AttackOptions, seed: int
+) -> Row:
+    """Clean and robust accuracy of a predictor on one part, as a row of its curve.
+
+    Robust means correct on the clean image and under attack.
+    """
+    clean = predictor.logits(part.images)
+    options = pgd.Options(**attack.model_dump())
+    attacked = pgd.run(predictor, part.images, part.labels, options=options, threat=threat, seed=seed)
+    found = predictor.logits(attacked)
+    right = clean.argmax(axis=1) == part.labels
+    robust = right & (found.argmax(axis=1) == part.labels)
+    residual = found - targets_of(part, predictor.classes)
+    return {
+        "step": step,
+        "split": name,
+        "clean_accuracy": float(right.mean()),
+        "robust_accuracy": float(robust.mean()),
+        "robust_loss": float(0.5 * (residual**2).sum(axis=1).mean()),
+    }
+
+
+def merit(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Order of candidates on val: robust accuracy, then lower robust loss, then smaller step or time."""
+    return (row["robust_accuracy"], -row["robust_loss"], -row["step"])

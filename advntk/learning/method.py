@@ -1,0 +1,104 @@
+"""What a training method is: options, and a function from a task to a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.config import Closed, Compute
+from advntk.foundation.predictor import Predictor
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.splits import Part, Split
+
+METHODS = "advntk.learning.methods"
+"""The registry of methods."""
+
+SELECTION_IMAGES = 512
+"""Images of val on which a time, a rate or a checkpoint is chosen."""
+CURVE_IMAGES = 256
+"""Images of test that are logged along training, and never looked at by it."""
+
+Row = dict[str, int | float | str]
+"""step, split, clean_accuracy, robust_accuracy (fractions), robust_loss (mean ½‖f − y‖² under attack)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """All that a fit may use.
+
+    Attributes:
+        threat: what the method defends against (a method that ignores the radius ignores it).
+        gram: the Gram matrix of ``opt``, for kernel methods.
+        workdir: where state for resuming is kept.
+    """
+
+    split: Split
+    spec: Architecture
+    threat: ThreatModel
+    options: Any
+    seed: int
+    compute: Compute
+    gram: Path | None
+    workdir: Path
+
+    @property
+    def monitors(self) -> dict[str, Part]:
+        """What is measured along training: the selecting part of val, and the logged part of test."""
+        return {"val": self.split.val.first(SELECTION_IMAGES), "test": self.split.test.first(CURVE_IMAGES)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What a method learned.
+
+    Attributes:
+        checkpoints: by name, the default one first; numbers that describe each (step, time, …).
+        arrays: ``coef.<checkpoint>`` (n, c) for kernels, ``<checkpoint>.<parameter>`` for networks, and whatever
+            else is worth keeping.
+        curves: accuracies along training.
+        training: numbers about the training, the same for equal runs.
+    """
+
+    checkpoints: dict[str, dict[str, float]]
+    arrays: dict[str, np.ndarray]
+    curves: list[Row]
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """A fit read back, and where to compute with it."""
+
+    split: Split
+    spec: Architecture
+    seed: int
+    arrays: dict[str, np.ndarray]
+    compute: Compute
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A registry entry.
+
+    Attributes:
+        options: model of its options.
+        kind: what its predictor is made of.
+        depends_on_radius: whether training sees the threat model.
+        checkpoints: names of its checkpoints, the default one first.
+        fit: the training itself, deterministic under the task's seed.
+        load: the predictor of one checkpoint of a saved fit.
+        description: one line.
+    """
+
+    options: type[Closed]
+    kind: Literal["kernel", "network"]
+    depends_on_radius: bool
+    checkpoints: tuple[str, ...]
+    fit: Callable[[Task], Fit]
+    load: Callable[[Saved, str], Predictor]
+    description: str

@@ -1,0 +1,60 @@
+"""Adversarial training (AT) of a finite network in torch, with curves; last and best-on-val checkpoints."""
+
+from __future__ import annotations
+
+from advntk.foundation.at_options import AdversarialTrainingOptions
+from advntk.foundation.predictor import Predictor
+from advntk.learning.method import Fit, Method, Saved, Task
+
+
+class Options(AdversarialTrainingOptions):
+    """Options of AT; without a learning rate it takes a fraction of the largest stable one."""
+
+
+def fit(task: Task) -> Fit:
+    """Train on ``opt``; val chooses the checkpoint, test is only logged."""
+    from advntk.learning.adversarial_training import TrainingData, adversarial_training
+
+    split = task.split
+    result = adversarial_training(
+        spec=task.spec,
+        data=TrainingData(images=split.opt.images, labels=split.opt.labels, classes=split.classes),
+        monitors={name: (part.images, part.labels) for name, part in task.monitors.items()},
+        options=task.options,
+        threat=task.threat,
+        seed=task.seed,
+        workdir=task.workdir,
+        device=task.compute.device,
+    )
+    return Fit(
+        checkpoints={name: {"step": checkpoint.step} for name, checkpoint in result.checkpoints.items()},
+        arrays={
+            f"{name}.{parameter}": array
+            for name, checkpoint in result.checkpoints.items()
+            for parameter, array in checkpoint.parameters.items()
+        },
+        curves=result.rows,
+        training={"learning_rate": result.learning_rate, "hessian_lambda_max": result.hessian_top},
+    )
+
+
+def load(saved: Saved, checkpoint: str) -> Predictor:
+    """The network of one checkpoint."""
+    from advntk.ingredients.networks.finite_torch import build, load_arrays
+    from advntk.learning.network_predictor import NetworkPredictor
+
+    shape, classes, prefix = saved.split.input_shape, saved.split.classes, f"{checkpoint}."
+    net = build(saved.spec, shape, classes, seed=saved.seed)
+    load_arrays(net, {key.removeprefix(prefix): a for key, a in saved.arrays.items() if key.startswith(prefix)})
+    return NetworkPredictor(net, input_shape=shape, classes=classes, device=saved.compute.device)
+
+
+ENTRY = Method(
+    options=Options,
+    kind="network",
+    depends_on_radius=True,
+    checkpoints=("last", "best_val"),
+    fit=fit,
+    load=load,
+    description="finite network trained on PGD examples (adversarial training)",
+)

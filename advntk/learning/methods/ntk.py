@@ -1,0 +1,84 @@
+"""The NTK predictor: the infinitely wide network trained without attacks for ever, k(x) (Θ + λI)⁻¹ Y."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from pydantic import Field
+
+from advntk.foundation.config import Closed
+from advntk.foundation.errors import NotPositiveDefinite
+from advntk.ingredients.gram_operator import GramOperator
+from advntk.ingredients.grams import open_gram
+from advntk.learning.kernel_predictor import load_kernel, targets_of
+from advntk.learning.method import Fit, Method, Task
+
+
+class Options(Closed):
+    """Ridge regression with the NTK."""
+
+    ridge: float = Field(default=0.0, ge=0, description="λ added to the diagonal, times Θ's mean diagonal; 0: the paper")
+
+
+def ridge_solution(gram: np.ndarray, targets: np.ndarray, ridge: float) -> tuple[np.ndarray, float]:
+    """(Θ + λI)⁻¹ Y by a float64 Cholesky factorisation in place, and the reciprocal condition number (1-norm).
+
+    Args:
+        gram: Θ, (n, n) float64; overwritten.
+        targets: Y, (n, c).
+        ridge: λ.
+
+    Returns:
+        The coefficients (n, c), and an estimate of 1/cond.
+
+    Raises:
+        NotPositiveDefinite: the factorisation failed.
+    """
+    gram[np.diag_indices_from(gram)] += ridge
+    norm = float(np.abs(gram).sum(axis=0).max())
+    try:
+        factor = scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
+    except scipy.linalg.LinAlgError as error:
+        raise NotPositiveDefinite(
+            f"Cholesky factorisation of Θ failed ({error})",
+            where="ntk",
+            remedy="set method_options.ntk.ridge, for example to 1e-6, or remove duplicate training images",
+        ) from error
+    reciprocal, _ = scipy.linalg.lapack.dpocon(factor, norm, uplo="L")
+    return scipy.linalg.cho_solve((factor, True), targets, check_finite=False), float(reciprocal)
+
+
+def fit(task: Task) -> Fit:
+    """Solve once; the residual is measured with the matrix as stored."""
+    assert task.gram is not None
+    operator = GramOperator(
+        open_gram(task.gram, task.split, task.spec),
+        device="cpu",
+        memory_mb=task.compute.memory_mb,
+        where=task.gram,
+    )
+    targets = targets_of(task.split.opt, task.split.classes)
+    ridge = task.options.ridge * operator.mean_diagonal()
+    coef, reciprocal = ridge_solution(operator.dense(), targets, ridge)
+    residual = operator.product(coef) + ridge * coef - targets
+    return Fit(
+        checkpoints={"final": {}},
+        arrays={"coef.final": coef},
+        curves=[],
+        training={
+            "ridge": ridge,
+            "condition": 1.0 / reciprocal if reciprocal else None,
+            "relative_residual": float(np.linalg.norm(residual) / np.linalg.norm(targets)),
+        },
+    )
+
+
+ENTRY = Method(
+    options=Options,
+    kind="kernel",
+    depends_on_radius=False,
+    checkpoints=("final",),
+    fit=fit,
+    load=load_kernel,
+    description="infinitely wide network trained without attacks: k(x) Θ⁻¹ Y",
+)

@@ -1,0 +1,121 @@
+"""A finite torch network as a predictor that every attack and the evaluation can use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from advntk.foundation.errors import AdvntkError
+from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
+
+DeviceName = Literal["auto", "cpu", "gpu"]
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """The torch device of a config's ``device``; TF32 is switched off, so that float32 means float32.
+
+    Args:
+        name: ``auto`` takes a GPU if there is one; ``gpu`` insists on it.
+
+    Returns:
+        ``cuda`` or ``cpu``.
+
+    Raises:
+        AdvntkError: a GPU was asked for and torch sees none.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if name == "gpu" and not torch.cuda.is_available():
+        raise AdvntkError(
+            f"torch {torch.__version__} sees no GPU",
+            where="device: gpu",
+            remedy="set device: auto or cpu, or install a CUDA build of torch on a machine with a GPU",
+        )
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def loss_and_image_gradient(
+    net: nn.Module, images: Tensor, target: Tensor, loss: LossName
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, loss of each example and its gradient by its own image, no gradient by any parameter.
+
+    The loss's closed-form gradient by the logits is pulled back through the network, so that torch and JAX attacks
+    maximise the same function. Parameters should not require gradients, or their inputs are kept in memory.
+
+    Args:
+        net: eval mode; examples must not influence one another.
+        images: (m, H, W, C) in [0, 1].
+        target: one-hot labels, (m, c).
+        loss: attack loss.
+
+    Returns:
+        Logits (m, c), values (m,), gradients (m, H, W, C), all detached.
+    """
+    with torch.enable_grad():
+        variable = images.detach().requires_grad_(True)
+        logits = net(variable)
+        value, logit_gradient = value_and_logit_gradient(loss, logits.detach(), target)
+        (gradient,) = torch.autograd.grad(logits, variable, grad_outputs=logit_gradient)
+    return logits.detach(), value, gradient
+
+
+class NetworkPredictor:
+    """The :class:`~advntk.foundation.predictor.Predictor` of a torch module; native arrays are torch tensors.
+
+    Args:
+        net: images (m, H, W, C) in [0, 1] → logits (m, classes); moved to the device, put into eval mode, and its
+            parameters stop requiring gradients.
+        input_shape: (H, W, C).
+        classes: number of logits.
+        device: ``auto`` (a GPU if there is one), ``cpu`` or ``gpu``.
+        batch: images per forward pass; larger inputs are cut into pieces, which bounds memory.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        input_shape: tuple[int, int, int],
+        classes: int,
+        device: DeviceName = "auto",
+        batch: int = 512,
+    ) -> None:
+        self.device = choose_device(device)
+        self.net = net.to(self.device).eval().requires_grad_(False)
+        self.input_shape = input_shape
+        self.classes = classes
+        self.batch = batch
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's parameters."""
+        return next(self.net.parameters()).dtype
+
+    def native(self, array: np.ndarray) -> Tensor:
+        """A numpy array as a tensor on the network's device; floating arrays take the network's dtype."""
+        tensor = torch.from_numpy(np.array(array)).to(self.device)
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Logits of images in [0, 1], (m, H, W, C) → (m, classes)."""
+        if len(images) == 0:
+            return np.zeros((0, self.classes), np.float32)
+        pieces = range(0, len(images), self.batch)
+        with torch.no_grad():
+            outputs = [self.net(self.native(images[start : start + self.batch])).cpu() for start in pieces]
+        return np.asarray(torch.cat(outputs).numpy())
+
+    def loss_and_gradient(self, images: Tensor, labels: Tensor, loss: LossName) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (m, classes), loss of each example (m,) and its gradient by its own image (m, H, W, C)."""
+        target = one_hot(labels, self.classes, images.dtype)
+        if len(images) <= self.batch:
+            return loss_and_image_gradient(self.net, images, target, loss)
+        pieces = zip(torch.split(images, self.batch), torch.split(target, self.batch), strict=True)
+        parts = [loss_and_image_gradient(self.net, piece, goal, loss) for piece, goal in pieces]
+        logits, values, gradients = (torch.cat(column) for column in zip(*parts, strict=True))
+        return logits, values, gradients

@@ -1,0 +1,198 @@
+"""A suite resolved: every option checked against its registry entry, every cell and path expanded once.
+
+The workflow and ``advntk expand`` both take cells and paths from here; nothing walks a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from advntk.attacks.attack import ATTACKS, Attack
+from advntk.foundation import paths, registry
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.config import Closed, SuiteConfig, validated
+from advntk.foundation.errors import ConfigError, nearest
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.images import Dataset, SplitSizes
+from advntk.learning.method import METHODS, Method
+
+SCHEMA = "advntk-suite-1"
+DATASETS = "advntk.ingredients.datasets"
+FAMILIES = "advntk.ingredients.networks.families"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedAttack:
+    """An attack of a suite: a registry entry under a name of the user's, with options."""
+
+    name: str
+    kind: str
+    entry: Attack
+    options: Closed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One fit to evaluate at one radius."""
+
+    dataset: str
+    seed: int
+    spec: Architecture
+    method: str
+    eps255: float
+    fit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A resolved suite.
+
+    Attributes:
+        config: as validated.
+        datasets: registry entry and options by name.
+        specs: architecture by label.
+        methods: registry entry and options by name.
+        attacks: by the user's name.
+    """
+
+    config: SuiteConfig
+    datasets: dict[str, tuple[Dataset, SplitSizes]]
+    specs: dict[str, Architecture]
+    methods: dict[str, tuple[Method, Closed]]
+    attacks: dict[str, NamedAttack]
+
+    @property
+    def root(self) -> str:
+        """Folder of this suite's results."""
+        return f"{self.config.results}/{self.config.suite}"
+
+    def threat(self, eps255: float) -> ThreatModel:
+        """The threat model at one radius."""
+        return ThreatModel(norm=self.config.norm, eps255=eps255)
+
+    def cells(self) -> list[Cell]:
+        """All combinations of dataset, seed, architecture, method and radius, in the config's order."""
+        cells = []
+        for dataset in self.datasets:
+            for label, spec in self.specs.items():
+                for method, (entry, _) in self.methods.items():
+                    for eps255 in self.config.eps255:
+                        at = paths.trained_at(eps255, depends_on_radius=entry.depends_on_radius)
+                        for seed in range(self.config.seeds):
+                            fit = paths.FIT.format(
+                                root=self.root, dataset=dataset, seed=seed, architecture=label, method=method, trained_at=at
+                            )
+                            cells.append(
+                                Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, fit=fit)
+                            )
+        return cells
+
+    def records(self) -> list[str]:
+        """Paths of all records."""
+        return [
+            paths.RECORD.format(
+                root=self.root,
+                dataset=cell.dataset,
+                seed=cell.seed,
+                architecture=cell.spec.label,
+                method=cell.method,
+                eps255=paths.radius_name(cell.eps255),
+                attack=attack,
+            )
+            for cell in self.cells()
+            for attack in self.attacks
+        ]
+
+    def curves(self) -> list[dict[str, Any]]:
+        """Paths of the curves of methods that train in steps, with what they belong to."""
+        return [
+            {
+                "dataset": cell.dataset,
+                "architecture": cell.spec.label,
+                "method": cell.method,
+                "seed": cell.seed,
+                "eps255": cell.eps255,
+                "path": cell.fit.removesuffix("fit.json") + "curves.csv",
+            }
+            for cell in self.cells()
+            if "last" in self.methods[cell.method][0].checkpoints
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """What collectors need: config, records and curves."""
+        return {
+            "schema": SCHEMA,
+            "root": self.root,
+            "config": self.config.model_dump(mode="json"),
+            "records": self.records(),
+            "curves": self.curves(),
+        }
+
+
+def resolve(content: Mapping[str, Any]) -> Suite:
+    """Check a configuration whole, before any job.
+
+    Args:
+        content: the merged configuration.
+
+    Returns:
+        The suite. (Every error names the key, what is allowed, and the nearest right one.)
+    """
+    config = validated(SuiteConfig, content, "")
+    known = registry.names(FAMILIES)
+    for index, spec in enumerate(config.specs()):
+        if spec.family not in known:
+            raise ConfigError(
+                f"unknown family '{spec.family}'{nearest(spec.family, known)}",
+                where=f"architectures.{index}.family",
+                remedy=f"allowed: {', '.join(known)}",
+            )
+    return Suite(
+        config=config,
+        datasets=_resolve_section(config.datasets, DATASETS, config.dataset_options, "dataset"),
+        specs={spec.label: spec for spec in config.specs()},
+        methods=_resolve_section(config.methods, METHODS, config.method_options, "method"),
+        attacks=_resolve_attacks(config),
+    )
+
+
+def _resolve_section(
+    names: list[str], package: str, options: Mapping[str, Mapping[str, Any]], kind: str
+) -> dict[str, Any]:
+    """Registry entries with their options, by name; options of entries that are not run are checked too."""
+    known = registry.names(package)
+    for key, listed in ((f"{kind}s", names), (f"{kind}_options", options)):
+        for name in listed:
+            if name not in known:
+                raise ConfigError(
+                    f"unknown {kind} '{name}'{nearest(name, known)}", where=key, remedy=f"allowed: {', '.join(known)}"
+                )
+    resolved = {}
+    for name in {**dict.fromkeys(names), **options}:
+        entry = registry.get(package, name)
+        chosen = validated(entry.options, options.get(name, {}), f"{kind}_options.{name}")
+        if name in names:
+            resolved[name] = (entry, chosen)
+    return {name: resolved[name] for name in names}
+
+
+def _resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
+    """Attacks by the user's names; each names its registry entry with ``kind`` (by default its own name)."""
+    resolved = {}
+    for name in {**dict.fromkeys(config.attacks), **config.attack_options}:
+        options = dict(config.attack_options.get(name, {}))
+        kind = options.pop("kind", name)
+        known = registry.names(ATTACKS)
+        if kind not in known:
+            hint = nearest(str(kind), [*known, *config.attack_options])
+            raise ConfigError(
+                f"unknown attack '{kind}'{hint}",
+                where="attacks" if name not in config.attack_options else f"attack_options.{name}.kind",
+                remedy=f"allowed: {', '.join(sorted({*known, *config.attack_options}))}",
+            )
+        entry = registry.get(ATTACKS, kind)
+        chosen = validated(entry.options, options, f"attack_options.{name}")
+        resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
+    return {name: resolved[name] for name in config.attacks}

@@ -1,0 +1,332 @@
+"""The figures: accuracy along training, over depth and over the radius."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from advntk.foundation.errors import ConfigError, nearest
+from advntk.telling import labels
+from advntk.telling.frames import Row, Suite, curves_frame, family, rows
+from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
+
+_ACCURACY = "accuracy (%)"
+_CURVED = ("at", "advntk")
+_STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
+_SPLIT_DASHES = {"test": (), "val": (2, 1.5)}
+_CLEAN_LINE: dict[str, Any] = {
+    **{"linestyle": (0, (1, 1.5)), "linewidth": 1.1},
+    **{"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9},
+}
+
+
+def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
+    """Draw a figure and write it as svg, and as png beside it.
+
+    Args:
+        name: one of ``FIGURES``.
+        suite: what was measured.
+        out_svg: path of the svg file.
+
+    Raises:
+        ConfigError: there is no such figure.
+    """
+    if name not in FIGURES:
+        hint = nearest(name, FIGURES)
+        raise ConfigError(f"unknown figure '{name}'{hint}", where="figures", remedy=f"allowed: {', '.join(FIGURES)}")
+    draw, _ = FIGURES[name]
+    with style():
+        save(draw(suite), out_svg)
+
+
+def curves(suite: Suite) -> Figure:
+    """Accuracy along AT's training beside Adv-NTK's, clean and robust, on val and test."""
+    frame = curves_frame(suite)
+    config = suite.config
+    for column in ("clean_accuracy", "robust_accuracy"):
+        frame[column] = 100 * frame[column].astype(float)
+    bands: list[Band] = []
+    for dataset in config.datasets:
+        for eps255 in config.eps255:
+            groups = [
+                Group(
+                    heading=spec.label,
+                    keys=[(dataset, eps255, spec.label, method) for method in _CURVED],
+                    titles=[labels.method_label(method) for method in _CURVED],
+                )
+                for spec in config.specs()
+            ]
+            bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups)
+    spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"
+    sheet = Sheet(
+        title="Accuracy along training: adversarial training (AT) beside Adv-NTK",
+        notes=[
+            f"Robust accuracy under {_curve_attacks(suite)} ({labels.NORMS[config.norm]}). "
+            f"Line: mean over seeds (seeds = {config.seeds}); {spread}.",
+            "val: images that choose a checkpoint or a rate; test: images that choose nothing (n_test: see the table).",
+        ],
+        bands=bands,
+        handles=_curve_handles(),
+        y_label=_ACCURACY,
+        x_label="",
+        y_top=_top(frame[["clean_accuracy", "robust_accuracy"]].to_numpy().ravel()),
+    )
+    for key, axes in sheet.panels.items():
+        dataset, eps255, label, method = key
+        axes.set_xlabel(_STEP_NAMES[method], labelpad=2)
+        chosen = frame[
+            (frame["dataset"] == dataset)
+            & (frame["eps255"] == eps255)
+            & (frame["architecture"] == label)
+            & (frame["method"] == method)
+        ]
+        if chosen.empty:
+            say(axes, f"no {labels.method_label(method)} curve\nin this suite")
+        else:
+            _draw_curve(axes, chosen)
+    return sheet.figure
+
+
+def _draw_curve(axes: Axes, chosen: pd.DataFrame) -> None:
+    """Mean over seeds with their range, for clean and robust accuracy on val and test."""
+    names = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}  # seaborn overwrites them
+    for column, colour in (("clean_accuracy", labels.CLEAN_COLOUR), ("robust_accuracy", labels.ROBUST_COLOUR)):
+        sns.lineplot(
+            data=chosen,
+            x="step",
+            y=column,
+            style="split",
+            dashes=_SPLIT_DASHES,
+            color=colour,
+            estimator="mean",
+            errorbar=("pi", 100),
+            err_kws={"alpha": 0.18, "linewidth": 0},
+            legend=False,
+            ax=axes,
+        )
+    axes.set(**names)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+    axes.margins(x=0.04)
+
+
+def _curve_handles() -> list[Line2D]:
+    return [
+        Line2D([], [], color=colour, linestyle="-" if split == "test" else (0, (2, 1.5)), label=f"{kind}, {split}")
+        for kind, colour in (("clean", labels.CLEAN_COLOUR), ("robust", labels.ROBUST_COLOUR))
+        for split in ("test", "val")
+    ]
+
+
+def _curve_attacks(suite: Suite) -> str:
+    """The attacks that watched training, from the options that the records carry."""
+    names: dict[str, list[str]] = {}
+    for method in _CURVED:
+        options = next((item.record.method_options for item in suite.measured if item.record.method == method), None)
+        if options is not None:
+            attack = options.get("report_attack") or options.get("attack") or {}
+            loss = f" ({str(attack['loss']).replace('_', ' ')} loss)" if "loss" in attack else ""
+            name = f"PGD-{attack['steps']}{loss}" if "steps" in attack else "PGD"
+            names.setdefault(name, []).append(labels.method_label(method))
+    if len(names) == 1:
+        return next(iter(names))
+    return ", ".join(f"{name} for {' and '.join(users)}" for name, users in names.items()) or "PGD"
+
+
+def depth(suite: Suite) -> Figure:
+    """Clean and robust accuracy over depth, a line for each method and checkpoint, by family and attack."""
+    found = _shown(rows(suite))
+    families = list(dict.fromkeys(family(spec) for spec in suite.config.specs()))
+    attacks = _attack_labels(suite, found)
+    bands: list[Band] = []
+    for dataset in suite.config.datasets:
+        for eps255 in suite.config.eps255:
+            groups = [
+                Group(
+                    heading=name,
+                    keys=[(dataset, eps255, name, quantity) for quantity in ("", *attacks)],
+                    titles=["clean", *(_attack_title(label) for label in attacks.values())],
+                )
+                for name in families
+            ]
+            bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups)
+    sheet = Sheet(
+        title="Clean and robust accuracy over depth",
+        notes=_notes(suite, found, attacks),
+        bands=bands,
+        handles=_handles(suite, found),
+        y_label=_ACCURACY,
+        x_label="depth (layers)",
+        y_top=_top([100 * end for row in found for end in (row.clean[2], row.robust[2])]),
+    )
+    for (dataset, eps255, name, attack), axes in sheet.panels.items():
+        mine = [row for row in found if (row.dataset, row.eps255, row.architecture) == (dataset, eps255, name)]
+        if attack:
+            points = [(row, float(row.spec.depth), row.robust) for row in mine if row.attack == attack]
+        else:
+            first = {(row.spec, row.method, row.checkpoint): row for row in reversed(mine)}
+            points = [(row, float(row.spec.depth), row.clean) for row in reversed(first.values())]
+        _draw_points(axes, suite, points, solid=True)
+    return sheet.figure
+
+
+def radius(suite: Suite) -> Figure:
+    """Robust accuracy over ε, clean accuracy dotted, a line for each method and checkpoint, by network and attack."""
+    found = _shown(rows(suite))
+    attacks = _attack_labels(suite, found)
+    bands: list[Band] = []
+    for dataset in suite.config.datasets:
+        groups = [
+            Group(
+                heading=spec.label,
+                keys=[(dataset, spec.label, attack) for attack in attacks or [""]],
+                titles=[f"robust: {_attack_title(label)}" for label in attacks.values()] or [""],
+            )
+            for spec in suite.config.specs()
+        ]
+        bands += bands_of(dataset, groups)
+    dotted = Line2D([], [], color="#777777", label="clean accuracy (dotted)", **_CLEAN_LINE)
+    sheet = Sheet(
+        title="Robust accuracy over the radius of the threat model",
+        notes=[
+            *_notes(suite, found, attacks),
+            "A method that trains for a radius is trained anew at each: its clean accuracy (dotted) changes too.",
+        ],
+        bands=bands,
+        handles=[*_handles(suite, found), dotted],
+        y_label=_ACCURACY,
+        x_label=f"ε (1/255, {labels.NORMS[suite.config.norm]})",
+        y_top=_top([100 * end for row in found for end in (row.clean[2], row.robust[2])]),
+    )
+    for (dataset, label, attack), axes in sheet.panels.items():
+        mine = [row for row in found if (row.dataset, row.spec.label, row.attack) == (dataset, label, attack)]
+        _draw_points(axes, suite, [(row, row.eps255, row.robust) for row in mine], solid=True)
+        if mine:
+            _draw_points(axes, suite, [(row, row.eps255, row.clean) for row in mine], solid=False)
+    return sheet.figure
+
+
+def _shown(found: Iterable[Row]) -> list[Row]:
+    """Rows that the figures show: of Adv-NTK only the last step (the paper's choice), of the others all."""
+    every = list(found)
+    last = {row.method for row in every if row.method == "advntk" and row.checkpoint == "last"}
+    return [row for row in every if row.method not in last or row.checkpoint == "last"]
+
+
+def _attack_labels(suite: Suite, found: Sequence[Row]) -> dict[str, str]:
+    """Labels of the attacks that measured something, in the configuration's order."""
+    known = {row.attack: row.attack_label for row in found}
+    return {name: known[name] for name in suite.config.attacks if name in known}
+
+
+def _attack_title(label: str) -> str:
+    """An attack's label as a panel's title, a warning in brackets on a line of its own."""
+    return label.replace(" (", "\n(")
+
+
+def _notes(suite: Suite, found: Sequence[Row], attacks: dict[str, str]) -> list[str]:
+    """Attacks, sizes and intervals, in words."""
+    tests = sorted({row.n_test for row in found})
+    sizes = "–".join(str(size) for size in dict.fromkeys((tests[0], tests[-1]))) if tests else "0"
+    over = "seeds and test examples" if suite.config.seeds > 1 else "test examples (one seed: no spread over seeds)"
+    names = ", ".join(attacks.values()) or "none"
+    plural = "attack" if len(attacks) == 1 else "attacks"
+    doubted = sum(bool(row.flags) for row in found)
+    doubts = [f"Doubts about {doubted} of {len(found)} evaluations: see the table's footnotes."] if doubted else []
+    return [
+        f"Robust: correct on the clean image and under the {plural} {names}. "
+        f"Mean and 95% bootstrap interval over {over}; n_test = {sizes}, seeds = {suite.config.seeds}.",
+        *doubts,
+    ]
+
+
+def _series(suite: Suite, found: Iterable[Row]) -> list[tuple[str, str]]:
+    """Methods and checkpoints, in the configuration's order."""
+    known = dict.fromkeys((row.method, row.checkpoint) for row in found)
+    return [pair for method in suite.config.methods for pair in known if pair[0] == method]
+
+
+def _handles(suite: Suite, found: Sequence[Row]) -> list[Line2D]:
+    """The legend's entries: one for each method and checkpoint."""
+    colours = labels.method_colours(suite.config.methods)
+    return [
+        Line2D(
+            [],
+            [],
+            color=colours[method],
+            marker=labels.marker(checkpoint),
+            linestyle=labels.dashes(checkpoint),
+            markersize=4.5,
+            label=labels.method_label(method, checkpoint),
+        )
+        for method, checkpoint in _series(suite, found)
+    ]
+
+
+def _draw_points(
+    axes: Axes, suite: Suite, points: Sequence[tuple[Row, float, tuple[float, float, float]]], *, solid: bool
+) -> None:
+    """Means with intervals, joined by a line for each method and checkpoint.
+
+    Args:
+        axes: the panel.
+        suite: for the order and colours of methods.
+        points: row, place on the horizontal axis, and (mean, low, high).
+        solid: lines with markers and bars, or else thin dotted lines (the clean accuracy beside the robust one).
+    """
+    if not points:
+        say(axes, "nothing measured\nin this suite")
+        return
+    places = sorted({place for _, place, _ in points})
+    unit = min(np.diff(places)) if len(places) > 1 else 1.0
+    series = _series(suite, [row for row, _, _ in points])
+    colours = labels.method_colours(suite.config.methods)
+    # side by side, a marker's width apart where there is room, so that bars do not hide each other
+    apart = min(0.028 * (places[-1] - places[0] + unit), 0.6 * unit / len(series))
+    for i, (method, checkpoint) in enumerate(series):
+        mine = sorted(
+            (place, interval) for row, place, interval in points if (row.method, row.checkpoint) == (method, checkpoint)
+        )
+        shift = apart * (i - (len(series) - 1) / 2)
+        x = [place + shift for place, _ in mine]
+        y, low, high = (100 * np.array([interval[part] for _, interval in mine]) for part in range(3))
+        if solid:
+            axes.errorbar(
+                x,
+                y,
+                yerr=[np.maximum(y - low, 0), np.maximum(high - y, 0)],
+                color=colours[method],
+                marker=labels.marker(checkpoint),
+                linestyle=labels.dashes(checkpoint),
+                markersize=4,
+                markeredgewidth=0,
+                linewidth=1.3,
+                elinewidth=1.0,
+                zorder=3,
+            )
+        else:
+            axes.plot(x, y, color=colours[method], zorder=2, **_CLEAN_LINE)
+    axes.set_xlim(places[0] - 0.5 * unit, places[-1] + 0.5 * unit)
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _top(percent: Iterable[float]) -> float:
+    """Upper end of the vertical axis: the next ten above the largest value, and a little."""
+    largest = max((value for value in percent if np.isfinite(value)), default=100.0)
+    return float(min(100, 10 * np.ceil((largest + 1) / 10)) + 2)
+
+
+FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
+    "curves": (curves, "accuracy along AT's training beside Adv-NTK's, clean and robust, on val and test"),
+    "depth": (depth, "clean and robust accuracy over depth, by method and checkpoint"),
+    "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
+}

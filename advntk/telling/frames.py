@@ -1,0 +1,171 @@
+"""Records and curves as data frames: one row for each line of the paper's table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.errors import InputError
+from advntk.foundation.statistics import bootstrap_mean
+from advntk.telling.labels import attack_label
+from advntk.telling.suite_file import CurveFile, Measured, Suite, read_suite
+
+__all__ = ["COLUMNS", "CURVE_COLUMNS", "Row", "Suite", "curves_frame", "read_suite", "results_frame", "rows"]
+
+COLUMNS = (
+    *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_test", "seeds"),
+    *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
+)
+_CURVE_FILE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
+CURVE_COLUMNS = ("dataset", "architecture", "method", "seed", "eps255", *_CURVE_FILE_COLUMNS)
+_CHECKPOINT_ORDER = ("final", "last", "best_val")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One checkpoint of one method under one attack, over all seeds.
+
+    Attributes:
+        spec: the network.
+        attack: the attack's name, as the configuration has it.
+        attack_label: the name with a warning where the attack may leave the threat model.
+        clean: (mean, low, high) of the clean accuracy, 95%, fractions.
+        robust: the same of the robust accuracy.
+        flags: doubts about its evaluations, with the seeds that they are about.
+    """
+
+    dataset: str
+    spec: Architecture
+    method: str
+    checkpoint: str
+    attack: str
+    attack_label: str
+    eps255: float
+    n_opt: int
+    n_test: int
+    seeds: int
+    clean: tuple[float, float, float]
+    robust: tuple[float, float, float]
+    flags: tuple[str, ...]
+
+    @property
+    def architecture(self) -> str:
+        """The family, with the activation added unless it is ReLU: ``mlp`` or ``cnn-erf``."""
+        return family(self.spec)
+
+
+def family(spec: Architecture) -> str:
+    """A network's name without its depth: ``mlp`` or ``cnn-erf``."""
+    return spec.family if spec.activation == "relu" else f"{spec.family}-{spec.activation}"
+
+
+def rows(suite: Suite) -> list[Row]:
+    """All rows, in the order of the configuration's lists (datasets, architectures, methods, attacks, radii)."""
+    config = suite.config
+    labels = [spec.label for spec in config.specs()]
+    groups: dict[tuple[str, str, str, str, str, float], list[Measured]] = defaultdict(list)
+    for item in suite.measured:
+        record = item.record
+        for checkpoint in record.evaluations:
+            cell = (record.dataset, record.architecture.label, record.method, checkpoint)
+            groups[*cell, record.attack.name, record.threat.eps255].append(item)
+
+    def position(key: tuple[str, str, str, str, str, float]) -> tuple[object, ...]:
+        dataset, label, method, checkpoint, attack, eps255 = key
+        known = _CHECKPOINT_ORDER
+        choice = known.index(checkpoint) if checkpoint in known else len(known)
+        where = (config.datasets.index(dataset), labels.index(label), config.methods.index(method))
+        return (*where, choice, checkpoint, config.attacks.index(attack), config.eps255.index(eps255))
+
+    return [_row(groups[key], key[3]) for key in sorted(groups, key=position)]
+
+
+def _row(group: list[Measured], checkpoint: str) -> Row:
+    """One row from the records of its seeds."""
+    group = sorted(group, key=lambda item: item.record.seed)
+    record = group[0].record
+    doubts: dict[str, list[int]] = defaultdict(list)
+    for item in group:
+        for flag in item.record.evaluations[checkpoint].flags:
+            doubts[flag].append(item.record.seed)
+    flags = (f"{flag} (seed {', '.join(map(str, seeds))})" for flag, seeds in doubts.items())
+    return Row(
+        dataset=record.dataset,
+        spec=record.architecture,
+        method=record.method,
+        checkpoint=checkpoint,
+        attack=record.attack.name,
+        attack_label=attack_label(record.attack.name, inside_threat_model=record.attack.inside_threat_model),
+        eps255=record.threat.eps255,
+        n_opt=record.n_opt,
+        n_test=record.evaluations[checkpoint].n_test,
+        seeds=len(group),
+        clean=bootstrap_mean([item.clean[checkpoint] for item in group]),
+        robust=bootstrap_mean([item.robust[checkpoint] for item in group]),
+        flags=tuple(flags),
+    )
+
+
+def results_frame(suite: Suite) -> pd.DataFrame:
+    """The table of results: one row for each dataset × architecture × depth × method × checkpoint × attack × ε.
+
+    Returns:
+        Columns ``COLUMNS``; accuracies are fractions in [0, 1], each with its 95% bootstrap interval over seeds and
+        examples. Rows follow the configuration's lists.
+    """
+    values = [
+        (
+            *(row.dataset, row.architecture, row.spec.depth, row.method, row.checkpoint, row.attack, row.eps255),
+            *(row.n_opt, row.n_test, row.seeds, *row.clean, *row.robust),
+        )
+        for row in rows(suite)
+    ]
+    return pd.DataFrame(values, columns=list(COLUMNS))
+
+
+def curves_frame(suite: Suite) -> pd.DataFrame:
+    """All curves: accuracy and loss on val and test along training, by dataset, network, method, seed and ε.
+
+    Returns:
+        Columns ``CURVE_COLUMNS``; accuracies are fractions, ``architecture`` is the label with the depth, such as
+        ``mlp-3``. (An unreadable curve raises ``InputError``.)
+    """
+    frames = [_read_curve(curve) for curve in suite.curves]
+    if not frames:
+        return pd.DataFrame(columns=list(CURVE_COLUMNS))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read_curve(curve: CurveFile) -> pd.DataFrame:
+    """One curve file, checked.
+
+    Returns:
+        Its rows with the columns of its cell before them.
+
+    Raises:
+        InputError: missing, not CSV, or not of the documented columns and values.
+    """
+    remedy = "delete it and run the fit again"
+    try:
+        frame = pd.read_csv(curve.path)
+    except FileNotFoundError as error:
+        raise InputError("file not found", where=curve.path, remedy="run the rule that makes it first") from error
+    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        raise InputError(f"not a readable CSV file ({error})", where=curve.path, remedy=remedy) from error
+    missing = [name for name in _CURVE_FILE_COLUMNS if name not in frame.columns]
+    if missing or frame.empty:
+        what = f"lacks column(s) {', '.join(missing)}" if missing else "is empty"
+        raise InputError(what, where=curve.path, remedy=remedy)
+    accuracies = frame[["clean_accuracy", "robust_accuracy"]].to_numpy(dtype=float)
+    if not np.all((accuracies >= 0) & (accuracies <= 1)) or not frame["split"].isin(["val", "test"]).all():
+        what = "accuracies must lie in [0, 1] and split must be val or test"
+        raise InputError(what, where=curve.path, remedy=remedy)
+    frame = frame[list(_CURVE_FILE_COLUMNS)]
+    cell = (curve.dataset, curve.architecture, curve.method, curve.seed, curve.eps255)
+    for place, (name, value) in enumerate(zip(CURVE_COLUMNS, cell, strict=False)):
+        frame.insert(place, name, value)
+    return frame

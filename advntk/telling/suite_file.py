@@ -1,0 +1,190 @@
+"""The suite file: the only list of what belongs to a suite; no folder is ever searched."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advntk.foundation import files
+from advntk.foundation.config import Closed, SuiteConfig, validated
+from advntk.foundation.errors import InputError
+from advntk.foundation.records import Record, read_record
+
+SCHEMA = "advntk-suite-1"
+_REMAKE = "delete it and run the rules that make it again"
+
+
+class CurveFile(Closed):
+    """Where the curve of one fit lies: accuracy along its training steps."""
+
+    dataset: str
+    architecture: str
+    method: str
+    seed: int
+    eps255: float
+    path: str
+
+
+class _Listing(Closed):
+    """The suite file's content, without its schema's name."""
+
+    root: str
+    config: SuiteConfig
+    records: list[str]
+    curves: list[CurveFile]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One record with the outcome of each test example.
+
+    Attributes:
+        path: of the record.
+        record: as written by the evaluation.
+        clean: by checkpoint, whether each clean image is classified correctly, (n_test,).
+        robust: by checkpoint, whether it is so without attack and under it, (n_test,).
+    """
+
+    path: str
+    record: Record
+    clean: dict[str, np.ndarray]
+    robust: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """A suite's configuration and all that it measured, checked to belong together."""
+
+    config: SuiteConfig
+    measured: tuple[Measured, ...]
+    curves: tuple[CurveFile, ...]
+
+
+def read_suite(path: str | Path) -> Suite:
+    """Read a suite file and every record and outcome that it lists.
+
+    Args:
+        path: ``results/<suite>/suite.json``; the paths in it are relative to the working directory.
+
+    Returns:
+        The suite. (A missing or unreadable file and a record that does not belong raise ``InputError``.)
+
+    Raises:
+        InputError: not a suite file.
+    """
+    content = files.read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise InputError(f"not a suite file of schema {SCHEMA}", where=path, remedy=_REMAKE)
+    listing = validated(_Listing, {key: value for key, value in content.items() if key != "schema"}, str(path))
+    measured = tuple(_read_measured(record) for record in listing.records)
+    for item in measured:
+        _require_in_config(item, listing.config)
+    _require_unmixed(measured)
+    _require_complete(measured, listing.config)
+    _require_complete_curves(listing.curves, listing.config, str(path))
+    return Suite(config=listing.config, measured=measured, curves=tuple(listing.curves))
+
+
+def _read_measured(path: str) -> Measured:
+    """Read a record and the outcomes beside it, and check one against the other."""
+    record = read_record(path)
+    outcomes_path = Path(path).with_suffix(".npz")
+    outcomes = files.read_npz(outcomes_path)
+    found: dict[str, dict[str, np.ndarray]] = {"clean": {}, "robust": {}}
+    for checkpoint, evaluation in record.evaluations.items():
+        for kind, correct in (("clean", evaluation.clean_correct), ("robust", evaluation.robust_correct)):
+            outcome = outcomes.get(f"{checkpoint}.{kind}")
+            if outcome is None or outcome.dtype != np.bool_ or outcome.shape != (evaluation.n_test,):
+                what = f"lacks a boolean array '{checkpoint}.{kind}' of {evaluation.n_test} outcomes"
+                raise InputError(what, where=outcomes_path, remedy=_REMAKE)
+            if int(outcome.sum()) != correct:
+                what = f"'{checkpoint}.{kind}' counts {int(outcome.sum())} correct, its record {correct}"
+                raise InputError(what, where=outcomes_path, remedy=_REMAKE)
+            found[kind][checkpoint] = outcome
+        if np.any(found["robust"][checkpoint] & ~found["clean"][checkpoint]):
+            what = f"checkpoint '{checkpoint}' has examples counted as robust but not as clean"
+            raise InputError(what, where=outcomes_path, remedy=_REMAKE)
+    return Measured(path=path, record=record, **found)
+
+
+def _require_in_config(item: Measured, config: SuiteConfig) -> None:
+    """Check that a record is a cell of the configuration."""
+    record = item.record
+    for key, value, allowed in (
+        ("dataset", record.dataset, config.datasets),
+        ("architecture", record.architecture, config.specs()),
+        ("method", record.method, config.methods),
+        ("attack", record.attack.name, config.attacks),
+        ("norm", record.threat.norm, [config.norm]),
+        ("eps255", record.threat.eps255, config.eps255),
+        ("seed", record.seed, list(range(config.seeds))),
+    ):
+        if value not in allowed:
+            what = f"its {key} ({value}) is not one of this suite's"
+            raise InputError(what, where=item.path, remedy="delete the record and run the suite again")
+
+
+def _require_unmixed(measured: Iterable[Measured]) -> None:
+    """Check that what is averaged or compared was made in the same way.
+
+    Raises:
+        InputError: two records disagree; names both.
+    """
+    first: dict[Hashable, tuple[Any, str]] = {}
+    for item in measured:
+        record = item.record
+        attack = record.attack
+        fit = (record.dataset, record.architecture.label, record.method)
+        under = (record.dataset, attack.name, record.threat.eps255)
+        settings = attack.model_dump(include={"kind", "options", "inside_threat_model"})
+        tests = {checkpoint: evaluation.n_test for checkpoint, evaluation in record.evaluations.items()}
+        for what, key, value in (
+            ("the cell", (*fit, *under, record.seed), item.path),
+            ("split hash of the same dataset and seed", (record.dataset, record.seed), record.split_hash),
+            ("attack settings of the same attack and radius", under, settings),
+            ("n_opt of the same row", fit, record.n_opt),
+            ("method options of the same row", fit, record.method_options),
+            ("checkpoints or n_test of the same row", (*fit, *under), tests),
+        ):
+            known, where = first.setdefault((what, key), (value, item.path))
+            if known == value:
+                continue
+            twice = what == "the cell"
+            problem = f"is the same cell as {where}" if twice else f"mixes {what}: {value}, but {known} in {where}"
+            raise InputError(problem, where=item.path, remedy="delete the stale record and run the suite again")
+
+
+def _require_complete(measured: Iterable[Measured], config: SuiteConfig) -> None:
+    """Check that each fit that appears was evaluated for all radii, attacks and seeds of the suite."""
+    seen: dict[tuple[str, str, str], set[tuple[float, str, int]]] = defaultdict(set)
+    for item in measured:
+        record = item.record
+        fit = (record.dataset, record.architecture.label, record.method)
+        seen[fit].add((record.threat.eps255, record.attack.name, record.seed))
+    wanted = [(e, a, s) for e in config.eps255 for a in config.attacks for s in range(config.seeds)]
+    for fit, cells in seen.items():
+        missing = [cell for cell in wanted if cell not in cells]
+        if missing:
+            eps255, attack, seed = missing[0]
+            raise InputError(
+                f"record missing: eps255 {eps255:g}, attack {attack}, seed {seed} ({len(missing)} in all)",
+                where=" / ".join(fit),
+                remedy="run the suite to its end, then make its suite file again",
+            )
+
+
+def _require_complete_curves(curves: Iterable[CurveFile], config: SuiteConfig, where: str) -> None:
+    """Check that each fit that has a curve has one for every seed of the suite."""
+    seeds: dict[tuple[str, str, str, float], list[int]] = defaultdict(list)
+    for curve in curves:
+        seeds[curve.dataset, curve.architecture, curve.method, curve.eps255].append(curve.seed)
+    for fit, found in seeds.items():
+        if sorted(found) != list(range(config.seeds)):
+            name = " / ".join(str(part) for part in fit)
+            what = f"curves of {name} are for seeds {sorted(found)}, the suite has {config.seeds}"
+            raise InputError(what, where=where, remedy="run the suite to its end, then make its suite file again")

@@ -1,0 +1,117 @@
+# The suite, checked before any job, and the only functions of the workflow.
+
+import json
+import os
+import sys
+
+from advntk import suite as suites
+from advntk.foundation import paths
+from advntk.foundation.errors import AdvntkError
+from advntk.foundation.provenance import code_digest
+
+try:
+    SUITE = suites.resolve(config)
+    os.makedirs(SUITE.root, exist_ok=True)
+except AdvntkError as error:
+    raise WorkflowError(f"config: {error.line()}") from None
+except OSError as error:
+    raise WorkflowError(f"{error.filename}: cannot write results ({error.strerror}); check permissions or 'results'") from None
+
+# jobs without a conda environment run in the interpreter of this Snakemake, activated or not
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+FIGURES = ["curves", "depth", "radius"]
+COMPUTE = SUITE.config.compute
+KERNEL_METHODS = [name for name, (entry, _) in SUITE.methods.items() if entry.kind == "kernel"]
+NETWORK_METHODS = [name for name, (entry, _) in SUITE.methods.items() if entry.kind == "network"]
+NOTHING = "(?!)"  # a wildcard constraint that nothing meets
+
+
+wildcard_constraints:
+    dataset="|".join(SUITE.datasets),
+    seed=r"\d+",
+    architecture="|".join(SUITE.specs),
+    attack="|".join(SUITE.attacks),
+    trained_at=rf"eps[\d.]+|{paths.ANY_RADIUS}",
+    eps255=r"[\d.]+",
+
+
+def pattern(template):
+    """A path pattern of this suite, its wildcards left open."""
+    return template.replace("{root}", SUITE.root).replace("{data}", SUITE.config.data)
+
+
+def as_json(model):
+    return json.dumps(model if isinstance(model, dict) else model.model_dump(mode="json"))
+
+
+def dataset_options(wildcards):
+    return as_json(SUITE.datasets[wildcards.dataset][1])
+
+
+def source_options(wildcards):
+    """Options that say where a dataset comes from, without the sizes of its splits."""
+    options = SUITE.datasets[wildcards.dataset][1].model_dump(mode="json")
+    return as_json({**options, "n_opt": 2, "n_val": 1, "n_test": 0})
+
+
+def kernel_of(wildcards):
+    """The architecture without its width, which no kernel depends on."""
+    return as_json(SUITE.specs[wildcards.architecture].kernel_identity)
+
+
+def architecture_of(wildcards):
+    return as_json(SUITE.specs[wildcards.architecture])
+
+
+def method_options(wildcards):
+    return as_json(SUITE.methods[wildcards.method][1])
+
+
+def threat_arguments(wildcards):
+    radius = wildcards.trained_at.removeprefix("eps")
+    return "" if radius == paths.ANY_RADIUS.removeprefix("eps") else f"--norm {SUITE.config.norm} --eps255 {radius}"
+
+
+def fit_folder(wildcards):
+    entry, _ = SUITE.methods[wildcards.method]
+    at = paths.trained_at(float(wildcards.eps255), depends_on_radius=entry.depends_on_radius)
+    return pattern(paths.FIT).removesuffix("/fit.json").format(**dict(wildcards.items()), trained_at=at)
+
+
+def n_opt(wildcards):
+    return SUITE.datasets[wildcards.dataset][1].n_opt
+
+
+def gram_mb(wildcards):
+    """One float32 Gram matrix."""
+    return n_opt(wildcards) ** 2 * 4 / 2**20
+
+
+def kernel_mem_mb(wildcards, attempt):
+    """Libraries, kernel temporaries, the stored Gram matrix; a float64 copy only where memory_mb has room for it."""
+    copies = 3 if 2 * gram_mb(wildcards) < COMPUTE.memory_mb / 2 else 1
+    return int(attempt * (700 + min(COMPUTE.memory_mb, 60 * gram_mb(wildcards)) + copies * gram_mb(wildcards)))
+
+
+def solve_mem_mb(wildcards, attempt):
+    """As above, and the float64 factor of ntk (1) or vectors of the spectrum (3), or the Krylov bases (about 1)."""
+    return int(kernel_mem_mb(wildcards, attempt) + attempt * 8 * gram_mb(wildcards))
+
+
+def kernel_threads(wildcards):
+    """Small problems run side by side, large ones take more cores each."""
+    return 1 if n_opt(wildcards) <= 2000 else 8
+
+
+def network_threads(wildcards):
+    return 1 if n_opt(wildcards) <= 2000 else 4
+
+
+def network_mem_mb(wildcards, attempt):
+    return attempt * 2000
+
+
+def kernel_minutes(wildcards, attempt):
+    """Grows with the pairs of images; generous, as it only bounds a job on a cluster."""
+    return int(attempt * (30 + 60 * (n_opt(wildcards) / 10000) ** 2))

@@ -1,0 +1,44 @@
+# Datasets: fetched and decoded once, then split once a seed. Local: cluster nodes often have no network.
+
+
+localrules:
+    prepare,
+    split,
+
+
+rule prepare:
+    output:
+        pattern(paths.PREPARED),
+    log:
+        f"{SUITE.root}/logs/prepare/{{dataset}}.log",
+    benchmark:
+        f"{SUITE.root}/benchmarks/prepare/{{dataset}}.jsonl"
+    conda:
+        "../envs/attacks.yaml"
+    params:
+        options=source_options,
+        downloads=f"{SUITE.config.data}/downloads",
+        code=lambda w: code_digest("advntk.ingredients.images", f"{suites.DATASETS}.{w.dataset}"),
+    shell:
+        "python -m advntk prepare --dataset {wildcards.dataset} --options {params.options:q}"
+        " --downloads {params.downloads:q} --out {output:q} 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+
+
+rule split:
+    input:
+        pattern(paths.PREPARED),
+    output:
+        manifest=pattern(paths.SPLIT),
+        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+    log:
+        f"{SUITE.root}/logs/split/{{dataset}}.seed{{seed}}.log",
+    benchmark:
+        f"{SUITE.root}/benchmarks/split/{{dataset}}.seed{{seed}}.jsonl"
+    conda:
+        "../envs/kernels.yaml"
+    params:
+        options=dataset_options,
+        code=lambda w: code_digest("advntk.ingredients.splits", f"{suites.DATASETS}.{w.dataset}"),
+    shell:
+        "python -m advntk split --dataset {wildcards.dataset} --prepared {input:q} --options {params.options:q}"
+        " --seed {wildcards.seed} --out {output.manifest:q} 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"

@@ -1,0 +1,77 @@
+# Training: kernel methods from a Gram matrix (fit), finite networks from the images (train).
+
+
+rule fit:
+    input:
+        split=pattern(paths.SPLIT),
+        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+        gram=pattern(paths.GRAM),
+        facts=pattern(paths.GRAM).replace("gram.npy", "gram.json"),
+    output:
+        fit=pattern(paths.FIT),
+        arrays=pattern(paths.FIT).replace("fit.json", "fit.npz"),
+        curves=pattern(paths.FIT).replace("fit.json", "curves.csv"),
+    log:
+        f"{SUITE.root}/logs/fit/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.log",
+    benchmark:
+        f"{SUITE.root}/benchmarks/fit/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.jsonl"
+    conda:
+        "../envs/kernels.yaml"
+    wildcard_constraints:
+        method="|".join(KERNEL_METHODS) or NOTHING,
+    threads: kernel_threads
+    resources:
+        mem_mb=solve_mem_mb,
+        runtime=kernel_minutes,
+    params:
+        options=method_options,
+        architecture=kernel_of,
+        threat=threat_arguments,
+        engine=COMPUTE.kernel_engine,
+        code=lambda w: code_digest(
+            "advntk.learning.fits",
+            f"{suites.METHODS}.{w.method}",
+            f"{suites.FAMILIES}.{SUITE.specs[w.architecture].family}",
+        ),
+    shell:
+        "python -m advntk fit --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
+        " --gram {input.gram:q} --architecture {params.architecture:q} {params.threat} --out {output.fit:q}"
+        f" --threads {{threads}} --device {COMPUTE.device} --engine {COMPUTE.kernel_engine}"
+        f" --memory-mb {COMPUTE.memory_mb}"
+        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+
+
+rule train:
+    input:
+        split=pattern(paths.SPLIT),
+        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+    output:
+        fit=pattern(paths.FIT),
+        arrays=pattern(paths.FIT).replace("fit.json", "fit.npz"),
+        curves=pattern(paths.FIT).replace("fit.json", "curves.csv"),
+    log:
+        f"{SUITE.root}/logs/train/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.log",
+    benchmark:
+        f"{SUITE.root}/benchmarks/train/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.jsonl"
+    conda:
+        "../envs/networks.yaml"
+    wildcard_constraints:
+        method="|".join(NETWORK_METHODS) or NOTHING,
+    threads: network_threads
+    resources:
+        mem_mb=network_mem_mb,
+        runtime=lambda wildcards, attempt: attempt * 240,
+    params:
+        options=method_options,
+        architecture=architecture_of,
+        threat=threat_arguments,
+        code=lambda w: code_digest(
+            "advntk.learning.fits",
+            f"{suites.METHODS}.{w.method}",
+            f"{suites.FAMILIES}.{SUITE.specs[w.architecture].family}",
+        ),
+    shell:
+        "python -m advntk train --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
+        " --architecture {params.architecture:q} {params.threat} --out {output.fit:q}"
+        f" --threads {{threads}} --device {COMPUTE.device}"
+        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"

@@ -1,0 +1,71 @@
+# Records become tables and figures; paths of records come from the suite file, nothing walks a folder.
+
+
+localrules:
+    expand,
+    tabulate,
+    plot,
+
+
+rule expand:
+    output:
+        f"{SUITE.root}/suite.json",
+    log:
+        f"{SUITE.root}/logs/expand.log",
+    conda:
+        "../envs/telling.yaml"
+    params:
+        config=as_json(SUITE.config),
+        code=code_digest("advntk.suite"),
+    shell:
+        "python -m advntk expand --config {params.config:q} --out {output:q}"
+        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+
+
+rule tabulate:
+    input:
+        suite=f"{SUITE.root}/suite.json",
+        records=SUITE.records(),
+    output:
+        csv=report(
+            f"{SUITE.root}/tables/robust_accuracy.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "robust accuracy", "format": "csv"},
+        ),
+        md=f"{SUITE.root}/tables/robust_accuracy.md",
+        tex=f"{SUITE.root}/tables/robust_accuracy.tex",
+    log:
+        f"{SUITE.root}/logs/tabulate.log",
+    conda:
+        "../envs/telling.yaml"
+    params:
+        code=code_digest("advntk.telling.tables"),
+    shell:
+        "python -m advntk tabulate --suite {input.suite:q} --out {output.csv:q}"
+        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+
+
+rule plot:
+    input:
+        suite=f"{SUITE.root}/suite.json",
+        records=SUITE.records(),
+    output:
+        svg=report(
+            f"{SUITE.root}/figures/{{figure}}.svg",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        png=f"{SUITE.root}/figures/{{figure}}.png",
+    log:
+        f"{SUITE.root}/logs/plot/{{figure}}.log",
+    conda:
+        "../envs/telling.yaml"
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    params:
+        code=code_digest("advntk.telling.figures"),
+    shell:
+        "python -m advntk plot --suite {input.suite:q} --figure {wildcards.figure} --out {output.svg:q}"
+        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"

@@ -1,0 +1,42 @@
+"""What all tests share: small kernels and data, and one tolerance table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
+"""Relative errors that tests accept, by the precision of what they test."""
+
+
+def relu_kernel(images: np.ndarray, depth: int, sigma_w: float = 1.76, sigma_b: float = 0.18) -> np.ndarray:
+    """NTK of a ReLU MLP in float64 from the arc-cosine recursion, written apart from the package's own."""
+    x = images.reshape(len(images), -1).astype(np.float64) - 0.5
+    w2, b2 = sigma_w**2, sigma_b**2
+    sigma = w2 * (x @ x.T) / x.shape[1] + b2
+    theta = sigma.copy()
+    for _ in range(depth - 1):
+        scale = np.sqrt(np.outer(np.diag(sigma), np.diag(sigma)))
+        cosine = np.clip(sigma / scale, -1, 1)
+        angle = np.arccos(cosine)
+        derivative = (np.pi - angle) / (2 * np.pi)
+        sigma = w2 * scale * (np.sin(angle) / (2 * np.pi) + cosine * derivative) + b2
+        theta = sigma + w2 * theta * derivative
+    return theta
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def digits_split():
+    """A small split of digits: 120 opt, 60 val, 100 test images."""
+    from pathlib import Path
+
+    from advntk.ingredients.datasets import digits
+    from advntk.ingredients.splits import make_split
+
+    sizes = digits.Options(n_opt=120, n_val=60, n_test=100)
+    return make_split(digits.load(sizes, Path()), sizes, dataset="digits", seed=0)

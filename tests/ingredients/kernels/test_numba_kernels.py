@@ -1,0 +1,160 @@
+"""The numba kernels against neural-tangents in float64."""
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.losses import one_hot, value_and_logit_gradient
+from advntk.ingredients.kernels.engine import make_engine
+
+OFF_DIAGONAL, DIAGONAL = 1e-6, 1e-5
+"""Allowed errors, of the largest entry."""
+GRADIENT = 3e-6
+CASES = [("mlp", depth, shape) for depth in (2, 3, 5, 8) for shape in ((8, 8, 1), (7, 5, 2))]
+CASES += [("cnn", depth, shape) for depth in (1, 3, 5) for shape in ((8, 8, 1), (7, 5, 2))]
+
+
+@pytest.fixture(autouse=True)
+def _restore_x64():
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def images(count, shape, seed=0):
+    if shape == (8, 8, 1):
+        return (load_digits().images[seed : seed + count, :, :, None] / 16).astype(np.float32)
+    return np.random.default_rng(seed).uniform(0, 1, (count, *shape)).astype(np.float32)
+
+
+def pair(family, depth, shape, **keys):
+    spec = Architecture(family=family, depth=depth, **keys)
+    fast = make_engine(spec, shape, engine="numba")
+    return fast, make_engine(spec, shape, engine="neural_tangents", device="cpu", dtype="float64")
+
+
+def relative(got, wanted):
+    return np.abs(np.asarray(got) - np.asarray(wanted)).max() / np.abs(np.asarray(wanted)).max()
+
+
+@pytest.mark.parametrize(("family", "depth", "shape"), CASES)
+def test_tiles_rows_and_gradients(family, depth, shape):
+    fast, exact = pair(family, depth, shape)
+    train, test = images(75, shape), images(20, shape, seed=200)
+    reference = exact.tile(train, train)
+    off = ~np.eye(len(train), dtype=bool)
+    for got in (fast.tile(train, train), fast.tile_symmetric(train)):
+        assert got.dtype == np.float32
+        error = np.abs(got - reference) / reference.max()
+        assert error[off].max() < OFF_DIAGONAL
+        assert error[~off].max() < DIAGONAL
+    np.testing.assert_array_equal(got, got.T)
+
+    coef = np.random.default_rng(1).normal(size=(len(train), 4))
+    labels = np.arange(len(test)) % 4
+    bound, oracle = fast.bind(train, memory_mb=100), exact.bind(train, memory_mb=100)
+    assert relative(bound.rows(test), oracle.rows(test)) < OFF_DIAGONAL
+    for loss in ("squared_error", "cross_entropy"):
+        wanted = oracle.loss_and_gradient(oracle.native(test), oracle.native(labels), oracle.native(coef), loss)
+        found = bound.loss_and_gradient(test, labels, coef.astype(np.float32), loss)
+        for got, reference, allowed in zip(found, wanted, (1e-5, 1e-4, 1e-4), strict=True):
+            assert got.shape == reference.shape
+            assert relative(got, reference) < allowed
+    squared = bound.loss_and_gradient(test, labels, coef.astype(np.float32), "squared_error")[2]
+    wanted = oracle.loss_and_gradient(
+        oracle.native(test), oracle.native(labels), oracle.native(coef), "squared_error"
+    )[2]
+    assert relative(squared, wanted) < GRADIENT
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_identical_and_almost_identical_images(family):
+    fast, exact = pair(family, 3, (7, 5, 2))
+    train = images(40, (7, 5, 2))
+    again = train[:6] + np.array([0, 0, 1e-6, 1e-5, 1e-4, 1e-3], np.float32)[:, None, None, None]
+    reference = exact.tile(again.astype(np.float64), train.astype(np.float64))
+    assert np.abs(fast.tile(again, train) - reference).max() < DIAGONAL * reference.max()
+    # at an image of the training set Θ has a kink; the gradient there must be finite and of the usual size
+    bound = fast.bind(train, memory_mb=100)
+    coef = np.ones((len(train), 2), np.float32)
+    gradient = bound.loss_and_gradient(again, np.zeros(6, int), coef, "squared_error")[2]
+    elsewhere = bound.loss_and_gradient(images(6, (7, 5, 2), 9), np.zeros(6, int), coef, "squared_error")[2]
+    assert np.abs(gradient).max() < 10 * np.abs(elsewhere).max()
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_images_without_variance(family):
+    """σ_b = 0 and a grey image: all its variances are zero, Θ is zero there, and nothing is NaN."""
+    fast, exact = pair(family, 3, (7, 5, 2), sigma_b=0.0)
+    train = images(10, (7, 5, 2))
+    train[3] = 0.5
+    got = fast.tile_symmetric(train)
+    assert (got[3] == 0).all()
+    assert np.abs(got - exact.tile(train, train)).max() < DIAGONAL * got.max()
+    coef = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
+    bound, oracle = fast.bind(train, memory_mb=100), exact.bind(train, memory_mb=100)
+    labels = np.zeros(1, int)
+    gradient = bound.loss_and_gradient(train[3:4], labels, coef, "squared_error")[2]
+    wanted = oracle.loss_and_gradient(
+        oracle.native(train[3:4]), oracle.native(labels), oracle.native(coef), "squared_error"
+    )[2]
+    assert np.isfinite(gradient).all()
+    assert relative(gradient, wanted) < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 1), (2, 1, 3)])
+def test_images_smaller_than_the_filter(shape):
+    fast, exact = pair("cnn", 2, shape)
+    a, b = images(5, shape), images(33, shape, seed=1)
+    assert relative(fast.tile(a, b), exact.tile(a, b)) < OFF_DIAGONAL
+
+
+def test_depth_one_mlp_is_linear():
+    fast, exact = pair("mlp", 1, (7, 5, 2))
+    train = images(9, (7, 5, 2))
+    assert relative(fast.tile_symmetric(train), exact.tile(train, train)) < OFF_DIAGONAL
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_tiling_changes_nothing(family):
+    spec = Architecture(family=family, depth=3)
+    engine = make_engine(spec, (8, 8, 1), engine="numba")
+    train, test = images(100, (8, 8, 1)), images(7, (8, 8, 1), seed=300)
+    coef = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    labels = np.arange(7) % 3
+    whole, tiled = engine.bind(train, memory_mb=100), engine.bind(train, memory_mb=0.002)
+    assert relative(tiled.rows(test), whole.rows(test)) < 1e-6
+    for got, wanted in zip(
+        tiled.loss_and_gradient(test, labels, coef, "margin"),
+        whole.loss_and_gradient(test, labels, coef, "margin"),
+        strict=True,
+    ):
+        assert relative(got, wanted) < 1e-5
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_gradient_against_finite_differences(family):
+    """Central differences of neural-tangents in float64, along random directions: independent of all reverse code."""
+    fast, exact = pair(family, 3, (7, 5, 2))
+    train, test = images(20, (7, 5, 2)), images(3, (7, 5, 2), seed=5)
+    coef = np.random.default_rng(0).normal(size=(20, 3))
+    labels = np.array([0, 1, 2])
+    gradient = fast.bind(train, memory_mb=100).loss_and_gradient(test, labels, coef, "squared_error")[2]
+    target = one_hot(labels, 3, np.float64)
+
+    def losses(points):
+        return value_and_logit_gradient("squared_error", exact.tile(points, train) @ coef, target)[0]
+
+    direction = np.random.default_rng(2).normal(size=test.shape)
+    step = 1e-5
+    wide = test.astype(np.float64)
+    slope = (losses(wide + step * direction) - losses(wide - step * direction)) / (2 * step)
+    assert relative((gradient * direction).sum(axis=(1, 2, 3)), slope) < 1e-5
+
+
+def test_native_arrays_are_numpy():
+    bound = make_engine(Architecture(family="mlp", depth=2), (2, 2, 1)).bind(images(3, (2, 2, 1)), memory_mb=1)
+    assert isinstance(bound.native(np.ones(3)), np.ndarray)
+    assert isinstance(bound.rows(images(2, (2, 2, 1))), np.ndarray)

@@ -1,0 +1,289 @@
+"""Adversarial training on a corner of the digits: it learns, resumes, repeats itself, and says why it stops."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from sklearn.datasets import load_digits
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.at_options import AdversarialTrainingOptions, AttackOptions
+from advntk.foundation.errors import ConfigError, InputError, NumericalError
+from advntk.foundation.losses import one_hot
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.networks.finite_torch import build, load_arrays, parameters_to_arrays
+from advntk.learning import at_run
+from advntk.learning.adversarial_training import STATE_FILE, TrainingData, adversarial_training
+from advntk.learning.network_predictor import NetworkPredictor
+
+SPEC = Architecture(family="mlp", depth=3, width=64)
+THREAT = ThreatModel(eps255=16)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    bunch = load_digits()
+    order = np.random.default_rng(0).permutation(len(bunch.target))  # the file is sorted by writer
+    images, labels = (bunch.images[order] / 16).astype(np.float32)[..., None], bunch.target[order].astype(np.int64)
+    data = TrainingData(images=images[:400], labels=labels[:400], classes=10)
+    return data, {"val": (images[400:500], labels[400:500]), "test": (images[500:600], labels[500:600])}
+
+
+def options(**changes):
+    attack = AttackOptions(steps=3, step_ratio=0.5)
+    base = {"steps": 20, "batch": 32, "learning_rate_fraction": 1.0, "attack": attack, "report_attack": attack}
+    return AdversarialTrainingOptions(**(base | {"report_every": 10} | changes))
+
+
+def train(digits, workdir, *, spec=SPEC, opts=None, seed=0, threat=THREAT, progress=None, **more):
+    data, monitors = digits
+    return adversarial_training(
+        spec=spec,
+        data=data,
+        monitors=monitors,
+        options=opts or options(),
+        threat=threat,
+        seed=seed,
+        workdir=workdir,
+        device="cpu",
+        progress=progress,
+        **more,
+    )
+
+
+def same(one, other, *, rows=True):
+    """The same bits in both checkpoints (and rows)."""
+    return (not rows or one.rows == other.rows) and all(
+        one.checkpoints[kind].step == other.checkpoints[kind].step
+        and one.checkpoints[kind].parameters.keys() == other.checkpoints[kind].parameters.keys()
+        and all(np.array_equal(array, other.checkpoints[kind].parameters[name]) for name, array in content.items())
+        for kind, content in ((kind, one.checkpoints[kind].parameters) for kind in ("last", "best_val"))
+    )
+
+
+def test_digits_are_learnt_robustly(digits, tmp_path):
+    lines, wide = [], Architecture(family="mlp", depth=3, width=256)
+    result = train(digits, tmp_path, spec=wide, opts=options(steps=200, report_every=50), progress=lines.append)
+    last = {row["split"]: row for row in result.rows if row["step"] == 200}
+    assert last["test"]["clean_accuracy"] > 0.85
+    assert last["test"]["robust_accuracy"] > 0.5
+    assert [row["step"] for row in result.rows if row["split"] == "val"] == [0, 50, 100, 150, 200]
+    assert all(0 <= row["robust_accuracy"] <= row["clean_accuracy"] <= 1 for row in result.rows)
+    assert len(lines) == 5
+    assert "step 200/200" in lines[-1]
+    assert "images/s" in lines[-1]
+    assert list(tmp_path.iterdir()) == []
+    # training under attack is what makes it robust
+    clean = train(digits, tmp_path, spec=wide, opts=options(steps=200), threat=ThreatModel(eps255=0))
+    net = build(wide, (8, 8, 1), 10, seed=0)
+    load_arrays(net, clean.checkpoints["last"].parameters)
+    predictor = NetworkPredictor(net, input_shape=(8, 8, 1), classes=10, device="cpu")
+    images, labels = digits[1]["test"]
+    points = at_run.attacked(
+        predictor.net,
+        torch.from_numpy(images),
+        torch.eye(10)[torch.from_numpy(labels)],
+        attack=AttackOptions(steps=3, step_ratio=0.5),
+        threat=THREAT,
+        offsets=np.zeros_like(images),
+    )
+    assert (predictor.logits(points.numpy()).argmax(1) == labels).mean() < last["test"]["robust_accuracy"]
+
+
+def test_checkpoints_and_rows_agree(digits, tmp_path):
+    result = train(digits, tmp_path, opts=options(steps=60))
+    val = [row for row in result.rows if row["split"] == "val"]
+    best = max(val, key=lambda row: (row["robust_accuracy"], -row["robust_loss"], -row["step"]))
+    assert result.checkpoints["best_val"].step == best["step"]
+    images, labels = digits[1]["val"]
+    for kind, row in (("last", val[-1]), ("best_val", best)):
+        net = build(SPEC, (8, 8, 1), 10, seed=5)
+        load_arrays(net, result.checkpoints[kind].parameters)
+        predictor = NetworkPredictor(net, input_shape=(8, 8, 1), classes=10, device="cpu")
+        assert (predictor.logits(images).argmax(1) == labels).mean() == pytest.approx(row["clean_accuracy"])
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_every_training_point_is_in_ball_and_box(digits, tmp_path, monkeypatch, norm):
+    threat, seen, original = ThreatModel(norm=norm, eps255=40), [], at_run.attacked
+
+    def spy(net, images, target, **kinds):
+        points = original(net, images, target, **kinds)
+        seen.append((images, points))
+        return points
+
+    monkeypatch.setattr(at_run, "attacked", spy)
+    train(digits, tmp_path, threat=threat)
+    assert len(seen) == 20 + 3 * 2
+    for clean, points in seen:
+        size = threat.size255(points, clean)
+        assert size.max() <= threat.eps255 + 1e-3
+        assert size.max() > 0.9 * threat.eps255
+        assert points.min() >= 0
+        assert points.max() <= 1
+
+
+def test_one_update_is_the_formula(digits, tmp_path):
+    """One step without an attack, in float64 by autograd: w ← w − ζ (∇ mean loss + λ w)."""
+    for loss, scale in (("squared_error", 0.5), ("torch_mse", 0.1)):
+        changes = {"steps": 1, "batch": 400, "loss": loss, "weight_decay": 0.1}
+        opts = options(learning_rate=0.3, learning_rate_fraction=None, **changes)
+        result = train(digits, tmp_path, opts=opts, threat=ThreatModel(eps255=0))
+        data = digits[0]
+        net = build(SPEC, (8, 8, 1), 10, seed=0).double()
+        target = one_hot(torch.from_numpy(data.labels), 10, torch.float64)
+        value = scale * ((net(torch.from_numpy(data.images).double()) - target) ** 2).sum(1).mean()
+        value.backward()
+        for name, parameter in net.named_parameters():
+            expected = parameter.detach() - 0.3 * (parameter.grad + 0.1 * parameter.detach())
+            np.testing.assert_allclose(result.checkpoints["last"].parameters[name], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_runs_repeat_themselves_and_seeds_differ(digits, tmp_path):
+    first, again, other = (train(digits, tmp_path, seed=seed) for seed in (3, 3, 4))
+    assert same(first, again)
+    assert not same(first, other, rows=False)
+
+
+def test_test_labels_never_reach_the_checkpoints(digits, tmp_path):
+    data, monitors = digits
+    images, labels = monitors["test"]
+    shuffled = np.random.default_rng(0).permutation(labels)
+    first = train(digits, tmp_path, opts=options(steps=50))
+    results = [
+        train((data, changed), tmp_path, opts=options(steps=50))
+        for changed in ({**monitors, "test": (images, shuffled)}, {"val": monitors["val"]})
+    ]
+    assert all(same(first, result, rows=False) for result in results)
+    assert first.rows != results[0].rows
+
+
+def interrupt_at(step):
+    def progress(line):
+        if f"step {step}/" in line:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_a_resumed_run_is_the_uninterrupted_one(digits, tmp_path, family):
+    spec = Architecture(family=family, depth=2, width=8)
+    opts = options(steps=40, lr_decay_every=15, weight_decay=1e-3)
+    whole = train(digits, tmp_path / "whole", spec=spec, opts=opts)
+    assert whole.resumed_at is None
+    with pytest.raises(KeyboardInterrupt):
+        train(digits, tmp_path, spec=spec, opts=opts, save_every_steps=7, progress=interrupt_at(30))
+    assert (tmp_path / STATE_FILE).exists()
+    lines = []
+    resumed = train(digits, tmp_path, spec=spec, opts=opts, progress=lines.append)
+    assert resumed.resumed_at == 28
+    assert "resuming at step 28 of 40" in lines[0]
+    assert same(whole, resumed)
+    assert not (tmp_path / STATE_FILE).exists()
+
+
+def test_foreign_and_broken_states_are_ignored_aloud(digits, tmp_path):
+    whole = train(digits, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train(digits, tmp_path, seed=1, save_every_steps=5, progress=interrupt_at(10))
+    lines = []
+    assert same(whole, train(digits, tmp_path, progress=lines.append))
+    assert "another configuration" in lines[0]
+    (tmp_path / STATE_FILE).write_bytes(b"PK not an archive")
+    lines.clear()
+    assert same(whole, train(digits, tmp_path, progress=lines.append))
+    assert "unreadable state" in lines[0]
+
+
+def test_divergence_stops_with_advice(digits, tmp_path):
+    wild = options(learning_rate=1e6, learning_rate_fraction=None, steps=100, report_every=1000)
+    with pytest.raises(NumericalError, match=r"at step 50, learning rate 1e\+06.*lower learning_rate_fraction"):
+        train(digits, tmp_path, opts=wild)
+    assert not (tmp_path / STATE_FILE).exists()
+
+
+def test_learning_rate_is_the_fraction_of_the_stable_one(digits, tmp_path):
+    """Plain gradient descent on the full batch is stable below 2/λmax and not far above it."""
+    data, monitors = digits
+    small = (TrainingData(images=data.images[:100], labels=data.labels[:100], classes=10), monitors)
+    spec = Architecture(family="mlp", depth=1)  # linear, so that the Hessian is constant
+
+    def run(fraction):
+        opts = options(steps=100, batch=100, momentum=0.0, learning_rate_fraction=fraction, report_every=100)
+        result = train(small, tmp_path, spec=spec, opts=opts, threat=ThreatModel(eps255=0))
+        assert result.learning_rate == pytest.approx(fraction * 2 / result.hessian_top)
+        return [row["robust_loss"] for row in result.rows if row["split"] == "val"]
+
+    stable, unstable = run(0.95), run(1.05)
+    assert stable[1] < stable[0]
+    assert unstable[1] > 100 * unstable[0]
+
+
+def test_learning_rate_decay():
+    opts = options(lr_decay_every=5, lr_decay_factor=0.1)
+    assert [opts.rate_at(1.0, step) for step in (0, 4, 5, 10)] == pytest.approx([1, 1, 0.1, 0.01])
+    assert options().rate_at(1.0, 10**6) == 1.0
+    assert options(lr_decay_every=5, lr_decay_factor=0).rate_at(1.0, 100) == 1.0
+
+
+def test_epochs_are_permutations(digits, tmp_path):
+    data, _ = digits
+    run = at_run.Run(
+        net=torch.nn.Identity(),
+        images=torch.from_numpy(data.images),
+        target=torch.zeros(400, 10),
+        monitors={},
+        options=options(batch=128),
+        threat=THREAT,
+        seed=0,
+        rate=1.0,
+    )
+    batches = []
+    for run.step in range(6):
+        batches.append(run.batch_indices())
+    epochs = [np.concatenate(batches[:3]), np.concatenate(batches[3:])]
+    assert all(len(np.unique(epoch)) == 384 for epoch in epochs)
+    assert not np.array_equal(*epochs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 0.1}, "exactly one of learning_rate_fraction"),
+        ({"learning_rate_fraction": None}, "exactly one of learning_rate_fraction"),
+        ({"momentum": 1.0}, "less than 1"),
+        ({"steps": 0}, "greater than or equal to 1"),
+        ({"lr": 0.1}, "Extra inputs"),
+        ({"loss": "mse"}, "squared_error"),
+        ({"attack": {"step_ratio": 0}}, "greater than 0"),
+    ],
+)
+def test_wrong_options_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        options(**changes)
+
+
+def test_wrong_data_are_refused(digits, tmp_path):
+    data, monitors = digits
+    with pytest.raises(ConfigError, match=r"batch: 500 exceeds the 400"):
+        train(digits, tmp_path, opts=options(batch=500))
+    with pytest.raises(InputError, match="must hold val"):
+        train((data, {"test": monitors["test"]}), tmp_path)
+    for images, labels in (
+        (data.images.astype(np.float64), data.labels),
+        (data.images[..., 0], data.labels),
+        (data.images, data.labels[:-1]),
+        (data.images * 255, data.labels),
+        (data.images * np.nan, data.labels),
+        (data.images, data.labels + 5),
+    ):
+        with pytest.raises(InputError, match="training data"):
+            TrainingData(images=images, labels=labels, classes=10)
+
+
+def test_initial_weights_are_those_of_the_seed(digits, tmp_path):
+    opts = options(steps=1, learning_rate=1e-30, learning_rate_fraction=None)
+    result = train(digits, tmp_path, opts=opts, seed=9)
+    expected = parameters_to_arrays(build(SPEC, (8, 8, 1), 10, seed=9))
+    assert all(np.array_equal(result.checkpoints["last"].parameters[name], expected[name]) for name in expected)

@@ -1,0 +1,139 @@
+"""A synthetic suite: records, outcomes and curves with known means, and the file that lists them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from advntk.foundation import files, paths
+from advntk.foundation.config import SuiteConfig
+from advntk.foundation.records import AttackRecord, Evaluation, Record, write_record
+from advntk.foundation.statistics import wilson
+from advntk.foundation.threat import ThreatModel
+
+CHECKPOINTS = {"at": ("last", "best_val"), "advntk": ("last", "best_val")}
+STRENGTH = {"ntk": 0.25, "early_stopped_ntk": 0.7, "advntk": 0.75, "at": 0.85}
+QUICK = {
+    "suite": "quick",
+    "seeds": 2,
+    "datasets": ["digits"],
+    "architectures": [{"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5}, {"family": "cnn", "depth": 3}],
+    "methods": ["ntk", "early_stopped_ntk", "advntk", "at"],
+    "eps255": [16, 32],
+    "attacks": ["pgd"],
+    "network": {"width": {"mlp": 256, "cnn": 32}},
+}
+
+
+class Builder:
+    """Writes the records, outcomes and curves of a configuration, and then ``suite.json``."""
+
+    def __init__(self, folder, n_test=400, **changes):
+        self.config = SuiteConfig(**{**QUICK, **changes})
+        self.folder, self.n_test = folder, n_test
+        self.paths, self.curves = [], []
+        self.flags = {}
+
+    def rates(self, spec, method, checkpoint, attack, eps255):
+        clean = 0.97 - 0.01 * spec.depth - 0.04 * STRENGTH.get(method, 0.5) * eps255 / 16
+        drop = (
+            1 - STRENGTH.get(method, 0.5) + 0.03 * (checkpoint == "best_val") - 0.04 * self.config.attacks.index(attack)
+        )
+        return clean, clean * max(0.05, 1 - drop * (eps255 / 20) ** 0.8 - 0.01 * spec.depth)
+
+    def record(self, dataset, spec, method, eps255, attack, seed, **changes):
+        place = paths.RECORD.format(
+            root=self.folder,
+            dataset=dataset,
+            seed=seed,
+            architecture=spec.label,
+            method=method,
+            eps255=paths.radius_name(eps255),
+            attack=attack,
+        )
+        evaluations, arrays = {}, {}
+        for checkpoint in CHECKPOINTS.get(method, ("final",)):
+            clean_rate, robust_rate = self.rates(spec, method, checkpoint, attack, eps255)
+            clean_count = round(self.n_test * clean_rate) + 4 * seed
+            robust_count = round(self.n_test * robust_rate) - 6 * seed
+            order = np.random.default_rng(seed).permutation(self.n_test)
+            arrays[f"{checkpoint}.clean"] = order < clean_count
+            arrays[f"{checkpoint}.robust"] = order < robust_count
+            evaluations[checkpoint] = Evaluation(
+                n_test=self.n_test, clean_correct=clean_count, robust_correct=robust_count,
+                clean_accuracy=clean_count / self.n_test, robust_accuracy=robust_count / self.n_test,
+                clean_interval=wilson(clean_count, self.n_test), robust_interval=wilson(robust_count, self.n_test),
+                max_linf255=eps255, max_l2_255=8 * eps255, flags=self.flags.get((method, checkpoint, seed), []),
+            )  # fmt: skip
+        outside = attack == "reference_fixed_gradient"
+        record = Record(
+            dataset=dataset, architecture=spec, method=method,
+            method_options={"report_attack": {"steps": 10, "loss": "squared_error"}} if method == "at" else {},
+            trained_at=None, threat=ThreatModel(eps255=eps255, norm=self.config.norm),
+            attack=AttackRecord(
+                name=attack, kind="pgd", options={"steps": 10, "loss": "squared_error"},
+                inside_threat_model=not outside, seed=1000 + seed,
+            ),
+            seed=seed, n_opt=800, n_val=200, split_hash=f"{dataset}{seed}", training={}, evaluations=evaluations,
+            provenance={}, timing={},
+        )  # fmt: skip
+        write_record(place, record.model_copy(update=changes))
+        files.write_npz(place.removesuffix("json") + "npz", arrays)
+        if place not in self.paths:
+            self.paths.append(place)
+        return place
+
+    def curve(self, dataset, label, method, eps255, seed):
+        steps = np.arange(0, 2001, 100) if method == "at" else np.arange(51)
+        share = steps / steps[-1]
+        lines = ["step,split,clean_accuracy,robust_accuracy,robust_loss"]
+        for split, offset in (("val", 0.0), ("test", -0.015)):
+            clean = 0.1 + 0.85 * (1 - np.exp(-6 * share)) + offset + 0.01 * seed
+            robust = (0.1 + 0.6 * (1 - np.exp(-8 * share)) * (1 - 0.25 * share) * 20 / (eps255 + 10)) + offset
+            rows = zip(steps, clean.clip(0, 1), (robust - 0.03 * seed * share).clip(0, 1), strict=True)
+            lines += [f"{step},{split},{a:.4f},{b:.4f},0.3" for step, a, b in rows]
+        place = f"{self.folder}/fits/{dataset}/seed{seed}/{label}/{method}/eps{eps255:g}/curve.csv"
+        files.write_text(place, "\n".join(lines) + "\n")
+        entry = {"dataset": dataset, "architecture": label, "method": method, "seed": seed, "eps255": eps255}
+        self.curves.append({**entry, "path": place})
+        return place
+
+    def fill(self):
+        """All cells of the configuration."""
+        config = self.config
+        for dataset in config.datasets:
+            for spec in config.specs():
+                for method in config.methods:
+                    for eps255 in config.eps255:
+                        for seed in range(config.seeds):
+                            for attack in config.attacks:
+                                self.record(dataset, spec, method, eps255, attack, seed)
+                            if method in ("at", "advntk"):
+                                self.curve(dataset, spec.label, method, eps255, seed)
+        return self
+
+    def write(self):
+        """Write the suite file and give its path."""
+        path = self.folder / "suite.json"
+        content = {
+            "schema": "advntk-suite-1",
+            "root": str(self.folder),
+            "config": self.config.model_dump(mode="json"),
+            "records": self.paths,
+            "curves": self.curves,
+        }
+        files.write_json(path, content)
+        return path
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Make a builder: ``build(**changes of the quick configuration)``."""
+    return lambda **changes: Builder(tmp_path, **changes)
+
+
+@pytest.fixture
+def quick(build):
+    """The quick suite, filled, and the path of its suite file."""
+    builder = build().fill()
+    return SimpleNamespace(builder=builder, path=builder.write())

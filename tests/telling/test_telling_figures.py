@@ -1,0 +1,113 @@
+"""Figures: made for full and degenerate suites, say what they show, and repeat byte by byte."""
+
+import re
+
+import pytest
+from matplotlib.figure import Figure
+
+from advntk.foundation.errors import ConfigError
+from advntk.telling.figures import FIGURES, write_figure
+from advntk.telling.frames import read_suite
+from advntk.telling.labels import method_colours
+from advntk.telling.sheet import style
+
+OUTSIDE = "reference_fixed_gradient"
+ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16]}
+DEGENERATE = {
+    "one of everything": {**ONE, "seeds": 1, "methods": ["ntk"]},
+    "no AT": {**ONE, "methods": ["ntk", "advntk"]},
+    "zero radius": {**ONE, "eps255": [0]},
+    "unknown method": {**ONE, "methods": ["ntk", "my_method"]},
+    "two datasets, l2": {**ONE, "datasets": ["digits", "fashion_mnist"], "norm": "l2"},
+}
+
+
+def words(path):
+    return " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text()))
+
+
+def test_registry_describes_each_figure():
+    assert list(FIGURES) == ["curves", "depth", "radius"]
+    assert all(callable(draw) and description for draw, description in FIGURES.values())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_full_suite_names_attacks_sizes_and_seeds(build, tmp_path, name):
+    suite = read_suite(build(attacks=["pgd", OUTSIDE]).fill().write())
+    write_figure(name, suite, tmp_path / "f.svg")
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    text = words(tmp_path / "f.svg")
+    assert "seeds = 2" in text
+    assert "accuracy (%)" in text
+    if name == "curves":
+        assert "PGD-10 (squared error loss) for AT" in text
+    else:
+        assert "n_test = 400" in text
+        assert "95% bootstrap interval" in text
+        assert f"pgd, {OUTSIDE} (outside threat model)" in text
+        assert text.count("(outside threat model)") > 2  # and above each panel
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("case", DEGENERATE)
+def test_degenerate_suites_are_drawn(build, tmp_path, name, case):
+    suite = read_suite(build(**DEGENERATE[case]).fill().write())
+    write_figure(name, suite, tmp_path / "f.svg")
+    text = words(tmp_path / "f.svg")
+    assert ("seeds = 1" if case == "one of everything" else "seeds = 2") in text
+    if name == "curves" and case in {"no AT", "one of everything"}:
+        assert "no AT curve" in text
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_suite_without_records_says_so(build, tmp_path, name):
+    write_figure(name, read_suite(build(**ONE).write()), tmp_path / "f.svg")
+    assert "in this suite" in words(tmp_path / "f.svg")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_same_bytes_twice(build, tmp_path, name):
+    suite = read_suite(build(**ONE).fill().write())
+    for folder in ("a", "b"):
+        write_figure(name, suite, tmp_path / folder / "f.svg")
+    for suffix in ("svg", "png"):
+        assert (tmp_path / "a" / f"f.{suffix}").read_bytes() == (tmp_path / "b" / f"f.{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_overlaps_and_nothing_leaves_the_sheet(build, name):
+    suite = read_suite(build(attacks=["pgd", OUTSIDE]).fill().write())
+    with style():
+        figure: Figure = FIGURES[name][0](suite)
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()
+        boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+        boxes += [text.get_window_extent(renderer) for text in figure.texts]
+        boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
+    for i, box in enumerate(boxes):
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+        for other in boxes[:i]:
+            assert not box.overlaps(other), (box, other)
+
+
+def test_points_stand_where_the_table_has_them(build):
+    suite = read_suite(build(**ONE, methods=["ntk"], seeds=1).fill().write())
+    with style():
+        axes = FIGURES["depth"][0](suite).axes
+    clean, robust = (panel.containers[0].lines[0].get_ydata()[0] for panel in axes)
+    measured = suite.measured[0]
+    assert clean == pytest.approx(100 * measured.clean["final"].mean())
+    assert robust == pytest.approx(100 * measured.robust["final"].mean())
+
+
+def test_colours_are_kept_between_suites():
+    assert method_colours(["at"])["at"] == method_colours(["ntk", "other", "at"])["at"]
+    many = method_colours(["ntk", "early_stopped_ntk", "advntk", "at", "mine", "yours"])
+    assert len(set(many.values())) == 6
+
+
+def test_unknown_figure(build, tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'depth'"):
+        write_figure("dept", read_suite(build(**ONE).write()), tmp_path / "f.svg")

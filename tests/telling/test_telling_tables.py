@@ -1,0 +1,142 @@
+"""Tables: the same numbers in all three forms, footnotes, and LaTeX that holds no unescaped sign."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from advntk.telling.frames import read_suite, results_frame
+from advntk.telling.tables import write_tables
+from advntk.telling.tex import escaped
+
+OUTSIDE = "reference_fixed_gradient"
+
+
+@pytest.fixture
+def written(build, tmp_path):
+    """A suite with an attack outside the threat model and one doubt, and its tables."""
+    builder = build(attacks=["pgd", OUTSIDE], seeds=2)
+    builder.flags["ntk", "final", 1] = ["50% of gradients are 0 & λ_max > 1e5"]
+    suite = read_suite(builder.fill().write())
+    out = tmp_path / "tables" / "robust_accuracy.csv"
+    write_tables(suite, out)
+    return suite, out
+
+
+def markdown_cells(text):
+    """{(section, column, method): (mean, half width)} of all tables of the text."""
+    cells, section, head = {}, "", []
+    for line in text.splitlines():
+        if line.startswith("## "):
+            section, head = line[3:], []
+        elif line.startswith("|"):
+            parts = [part.strip() for part in line.strip("|").split("|")]
+            if parts[0] == "method":
+                head = parts
+            elif not parts[0].startswith("-"):
+                for column, part in zip(head[1:], parts[1:], strict=True):
+                    mean, half = re.match(r"([\d.]+) ± ([\d.]+)", part).groups()
+                    cells[section, column, parts[0]] = float(mean), float(half)
+    return cells
+
+
+def test_csv_is_the_frame(written):
+    suite, out = written
+    frame, read = results_frame(suite), pd.read_csv(out)
+    assert list(read.columns) == list(frame.columns)
+    pd.testing.assert_frame_equal(read, frame, check_dtype=False, atol=1e-6)
+
+
+def test_markdown_holds_every_number_of_the_frame(written):
+    suite, out = written
+    cells = markdown_cells(out.with_suffix(".md").read_text())
+    names = {
+        ("ntk", "final"): "NTK",
+        ("early_stopped_ntk", "final"): "early-stopped NTK",
+        ("advntk", "last"): "Adv-NTK (last)",
+        ("advntk", "best_val"): "Adv-NTK (best on val)",
+        ("at", "last"): "AT (last)",
+        ("at", "best_val"): "AT (best on val)",
+    }
+    titles = {"pgd": "pgd", OUTSIDE: f"{OUTSIDE} (outside threat model)"}
+    frame = results_frame(suite)
+    for row in frame.itertuples():
+        place = f"digits, ε = {row.eps255:g}/255 (ℓ∞)", f"{row.architecture}-{row.depth}"
+        for title, kind in (("clean", "clean"), (titles[row.attack], "robust")):
+            mean, half = cells[place[0], f"{place[1]} {title}", names[row.method, row.checkpoint]]
+            assert mean == pytest.approx(100 * getattr(row, f"{kind}_mean"), abs=0.051)
+            width = getattr(row, f"{kind}_hi") - getattr(row, f"{kind}_lo")
+            assert half == pytest.approx(50 * width, abs=0.051)
+    assert len(cells) == 6 * 3 * 3 * 2
+
+
+def test_markdown_lines_up_and_fits_a_terminal(written):
+    _, out = written
+    text = out.with_suffix(".md").read_text()
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        widths = {len(line) for line in table.splitlines()}
+        assert len(widths) == 1
+        assert widths.pop() <= 125
+
+
+def test_captions_and_footnotes(written):
+    _, out = written
+    text = out.with_suffix(".md").read_text()
+    assert "n_test = 400, n_opt = 800, seeds = 2" in text
+    assert "95% bootstrap interval over seeds and test examples" in text
+    assert "outside threat model: its points may lie beyond ε" in text
+    assert "* [a] 50% of gradients are 0 & λ_max > 1e5 (seed 1)" in text
+    marked = [line for line in text.splitlines() if "[a]" in line and line.startswith("|")]
+    assert marked
+    assert all(line.startswith("| NTK ") for line in marked)
+
+
+def test_latex_is_balanced_and_escaped(written):
+    _, out = written
+    text = out.with_suffix(".tex").read_text()
+    assert text.isascii()
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert "reference\\_fixed\\_gradient" in body
+    assert not re.search(r"(?<!\\)%(?!\n|$)", body.replace("{!}{%", ""))
+    plain = re.sub(r"\$[^$]*\$|\\_", "", body)
+    assert "_" not in plain
+    assert body.replace(r"\{", "").count("{") == body.replace(r"\}", "").count("}")
+    for name in ("table", "tabular"):
+        assert body.count(f"\\begin{{{name}}}") == body.count(f"\\end{{{name}}}") > 0
+    for tabular in re.findall(r"\\begin\{tabular\}\{l(r+)\}(.*?)\\end", body, flags=re.S):
+        columns = len(tabular[0])
+        lines = [line for line in tabular[1].splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert len(lines) == 7
+        assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {columns}
+
+
+def test_latex_numbers_are_markdown_numbers(written):
+    _, out = written
+    found = re.findall(r"\$([\d.]+) \\pm ([\d.]+)\$", out.with_suffix(".tex").read_text())
+    cells = markdown_cells(out.with_suffix(".md").read_text())
+    assert [(float(mean), float(half)) for mean, half in found] == list(cells.values())
+
+
+def test_one_seed_is_said(build, tmp_path):
+    write_tables(read_suite(build(seeds=1).fill().write()), tmp_path / "t.csv")
+    assert "one seed: the spread over seeds is not in it" in (tmp_path / "t.md").read_text()
+
+
+def test_a_method_that_a_network_lacks_leaves_a_dash(build, tmp_path):
+    builder = build().fill()
+    builder.paths = [path for path in builder.paths if not ("cnn-3" in path and "/at/" in path)]
+    write_tables(read_suite(builder.write()), tmp_path / "t.csv")
+    lines = [line for line in (tmp_path / "t.md").read_text().splitlines() if line.startswith("| AT")]
+    assert all(line.count("—") == 2 for line in lines)
+
+
+def test_same_bytes_twice(written, tmp_path):
+    suite, out = written
+    write_tables(suite, tmp_path / "again.csv")
+    for suffix in (".csv", ".md", ".tex"):
+        assert out.with_suffix(suffix).read_bytes() == (tmp_path / "again.csv").with_suffix(suffix).read_bytes()
+
+
+def test_escaping():
+    assert escaped(r"a_b & 5% ~ \x") == r"a\_b \& 5\% \textasciitilde{} \textbackslash{}x"
+    assert escaped("ε ≤ 漢") == r"$\epsilon$ $\le$ ?"
