@@ -5,22 +5,25 @@ The workflow and ``advntk expand`` both take cells and paths from here; nothing 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from advntk.attacks.attack import ATTACKS, Attack
+from advntk.attacks.attack import Attack
 from advntk.foundation import paths, registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import Closed, SuiteConfig, validated
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.images import Dataset, SplitSizes
-from advntk.learning.method import METHODS, Method
+from advntk.learning.method import METHODS as METHODS
+from advntk.learning.method import Method
 
 SCHEMA = "advntk-suite-1"
 DATASETS = "advntk.ingredients.datasets"
 FAMILIES = "advntk.ingredients.networks.families"
+ATTACKS = "advntk.attacks.entries"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +56,16 @@ class Suite:
         config: as validated.
         datasets: registry entry and options by name.
         specs: architecture by label.
-        methods: registry entry and options by name.
+        methods: registry entry by name.
+        options: of each (dataset, architecture, method), overrides merged in.
         attacks: by the user's name.
     """
 
     config: SuiteConfig
     datasets: dict[str, tuple[Dataset, SplitSizes]]
     specs: dict[str, Architecture]
-    methods: dict[str, tuple[Method, Closed]]
+    methods: dict[str, Method]
+    options: dict[tuple[str, str, str], Closed]
     attacks: dict[str, NamedAttack]
 
     @property
@@ -77,12 +82,17 @@ class Suite:
         cells = []
         for dataset in self.datasets:
             for label, spec in self.specs.items():
-                for method, (entry, _) in self.methods.items():
+                for method, entry in self.methods.items():
                     for eps255 in self.config.eps255:
                         at = paths.trained_at(eps255, depends_on_radius=entry.depends_on_radius)
                         for seed in range(self.config.seeds):
                             fit = paths.FIT.format(
-                                root=self.root, dataset=dataset, seed=seed, architecture=label, method=method, trained_at=at
+                                root=self.root,
+                                dataset=dataset,
+                                seed=seed,
+                                architecture=label,
+                                method=method,
+                                trained_at=at,
                             )
                             cells.append(
                                 Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, fit=fit)
@@ -117,7 +127,7 @@ class Suite:
                 "path": cell.fit.removesuffix("fit.json") + "curves.csv",
             }
             for cell in self.cells()
-            if "last" in self.methods[cell.method][0].checkpoints
+            if "last" in self.methods[cell.method].checkpoints
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -138,7 +148,10 @@ def resolve(content: Mapping[str, Any]) -> Suite:
         content: the merged configuration.
 
     Returns:
-        The suite. (Every error names the key, what is allowed, and the nearest right one.)
+        The suite.
+
+    Raises:
+        ConfigError: a key or value is wrong; the message names it, what is allowed, and the nearest right one.
     """
     config = validated(SuiteConfig, content, "")
     known = registry.names(FAMILIES)
@@ -149,13 +162,40 @@ def resolve(content: Mapping[str, Any]) -> Suite:
                 where=f"architectures.{index}.family",
                 remedy=f"allowed: {', '.join(known)}",
             )
+    specs = {spec.label: spec for spec in config.specs()}
+    methods = _resolve_section(config.methods, METHODS, config.method_options, "method")
     return Suite(
         config=config,
         datasets=_resolve_section(config.datasets, DATASETS, config.dataset_options, "dataset"),
-        specs={spec.label: spec for spec in config.specs()},
-        methods=_resolve_section(config.methods, METHODS, config.method_options, "method"),
+        specs=specs,
+        methods={name: entry for name, (entry, _) in methods.items()},
+        options=_resolve_options(config, specs, {name: entry for name, (entry, _) in methods.items()}),
         attacks=_resolve_attacks(config),
     )
+
+
+def _resolve_options(
+    config: SuiteConfig, specs: Mapping[str, Architecture], methods: Mapping[str, Method]
+) -> dict[tuple[str, str, str], Closed]:
+    """Options of every (dataset, architecture, method), the overrides that match merged in."""
+    known = registry.names(METHODS)
+    for index, override in enumerate(config.overrides):
+        for method in override.method_options:
+            if method not in known:
+                raise ConfigError(
+                    f"unknown method '{method}'{nearest(method, known)}",
+                    where=f"overrides.{index}.method_options",
+                    remedy=f"allowed: {', '.join(known)}",
+                )
+    resolved = {}
+    for dataset, label, method in itertools.product(config.datasets, specs, methods):
+        options, where = dict(config.method_options.get(method, {})), f"method_options.{method}"
+        for index, override in enumerate(config.overrides):
+            if method in override.method_options and override.when.matches(dataset, specs[label]):
+                options |= override.method_options[method]
+                where = f"overrides.{index}.method_options.{method}"
+        resolved[dataset, label, method] = validated(methods[method].options, options, where)
+    return resolved
 
 
 def _resolve_section(

@@ -22,8 +22,8 @@ os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.enviro
 
 FIGURES = ["curves", "depth", "radius"]
 COMPUTE = SUITE.config.compute
-KERNEL_METHODS = [name for name, (entry, _) in SUITE.methods.items() if entry.kind == "kernel"]
-NETWORK_METHODS = [name for name, (entry, _) in SUITE.methods.items() if entry.kind == "network"]
+KERNEL_METHODS = [name for name, entry in SUITE.methods.items() if entry.kind == "kernel"]
+NETWORK_METHODS = [name for name, entry in SUITE.methods.items() if entry.kind == "network"]
 NOTHING = "(?!)"  # a wildcard constraint that nothing meets
 
 
@@ -65,7 +65,7 @@ def architecture_of(wildcards):
 
 
 def method_options(wildcards):
-    return as_json(SUITE.methods[wildcards.method][1])
+    return as_json(SUITE.options[wildcards.dataset, wildcards.architecture, wildcards.method])
 
 
 def threat_arguments(wildcards):
@@ -74,8 +74,8 @@ def threat_arguments(wildcards):
 
 
 def fit_folder(wildcards):
-    entry, _ = SUITE.methods[wildcards.method]
-    at = paths.trained_at(float(wildcards.eps255), depends_on_radius=entry.depends_on_radius)
+    method = SUITE.methods[wildcards.method]
+    at = paths.trained_at(float(wildcards.eps255), depends_on_radius=method.depends_on_radius)
     return pattern(paths.FIT).removesuffix("/fit.json").format(**dict(wildcards.items()), trained_at=at)
 
 

@@ -13,9 +13,6 @@ from advntk.foundation.config import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 
-ATTACKS = "advntk.attacks.entries"
-"""The registry of attacks."""
-
 BATCH = 128
 
 
@@ -61,7 +58,7 @@ def batches(count: int, size: int = BATCH) -> Iterator[slice]:
 
 def to_numpy(array: Any) -> np.ndarray:
     """Any array on any device as numpy."""
-    return np.asarray(array.detach().cpu() if is_torch_array(array) else array)
+    return np.asarray(array.detach().cpu().numpy() if is_torch_array(array) else array)
 
 
 def in_batches(

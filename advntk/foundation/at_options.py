@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from advntk.foundation.losses import LossName
+from advntk.foundation.attack_options import AttackOptions
+from advntk.foundation.config import Closed
 
 TrainingLoss = Literal["squared_error", "torch_mse"]
 
 
-class AttackOptions(BaseModel):
-    """Projected gradient ascent in the threat set; the radius belongs to the threat model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    loss: LossName = Field(default="squared_error", description="loss that the attack raises")
-    steps: int = Field(default=10, ge=0, description="gradient evaluations per attack")
-    step_ratio: float = Field(default=0.2, gt=0, description="step size as a multiple of ε (0.2: 1.6/255 at 8/255)")
-    random_start: bool = Field(default=True, description="start at a random point of the ball, else at the image")
-
-
-class AdversarialTrainingOptions(BaseModel):
+class AdversarialTrainingOptions(Closed):
     """SGD with momentum on the loss at attacked images, no augmentation.
 
     Give exactly one of ``learning_rate_fraction`` and ``learning_rate``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(ge=1, description="weight updates")
     batch: int = Field(default=128, ge=1, description="images per update; at most the training set")

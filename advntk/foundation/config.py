@@ -56,6 +56,27 @@ class Compute(Closed):
     memory_mb: int = Field(default=2000, ge=1, description="bound of a job's kernel temporaries, MiB")
 
 
+class When(Closed):
+    """Which cells an override is for; what is left out matches everything."""
+
+    dataset: str | None = Field(default=None, description="dataset")
+    family: str | None = Field(default=None, description="family of the architecture")
+    depth: int | None = Field(default=None, description="its depth")
+    activation: Activation | None = Field(default=None, description="its activation")
+
+    def matches(self, dataset: str, spec: Architecture) -> bool:
+        """Whether a cell is meant."""
+        found = {"dataset": dataset, "family": spec.family, "depth": spec.depth, "activation": spec.activation}
+        return all(found[key] == value for key, value in self.model_dump(exclude_none=True).items())
+
+
+class Override(Closed):
+    """Options for some cells only; a later override wins over an earlier one."""
+
+    when: When = Field(description="the cells: dataset, family, depth, activation")
+    method_options: dict[str, dict[str, Any]] = Field(description="options by method, merged over the shared ones")
+
+
 class SuiteConfig(Closed):
     """A whole suite: what to run (lists) and how (options by name)."""
 
@@ -72,6 +93,7 @@ class SuiteConfig(Closed):
     network: NetworkDefaults = Field(default_factory=NetworkDefaults, description="defaults of all architectures")
     dataset_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by dataset")
     method_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by method")
+    overrides: list[Override] = Field(default_factory=list, description="method options of some cells only")
     attack_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by attack name")
     compute: Compute = Field(default_factory=Compute, description="device, engine and memory")
 
@@ -93,6 +115,9 @@ class SuiteConfig(Closed):
 
     def specs(self) -> list[Architecture]:
         """All architectures with defaults filled in.
+
+        Returns:
+            One spec an entry, in order.
 
         Raises:
             ConfigError: a family has no width.
@@ -129,7 +154,8 @@ def validated(model: type[Model], content: Mapping[str, Any], where: str) -> Mod
         return model.model_validate(dict(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _explained(model, first, where, len(error.errors())) from error
+        explained: ConfigError = _explained(model, first, where, len(error.errors()))
+        raise explained from error
 
 
 def _explained(model: type[BaseModel], problem: Any, where: str, count: int) -> ConfigError:

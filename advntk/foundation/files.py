@@ -60,6 +60,9 @@ def write_json(path: str | Path, content: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read JSON.
 
+    Returns:
+        Its content.
+
     Raises:
         InputError: the file is missing or not JSON.
     """
@@ -80,11 +83,14 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
     """Read all arrays of an npz; objects (pickles) are refused.
 
+    Returns:
+        The arrays by name.
+
     Raises:
         InputError: the file is missing, truncated, or holds Python objects.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except FileNotFoundError as error:
         raise InputError("file not found", where=path, remedy="check the path") from error

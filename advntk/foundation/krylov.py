@@ -137,6 +137,9 @@ class Basis:
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Ritz values (m,), clipped at 0, and vectors (m, m) in the basis.
 
+        Returns:
+            Values, ascending, and vectors.
+
         Raises:
             NotPositiveDefinite: a Ritz value is negative beyond rounding.
         """
@@ -144,7 +147,7 @@ class Basis:
             return np.zeros(0), np.zeros((0, 0))
         values, vectors = np.linalg.eigh(self.projected)
         slack = 1e-6 * max(float(values[-1]), 0.0)
-        if values[0] < -slack - 1e-300:
+        if float(values[0]) < -slack - 1e-300:
             raise NotPositiveDefinite(
                 f"D^½ΘD^½ has the eigenvalue {values[0]:.3g} beside the largest {values[-1]:.3g}",
                 where="kernel",
@@ -153,10 +156,18 @@ class Basis:
         return np.maximum(values, 0.0), vectors
 
 
-def _orthonormal(block: np.ndarray, *, scale: float, against: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _orthonormal(
+    block: np.ndarray, *, scale: float, against: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Orthonormal columns Q that span ``block`` up to rounding at ``scale``, and QᵀB.
 
     With ``against``, Q is made orthogonal to those columns once more where dropping made rounding visible.
+
+    Returns:
+        Q (n, k) and QᵀB (k, b), k ≤ b.
+
+    Raises:
+        NumericalError: the block holds NaN or infinity.
     """
     q, r, order = scipy.linalg.qr(block, mode="economic", pivoting=True, check_finite=False)
     diagonal = np.abs(np.diag(r))
@@ -248,7 +259,7 @@ class _Watch:
 def _relative_change(before: np.ndarray, after: np.ndarray) -> float:
     change = after.copy()
     change[: before.shape[0]] -= before
-    return float(np.linalg.norm(change) / max(np.linalg.norm(after), 1e-300))
+    return float(np.linalg.norm(change)) / max(float(np.linalg.norm(after)), 1e-300)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +328,7 @@ def solve(
     Raises:
         NumericalError: D is negative or not finite, or the bound was reached first.
         NotPositiveDefinite: Θ has a negative eigenvalue beyond rounding.
-    """  # noqa: DOC502  # raised by the helpers
+    """
     _check_diagonal(diagonal)
     bases = _bases_of(diagonal, targets)
     error = grow(product, bases, tolerance=tolerance, max_columns=max_columns)
@@ -365,17 +376,18 @@ def _duhamel(primal: Basis, dual: Basis, targets: np.ndarray, cotangent: np.ndar
     mu, left = primal.ritz()
     lam, right = dual.ritz()
     y, g = left.T @ primal.start_rows, right.T @ dual.start_rows
-    s, weight = graded_rule(max(mu.max(initial=0.0), lam.max(initial=0.0)))
+    s, weight = graded_rule(float(max([0.0, *mu, *lam])))
     alpha_mu, alpha_lam = alpha(s[:, None], mu), alpha(1 - s[:, None], lam)
     kernel = (alpha_lam * weight[:, None]).T @ alpha_mu
     smooth_y = primal.images @ (left @ ((weight @ alpha_mu)[:, None] * y))
     smooth_g = dual.images @ (right @ ((weight @ alpha_lam)[:, None] * g))
     crossed = dual.images @ (right @ (kernel * (g @ y.T)) @ left.T)
-    return (
+    slope: np.ndarray = (
         np.einsum("ik,ik->i", cotangent, targets - smooth_y)
         - np.einsum("ik,ik->i", smooth_g, targets)
         + np.einsum("im,im->i", crossed, primal.images)
     )
+    return slope
 
 
 def graded_rule(rate: float, order: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -383,6 +395,9 @@ def graded_rule(rate: float, order: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
     Gauss-Legendre on panels that halve towards both ends down to 1/rate, so that the boundary layers of fast modes
     are resolved; the error is at rounding level.
+
+    Returns:
+        Nodes and weights.
     """
     panels = max(int(np.ceil(np.log2(max(rate, 1.0)))), 1)
     edges = np.concatenate([[0.0], 0.5 ** np.arange(panels, 0, -1)])

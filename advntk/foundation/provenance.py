@@ -48,6 +48,9 @@ def _imports(module: str) -> frozenset[str]:
 def modules_behind(*modules: str) -> list[str]:
     """The modules and all that they import from this package, sorted.
 
+    Returns:
+        Module names.
+
     Raises:
         ModuleNotFoundError: one of ``modules`` is not in this package.
     """
@@ -69,6 +72,9 @@ def code_digest(*modules: str) -> str:
     """Digest of the sources of modules and of all that they import from this package (12 hexadecimal digits).
 
     Workflow rules carry it as a parameter, so that editing a module reruns exactly what depends on it.
+
+    Returns:
+        The digest.
     """
     digest = hashlib.sha256()
     for module in modules_behind(*modules):

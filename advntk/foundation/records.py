@@ -80,6 +80,9 @@ def write_record(path: str | Path, record: Record) -> None:
 def read_record(path: str | Path) -> Record:
     """Read and check a record.
 
+    Returns:
+        The record.
+
     Raises:
         InputError: missing, not JSON, or not of this schema.
     """

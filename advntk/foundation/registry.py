@@ -26,6 +26,9 @@ def names(package: str) -> list[str]:
 def get(package: str, name: str) -> Any:
     """The ``ENTRY`` of one module of a registry package.
 
+    Returns:
+        The entry.
+
     Raises:
         ConfigError: there is no such entry; the message names the nearest one.
     """

@@ -44,6 +44,9 @@ class ThreatModel(BaseModel):
         """Nearest point of the threat set (ball around ``clean``, then box), shape (m, H, W, C).
 
         The box is applied last; as ``clean`` lies in the box, that keeps the image inside the ball.
+
+        Returns:
+            The projected images, an array of the same kind.
         """
         xp = array_namespace(images, clean)
         difference = images - clean
@@ -80,4 +83,4 @@ class ThreatModel(BaseModel):
         flat = direction.reshape(shape[0], -1)
         length = np.linalg.norm(flat, axis=1, keepdims=True)
         share = generator.uniform(size=(shape[0], 1)) ** (1.0 / flat.shape[1])
-        return (self.radius * share * flat / length).reshape(shape).astype(np.float32)
+        return np.asarray(self.radius * share * flat / length, dtype=np.float32).reshape(shape)

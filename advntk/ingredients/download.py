@@ -61,13 +61,18 @@ def _fetch_one(name: str, digest: str, source: str, folder: Path) -> Path:
 def _read(name: str, source: str) -> bytes:
     """Bytes of one file of the source; network errors are tried again, with growing pauses.
 
+    Returns:
+        The bytes.
+
     Raises:
         InputError: not there, or not reached.
     """
     if "://" not in source:
         path = Path(source).expanduser() / name
         if not path.is_file():
-            raise InputError("no such file in the mirror", where=path, remedy="set 'mirror' to a folder or URL that has it")
+            raise InputError(
+                "no such file in the mirror", where=path, remedy="set 'mirror' to a folder or URL that has it"
+            )
         return path.read_bytes()
     url = f"{source.rstrip('/')}/{name}"
     for attempt in range(TRIES):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from advntk.foundation.config import Device
-from advntk.foundation.errors import NumericalError
 from advntk.foundation.device import jax_device
+from advntk.foundation.errors import NumericalError
 
 _BLOCK_BYTES = 64 * 2**20
 
@@ -43,7 +43,7 @@ class GramOperator:
         if self._device == "gpu":
             import jax
 
-            jax.config.update("jax_enable_x64", True)
+            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # untyped in this JAX
             self._wide = jax.device_put(np.asarray(gram, dtype=np.float64))
         elif 8 * self.n**2 <= memory_mb * 2**20 / 2:
             self._wide = np.asarray(gram, dtype=np.float64)

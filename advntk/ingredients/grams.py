@@ -153,7 +153,7 @@ def _pairs(low: int, n: int) -> int:
 def _require_finite(tile: np.ndarray, low: int) -> None:
     if not np.isfinite(tile).all():
         raise NumericalError(
-            f"{int((~np.isfinite(tile)).sum())} of {tile.size} entries are NaN or infinite in the tile of rows from {low}",
+            f"{int((~np.isfinite(tile)).sum())} of {tile.size} entries of the tile at row {low} are NaN or infinite",
             where="gram",
             remedy="lower sigma_w or the depth (float32 overflows), or set compute.kernel_engine to neural_tangents",
         )
@@ -185,6 +185,9 @@ def _require_psd(top: float, bottom: float, where: Path) -> None:
 
 def open_gram(path: Path, split: Split, spec: Architecture) -> np.ndarray:
     """A read-only memory map of a finished Gram matrix, once it is the one for this split and architecture.
+
+    Returns:
+        The matrix, (n, n).
 
     Raises:
         InputError: missing, cut short, or made of something else.

@@ -63,6 +63,9 @@ class Dataset:
 def checked(images: LabelledImages, where: object) -> LabelledImages:
     """The images, once their form is right.
 
+    Returns:
+        The images unchanged.
+
     Raises:
         InputError: wrong dtype, shape, length or labels; the message names the array.
     """
@@ -107,6 +110,9 @@ def prepare(dataset: Dataset, options: SplitSizes, *, downloads: Path, out: Path
 
 def read_prepared(path: Path) -> LabelledImages:
     """Read what :func:`prepare` wrote.
+
+    Returns:
+        The images.
 
     Raises:
         InputError: an array is missing.

@@ -149,6 +149,9 @@ def write_split(path: Path, split: Split) -> None:
 def read_split(path: Path) -> Split:
     """Read a split and verify its hash.
 
+    Returns:
+        The split.
+
     Raises:
         InputError: missing, truncated, or changed since it was made.
     """

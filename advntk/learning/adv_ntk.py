@@ -112,9 +112,7 @@ class AdvNtk:
 
     def solve(self, varpi: np.ndarray) -> krylov.Solution:
         """P(|ϖ|)."""
-        return krylov.solve(
-            self.operator.product, np.abs(varpi), self.targets, tolerance=self.options.tolerance
-        )
+        return krylov.solve(self.operator.product, np.abs(varpi), self.targets, tolerance=self.options.tolerance)
 
     def update(self, trajectory: Trajectory, inputs: Inputs, rate: float) -> None:
         """One step: ϖ ← ϖ − ζ g/(‖g‖₂ + 1e-8), ∂L/∂ϖ = s(ϖ) ∂L/∂D with s(0) = +1.

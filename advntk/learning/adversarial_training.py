@@ -23,7 +23,8 @@ from advntk.foundation.files import read_npz, sha256_of_arrays, sha256_of_json, 
 from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build, load_arrays, parameters_to_arrays
-from advntk.learning.at_run import Checkpoint, Row, Run, base_rate
+from advntk.learning.at_run import Checkpoint, Run, base_rate
+from advntk.learning.method import Row
 from advntk.learning.network_predictor import DeviceName, choose_device
 
 STATE_FILE = "at_state.npz"

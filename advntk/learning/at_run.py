@@ -11,19 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from advntk.attacks.gradient import ascend
-from advntk.foundation.at_options import AdversarialTrainingOptions, AttackOptions
+from advntk.foundation.at_options import AdversarialTrainingOptions
+from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.losses import value_and_logit_gradient
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import ntk_top_eigenvalue, parameters_to_arrays
+from advntk.learning.method import Row
 from advntk.learning.network_predictor import loss_and_image_gradient
 
 _BATCHES, _STARTS, _REPORTS, _HESSIAN = range(4)  # one random stream each
 _HESSIAN_IMAGES = 256
 _PIECE = 512  # images per forward pass of a report
-
-Row = dict[str, int | float | str]
-"""step, split, clean_accuracy, robust_accuracy (fractions), robust_loss (mean ½‖f − y‖² under the report attack)."""
 
 
 @dataclass(frozen=True, kw_only=True)

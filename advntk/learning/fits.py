@@ -85,6 +85,9 @@ def write_fit(
 def read_fit(folder: Path) -> tuple[FitFile, dict[str, np.ndarray]]:
     """What a fit is, and its arrays.
 
+    Returns:
+        Content of ``fit.json``, and the arrays by name.
+
     Raises:
         InputError: the folder holds no fit of this schema.
     """

@@ -68,6 +68,9 @@ def accuracy_row(
     """Clean and robust accuracy of a predictor on one part, as a row of its curve.
 
     Robust means correct on the clean image and under attack.
+
+    Returns:
+        The row.
     """
     clean = predictor.logits(part.images)
     options = pgd.Options(**attack.model_dump())

@@ -33,6 +33,9 @@ def load_fit(folder: str | Path, *, checkpoint: str | None = None, compute: Comp
 def split_of(folder: Path, content: FitFile) -> Split:
     """The split a fit was made from.
 
+    Returns:
+        The split.
+
     Raises:
         InputError: the split changed since.
     """
@@ -45,6 +48,9 @@ def split_of(folder: Path, content: FitFile) -> Split:
 
 def load_checkpoint(folder: Path, checkpoint: str, compute: Compute) -> Predictor:
     """The predictor of one named checkpoint, loaded by the method that made it.
+
+    Returns:
+        The predictor.
 
     Raises:
         InputError: the fit has no such checkpoint.

@@ -74,14 +74,23 @@ def evaluate(
         robust_interval=wilson(int(robust.sum()), count),
         max_linf255=float(linf.max()),
         max_l2_255=float(l2.max()),
-        flags=_flags(predictor, test, attacked, threat, attack),
+        flags=_flags(predictor, test, float(clean.mean()), attacked, threat, attack),
     )
     return evaluation, {"clean": clean, "robust": robust}
 
 
-def _flags(predictor: Predictor, test: Part, attacked: np.ndarray, threat: ThreatModel, attack: Attack) -> list[str]:
-    """Doubts about an evaluation: perturbations outside the threat model, vanishing gradients."""
+def _flags(
+    predictor: Predictor,
+    test: Part,
+    clean_accuracy: float,
+    attacked: np.ndarray,
+    threat: ThreatModel,
+    attack: Attack,
+) -> list[str]:
+    """Doubts about an evaluation: failed training, perturbations outside the threat model, vanishing gradients."""
     flags = []
+    if clean_accuracy <= 1.5 / predictor.classes:
+        flags.append(f"clean accuracy {clean_accuracy:.2f} is near chance: training may have failed")
     outside = float(np.max(threat.size255(attacked, test.images))) / 255 - threat.radius
     if outside > SLACK:
         flags.append(
@@ -128,9 +137,7 @@ def evaluate_fit(
     for checkpoint in content.checkpoints:
         began = time.perf_counter()
         predictor = load_checkpoint(folder, checkpoint, compute)
-        evaluation, outcome = evaluate(
-            predictor, split.test, attack=attack, options=options, threat=threat, seed=seed
-        )
+        evaluation, outcome = evaluate(predictor, split.test, attack=attack, options=options, threat=threat, seed=seed)
         evaluations[checkpoint] = evaluation
         outcomes.update({f"{checkpoint}.{key}": value for key, value in outcome.items()})
         timing[f"{checkpoint}_s"] = time.perf_counter() - began

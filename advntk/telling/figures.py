@@ -72,7 +72,7 @@ def curves(suite: Suite) -> Figure:
         notes=[
             f"Robust accuracy under {_curve_attacks(suite)} ({labels.NORMS[config.norm]}). "
             f"Line: mean over seeds (seeds = {config.seeds}); {spread}.",
-            "val: images that choose a checkpoint or a rate; test: images that choose nothing (n_test: see the table).",
+            "val: images that choose a checkpoint or a rate; test: test images watched in training, choose nothing.",
         ],
         bands=bands,
         handles=_curve_handles(),
@@ -172,7 +172,7 @@ def depth(suite: Suite) -> Figure:
         if attack:
             points = [(row, float(row.spec.depth), row.robust) for row in mine if row.attack == attack]
         else:
-            first = {(row.spec, row.method, row.checkpoint): row for row in reversed(mine)}
+            first = {(row.spec.label, row.method, row.checkpoint): row for row in reversed(mine)}
             points = [(row, float(row.spec.depth), row.clean) for row in reversed(first.values())]
         _draw_points(axes, suite, points, solid=True)
     return sheet.figure

@@ -165,7 +165,7 @@ def _read_curve(curve: CurveFile) -> pd.DataFrame:
         what = "accuracies must lie in [0, 1] and split must be val or test"
         raise InputError(what, where=curve.path, remedy=remedy)
     frame = frame[list(_CURVE_FILE_COLUMNS)]
-    cell = (curve.dataset, curve.architecture, curve.method, curve.seed, curve.eps255)
+    cell: list[str | int | float] = [curve.dataset, curve.architecture, curve.method, curve.seed, curve.eps255]
     for place, (name, value) in enumerate(zip(CURVE_COLUMNS, cell, strict=False)):
         frame.insert(place, name, value)
     return frame

@@ -117,7 +117,7 @@ def _require_in_config(item: Measured, config: SuiteConfig) -> None:
     record = item.record
     for key, value, allowed in (
         ("dataset", record.dataset, config.datasets),
-        ("architecture", record.architecture, config.specs()),
+        ("architecture", record.architecture.kernel_identity, [spec.kernel_identity for spec in config.specs()]),
         ("method", record.method, config.methods),
         ("attack", record.attack.name, config.attacks),
         ("norm", record.threat.norm, [config.norm]),

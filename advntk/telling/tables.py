@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from advntk.telling.labels import NORMS, OUTSIDE, method_label, radius_label
 from advntk.telling.tex import escaped
 
 _WIDTH = 112  # characters of a line before a table is split by architectures
+_CELL = 10  # characters of an accuracy
 _FLOATS = 4  # LaTeX tables before a page break
 _EMPTY = "—"
 
@@ -65,30 +66,42 @@ def write_tables(suite: Suite, out_csv: str | Path) -> None:
     frame = results_frame(suite)
     frame["eps255"] = [f"{eps255:g}" for eps255 in frame["eps255"]]
     files.write_text(path, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
-    grids = list(_grids(suite))
-    files.write_text(path.with_suffix(".md"), _markdown(suite, grids))
-    files.write_text(path.with_suffix(".tex"), _latex(suite, grids))
+    files.write_text(path.with_suffix(".md"), _markdown(suite, list(_grids(suite, _one_line_title))))
+    files.write_text(path.with_suffix(".tex"), _latex(suite, list(_grids(suite, _stacked_title))))
 
 
-def _grids(suite: Suite) -> Iterator[Grid]:
-    """All printed tables, a wide one split by networks."""
+def _one_line_title(network: str, quantity: str) -> str:
+    """A column's title in Markdown, which has one line for it."""
+    return f"{network} {quantity}"
+
+
+def _stacked_title(network: str, quantity: str) -> str:
+    """The longest line of a column's title in LaTeX, where networks and warnings have lines of their own."""
+    return max(_stacked_lines(quantity), key=len)
+
+
+def _grids(suite: Suite, title_of: Callable[[str, str], str]) -> Iterator[Grid]:
+    """All printed tables, a wide one split by networks; ``title_of`` a network and quantity takes the width."""
     found = rows(suite)
     config = suite.config
     specs = config.specs()
     for dataset in config.datasets:
         for eps255 in config.eps255:
             chosen = [row for row in found if row.dataset == dataset and row.eps255 == eps255]
-            present = [spec for spec in specs if any(row.spec == spec for row in chosen)]
+            present = [spec for spec in specs if any(row.spec.label == spec.label for row in chosen)]
             title = f"{dataset}, {radius_label(eps255)} ({NORMS[config.norm]})"
-            for part in _parts(present, chosen):
-                yield _grid(suite, title, part, [row for row in chosen if row.spec in part])
+            for part in _parts(present, chosen, title_of):
+                labels = [spec.label for spec in part]
+                yield _grid(suite, title, part, [row for row in chosen if row.spec.label in labels])
 
 
-def _parts(specs: Sequence[Architecture], chosen: Sequence[Row]) -> Iterator[Sequence[Architecture]]:
+def _parts(
+    specs: Sequence[Architecture], chosen: Sequence[Row], title_of: Callable[[str, str], str]
+) -> Iterator[Sequence[Architecture]]:
     """The networks in parts that fit a line, at least one in each."""
-    titles = {row.attack_label for row in chosen}
-    longest = max((len(spec.label) for spec in specs), default=0)
-    one = sum(max(longest + len(title) + 1, 10) + 3 for title in ("clean", *titles))
+    quantities = ("clean", *{row.attack_label for row in chosen})
+    longest = max((spec.label for spec in specs), key=len, default="")
+    one = sum(max(len(title_of(longest, quantity)), _CELL) + 3 for quantity in quantities)
     method = max((len(method_label(row.method, row.checkpoint)) for row in chosen), default=0)
     at_once = max(1, (_WIDTH - method) // one)
     for start in range(0, len(specs), at_once):
@@ -105,7 +118,8 @@ def _grid(suite: Suite, title: str, specs: Sequence[Architecture], chosen: Seque
         for checkpoint in dict.fromkeys(row.checkpoint for row in chosen if row.method == method):
             cells: list[Cell | None] = []
             for spec in specs:
-                mine = [row for row in chosen if (row.method, row.checkpoint, row.spec) == (method, checkpoint, spec)]
+                cell = (method, checkpoint, spec.label)
+                mine = [row for row in chosen if (row.method, row.checkpoint, row.spec.label) == cell]
                 by_attack = {row.attack: row for row in mine}
                 cells.append(_cell(mine[0].clean, (), notes) if mine else None)
                 for attack in attacks:
@@ -177,7 +191,10 @@ def _markdown(suite: Suite, grids: Sequence[Grid]) -> str:
 
 def _aligned(grid: Grid) -> list[str]:
     """A Markdown table with padded columns."""
-    head = ["method", *(f"{network} {quantity}" for network in grid.networks for quantity in grid.quantities)]
+    head = [
+        "method",
+        *(_one_line_title(network, quantity) for network in grid.networks for quantity in grid.quantities),
+    ]
     body = [[label, *(cell.text() if cell else _EMPTY for cell in cells)] for label, cells in grid.lines]
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -216,7 +233,7 @@ def _float(grid: Grid, settings: str) -> str:
     lines = [
         r"\begin{table}[htbp]",
         r"\centering\footnotesize",
-        f"\\caption{{{escaped(grid.title)}. {escaped(grid.caption)} Attacks: {escaped(settings)}.}}",
+        f"\\caption{{{escaped(grid.title)}. {escaped(grid.caption)} Attacks: {escaped(settings)}.}}\\par\\medskip",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         f"\\begin{{tabular}}{{l{'r' * across * len(groups)}}}",
         r"\toprule",
@@ -233,7 +250,24 @@ def _float(grid: Grid, settings: str) -> str:
     return "\n".join(lines)
 
 
+def _stacked_lines(title: str) -> list[str]:
+    """A column title in lines: a long name broken at the underscore nearest its middle, a warning by itself."""
+    name, bracket, warning = title.partition(" (")
+    breaks = [i + 1 for i, letter in enumerate(name) if letter == "_"]
+    if len(name) > 16 and breaks:
+        middle = min(breaks, key=lambda place: abs(place - len(name) / 2))
+        parts = [name[:middle], name[middle:]]
+    else:
+        parts = [name]
+    if bracket:
+        # two lines keep the column about as narrow as its numbers
+        first, _, rest = warning.partition(" ")
+        parts += [f"({first}", rest] if rest else [f"({first}"]
+    return parts
+
+
 def _stacked(title: str) -> str:
-    """A column title, a warning in brackets on a line of its own."""
-    name, _, warning = title.partition(" (")
-    return f"\\shortstack[r]{{{escaped(name)}\\\\({escaped(warning)}}}" if warning else escaped(title)
+    """A column title for LaTeX, in lines where it is long."""
+    lines = _stacked_lines(title)
+    stack = r" \\ ".join(map(escaped, lines))
+    return stack if len(lines) == 1 else f"\\shortstack[r]{{{stack}}}"

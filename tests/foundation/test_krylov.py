@@ -140,7 +140,8 @@ def test_permuting_examples_permutes_everything(seed, scale):
     again = solve(lambda b: moved @ b, d[order], y[order])
     assert relative(again.coef, solution.coef[order]) <= 1e-8
     assert (
-        relative(gradient(lambda b: moved @ b, again, g[order]), gradient(lambda b: theta @ b, solution, g)[order]) <= 1e-8
+        relative(gradient(lambda b: moved @ b, again, g[order]), gradient(lambda b: theta @ b, solution, g)[order])
+        <= 1e-8
     )
 
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.at_options import AdversarialTrainingOptions, AttackOptions
+from advntk.foundation.at_options import AdversarialTrainingOptions
+from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
@@ -18,6 +19,15 @@ from advntk.learning.network_predictor import NetworkPredictor
 
 SPEC = Architecture(family="mlp", depth=3, width=64)
 THREAT = ThreatModel(eps255=16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small gain nothing from a second thread, and lose much when the cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

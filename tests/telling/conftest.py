@@ -41,7 +41,7 @@ class Builder:
         )
         return clean, clean * max(0.05, 1 - drop * (eps255 / 20) ** 0.8 - 0.01 * spec.depth)
 
-    def record(self, dataset, spec, method, eps255, attack, seed, **changes):
+    def record(self, dataset, spec, method, eps255, attack, seed, /, **changes):
         place = paths.RECORD.format(
             root=self.folder,
             dataset=dataset,

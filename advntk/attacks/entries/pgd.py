@@ -42,15 +42,15 @@ def run(
 
 
 def _attack(predictor: Predictor, options: Options, threat: ThreatModel) -> Any:
-    settings = {"threat": threat, "steps": options.steps, "step_size": options.step_ratio * threat.radius}
+    step_size = options.step_ratio * threat.radius
 
     def attack(clean: Any, labels: Any, start: Any) -> Any:
         def oracle(images: Any) -> tuple[Any, Any, Any]:
             return predictor.loss_and_gradient(images, labels, options.loss)
 
         if options.keep == "best":
-            return ascend_keeping_best(oracle, clean, start, **settings)[0]
-        return ascend(oracle, clean, start, **settings)
+            return ascend_keeping_best(oracle, clean, start, threat=threat, steps=options.steps, step_size=step_size)[0]
+        return ascend(oracle, clean, start, threat=threat, steps=options.steps, step_size=step_size)
 
     return attack
 

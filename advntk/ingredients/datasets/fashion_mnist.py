@@ -23,7 +23,9 @@ class Options(SplitSizes):
     """Sizes and the source."""
 
     n_opt: int = Field(default=10_000, ge=2, description="training images that build the kernel (opt)")
-    n_val: int = Field(default=2_000, ge=1, description="training images held out for Adv-NTK's steps and choices (val)")
+    n_val: int = Field(
+        default=2_000, ge=1, description="training images held out for Adv-NTK's steps and choices (val)"
+    )
     n_test: int = Field(default=1_000, ge=0, description="test images, the same for every seed; 0: all 10,000")
     mirror: str = Field(default="", description="folder or URL of the four original .gz files; empty: the network")
 

@@ -21,6 +21,9 @@ class Options(SplitSizes):
 def load(options: SplitSizes, folder: Path) -> LabelledImages:
     """Read the arrays; form and values are checked by the caller.
 
+    Returns:
+        The images.
+
     Raises:
         InputError: an array is missing.
     """
@@ -28,7 +31,9 @@ def load(options: SplitSizes, folder: Path) -> LabelledImages:
     arrays = files.read_npz(options.path)
     if missing := [key for key in KEYS if key not in arrays]:
         raise InputError(
-            f"lacks {', '.join(missing)}", where=options.path, remedy=f"save the arrays {', '.join(KEYS)} with numpy.savez"
+            f"lacks {', '.join(missing)}",
+            where=options.path,
+            remedy=f"save the arrays {', '.join(KEYS)} with numpy.savez",
         )
     labels = [arrays[key] for key in ("y_train", "y_test")]
     if not all(label.dtype.kind in "iu" for label in labels):

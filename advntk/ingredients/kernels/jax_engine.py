@@ -6,6 +6,7 @@ are padded to a shape already used, and images and coefficients are arguments al
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint
+from jax.experimental import enable_x64
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
@@ -73,8 +75,13 @@ class JaxEngine:
         self.kernel = infinite_kernel(spec)
         self._compiled = jax.jit(self.kernel)
 
+    def precision(self) -> AbstractContextManager[None]:
+        """Where this engine's arithmetic belongs: in x64 mode neural-tangents would widen float32 inputs."""
+        mode: AbstractContextManager[None] = enable_x64(bool(self.dtype == np.float64))
+        return mode
+
     def native(self, array: np.ndarray) -> jax.Array:
-        """The array on this engine's device; floats in its dtype, integers as they are."""
+        """The array on this engine's device; floats in its dtype, integers in 32 bits."""
         array = np.asarray(array)
         wanted = self.dtype if array.dtype.kind == "f" else np.dtype(np.int32)
         placed: jax.Array = jax.device_put(array.astype(wanted), self.device)
@@ -90,7 +97,9 @@ class JaxEngine:
             for top in range(0, len(a), rows):
                 first = self.native(_padded(a[top : top + rows], rows))
                 here = out[top : top + rows, left : left + columns]
-                here[...] = np.asarray(self._compiled(first, second))[: here.shape[0], : here.shape[1]]
+                with self.precision():
+                    theta = self._compiled(first, second)
+                here[...] = np.asarray(theta)[: here.shape[0], : here.shape[1]]
         return out
 
     def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -193,9 +202,11 @@ class BoundJaxKernel:
         count = len(images)
         batch = max(count, self._batch)
         train = self._train_tiles(batch)
-        coef = jnp.asarray(coef, dtype=self.engine.dtype)
-        points, classes = _padded(jnp.asarray(images, self.engine.dtype), batch), _padded(jnp.asarray(labels), batch)
-        logits, values, gradient = _loss_and_gradient(
-            points, classes, coef, train, kernel=self.engine.kernel, loss=loss
-        )
-        return logits[:count], values[:count], gradient[:count]
+        with self.engine.precision():
+            coef = jnp.asarray(coef, dtype=self.engine.dtype)
+            points = _padded(jnp.asarray(images, self.engine.dtype), batch)
+            classes = _padded(jnp.asarray(labels), batch)
+            logits, values, gradient = _loss_and_gradient(
+                points, classes, coef, train, kernel=self.engine.kernel, loss=loss
+            )
+            return logits[:count], values[:count], gradient[:count]

@@ -106,7 +106,7 @@ def empirical_kernel(apply: Apply) -> Callable[[Any, jax.Array, jax.Array], jax.
     Returns:
         A function of parameters, images (m, H, W, C) and images (n, H, W, C) that gives (m, n).
     """
-    kernel = nt.empirical_ntk_fn(lambda images, parameters: apply(parameters, images), trace_axes=(-1,))
+    kernel = nt.empirical_ntk_fn(apply, trace_axes=(-1,))
 
     def theta(parameters: Any, a: jax.Array, b: jax.Array) -> jax.Array:
         out: jax.Array = kernel(a, b, parameters)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
-from advntk.ingredients.kernels.numba_math import HALF, mirror_upper
+from advntk.ingredients.kernels.numba_math import HALF, expand, mirror_upper, project
 from advntk.ingredients.kernels.numba_planes import LANES, pullback_blocks, theta_blocks
 
 
@@ -156,12 +156,15 @@ class BoundNumbaCnn:
         Returns:
             Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C), float32.
         """
-        coef = np.ascontiguousarray(coef, dtype=np.float32)
+        across = np.ascontiguousarray(coef.T, dtype=np.float32)
         centred = _centred(images)
         deviations = self.engine.deviations(centred)
-        logits = self._rows(centred, deviations) @ coef
-        values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, coef.shape[1], np.float32))
-        return logits, values, self._pullback(centred, deviations, slope @ coef.T)
+        theta = self._rows(centred, deviations)
+        logits = np.empty((len(theta), len(across)), np.float32)
+        project(theta, across, logits)
+        values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, len(across), np.float32))
+        expand(slope, across, theta)
+        return logits, values, self._pullback(centred, deviations, theta)
 
     def _pullback(self, centred: np.ndarray, deviations: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         """Gradient by the images (m, H, W, C) of Σ cotangent · Θ(images, X)."""

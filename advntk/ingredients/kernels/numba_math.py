@@ -88,17 +88,24 @@ def relu_step(distance: Any, sa: Any, sb: Any) -> Any:
 
 
 @njit(fastmath=FAST, forceinline=True)
-def relu_slopes(sa: Any, sb: Any, phi: Any, sigma: Any, z: Any) -> Any:
+def relu_slopes(sa: Any, sb: Any, inverse_a: Any, phi: Any, sigma: Any, z: Any) -> Any:
     """Derivatives of one ReLU step by D and by a = s_a², at the other one fixed (∂D'/∂D = κ needs no work).
 
     ∂κ/∂D = −1 / (8π² p σ), ∂κ/∂a = ((s_a − s_b) + 2 z s_b) / (s_a · 8π² p σ), ∂D'/∂a = φ − σ s_b/s_a, p = s_a s_b.
+
+    Args:
+        sa: s_a.
+        sb: s_b.
+        inverse_a: 1/s_a, or anything finite where s_a = 0 (the divider is what these loops wait for).
+        phi: φ.
+        sigma: σ.
+        z: sin²(θ/2).
 
     Returns:
         ∂κ/∂D, ∂κ/∂a and ∂D'/∂a; zero where the angle has no derivative or an input no variance.
     """
     product = sa * sb
     smooth = (sigma > ANGLE_FLOOR) & (product > TINY)  # no `and`: a branch would keep the loop scalar
-    inverse_a = ONE / max(sa, TINY)
     steep = INVERSE_8_PI_SQUARED / max(product * sigma, TINY) if smooth else ZERO
     by_variance = steep * ((sa - sb) + TWO * z * sb) * inverse_a
     return -steep, by_variance, phi - sigma * sb * inverse_a if product > TINY else ZERO
@@ -116,3 +123,29 @@ def mirror_upper(matrix: Any) -> None:
             for i in range(block * size, min((block + 1) * size, n)):
                 for j in range(first, min(first + size, i)):
                     matrix[i, j] = matrix[j, i]
+
+
+@njit(cache=True, parallel=True, fastmath=FAST)
+def project(theta: Any, coef: Any, out: Any) -> None:
+    """Fill out = Θ coefᵀ (m, c) from Θ (m, n) and coef (c, n), summed in float64.
+
+    Not BLAS: after a product its idle threads spin for 25 ms, and slow the numba loop that follows by a half.
+    """
+    for i in prange(theta.shape[0]):
+        for k in range(coef.shape[0]):
+            total = 0.0
+            for j in range(theta.shape[1]):
+                total += np.float64(theta[i, j]) * np.float64(coef[k, j])
+            out[i, k] = total
+
+
+@njit(cache=True, parallel=True, fastmath=FAST)
+def expand(slope: Any, coef: Any, out: Any) -> None:
+    """Fill out = slope coef (m, n) from slope (m, c) and coef (c, n); see :func:`project`."""
+    for i in prange(slope.shape[0]):
+        for j in range(coef.shape[1]):
+            out[i, j] = ZERO
+        for k in range(coef.shape[0]):
+            factor = slope[i, k]
+            for j in range(coef.shape[1]):
+                out[i, j] += factor * coef[k, j]

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit, prange
 
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
-from advntk.ingredients.kernels.numba_math import FAST, HALF, ONE, ZERO, mirror_upper, relu_slopes, relu_step
+from advntk.ingredients.kernels.numba_math import FAST, HALF, ONE, TINY, ZERO, mirror_upper, relu_slopes, relu_step
 
 BLOCK = 256
 """Training columns at a time: their state stays in the first-level cache."""
@@ -103,11 +103,12 @@ def _slopes_block(
     growth = ONE  # ∂a_l/∂a₁
     for layer in range(sa.shape[0] - 1):
         a = sa[layer]
+        inverse_a = ONE / max(a, TINY)
         columns = sb[layer, start : start + width]
         for k in range(width):
             b = columns[k]
             after, kappa, phi, sigma, z = relu_step(dist[k], a, b)
-            kappa_d, kappa_a, after_a = relu_slopes(a, b, phi, sigma, z)
+            kappa_d, kappa_a, after_a = relu_slopes(a, b, inverse_a, phi, sigma, z)
             tangent = tang[k] + HALF * (a * a + b * b - dist[k])
             tangent_d = tang_d[k] - HALF * dist_d[k]
             tangent_a = tang_a[k] + HALF * (growth - dist_a[k])

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from advntk.ingredients.kernels.numba_math import FAST, HALF, QUARTER, TWO, ZERO, relu_slopes, relu_step
+from advntk.ingredients.kernels.numba_math import FAST, HALF, ONE, QUARTER, TINY, TWO, ZERO, relu_slopes, relu_step
 
 LANES = 32
 """Training images side by side."""
@@ -35,14 +35,26 @@ def _spread(values: Any, row: int, line: Any) -> None:
 
 
 @njit(cache=True, fastmath=FAST)
-def _gather(line: Any, row: int, out: Any) -> None:
-    """Add the sum over lanes of (W · LANES,) to row ``row`` of (H, W)."""
+def _spread_inverse(values: Any, row: int, line: Any) -> None:
+    """As :func:`_spread` of 1/value; finite where the value is 0."""
     cells = line.reshape((-1, LANES))
     for c in range(cells.shape[0]):
-        total = ZERO
+        value = ONE / max(values[row, c], TINY)
         for k in range(LANES):
-            total += cells[c, k]
-        out[row, c] += total
+            cells[c, k] = value
+
+
+@njit(cache=True, fastmath=FAST)
+def _gather(plane: Any, out: Any) -> None:
+    """Sum over lanes, (H, W · LANES) → (H, W), added to ``out``."""
+    height, width = out.shape
+    cells = plane.reshape((height, width, LANES))
+    for r in range(height):
+        for c in range(width):
+            total = ZERO
+            for k in range(LANES):
+                total += cells[r, c, k]
+            out[r, c] += total
 
 
 @njit(cache=True, fastmath=FAST)
@@ -160,16 +172,17 @@ def theta_blocks(xa: Any, sa: Any, xb: Any, sb: Any, w2: Any, b2: Any, triangle:
 
 @njit(cache=True, fastmath=FAST)
 def _layer_with_slopes(
-    dist: Any, tang: Any, ring_d: Any, ring_t: Any, line: Any, sa: Any, sb: Any, w9: Any, slopes: Any
+    dist: Any, tang: Any, ring_d: Any, ring_t: Any, line: Any, inverse: Any, sa: Any, sb: Any, w9: Any, slopes: Any
 ) -> None:
     """As :func:`_layer`; also stores κ, T ∂κ/∂D, ∂D'/∂a and T ∂κ/∂a in ``slopes`` (4, H, W · LANES)."""
     height, size = sb.shape
     for r in range(height):
         _spread(sa, r, line)
+        _spread_inverse(sa, r, inverse)
         for k in range(size):
             a, b, distance = line[k], sb[r, k], dist[r, k + LANES]
             after, kappa, phi, sigma, z = relu_step(distance, a, b)
-            kappa_d, kappa_a, after_a = relu_slopes(a, b, phi, sigma, z)
+            kappa_d, kappa_a, after_a = relu_slopes(a, b, inverse[k], phi, sigma, z)
             tangent = tang[r, k + LANES] + HALF * (a * a + b * b - distance)
             slopes[0, r, k] = kappa
             slopes[1, r, k] = tangent * kappa_d
@@ -190,11 +203,11 @@ def _readout_pullback(
     ring_d: Any,
     ring_t: Any,
     line: Any,
+    inverse: Any,
     sa: Any,
     sb: Any,
     w9: Any,
     weight: Any,
-    bar_a: Any,
     by_a: Any,
 ) -> None:
     """Start of the reverse sweep: (D_L, w9 box(κT)) → the box sums of their adjoints, in place.
@@ -205,25 +218,25 @@ def _readout_pullback(
         ring_d: scratch.
         ring_t: scratch.
         line: scratch.
+        inverse: scratch.
         sa: √a_L, (H, W).
         sb: √b_L, (H, W · LANES).
         w9: σ_w²/9, or over 9C where the input follows.
         weight: cotangent of Θ times σ_w²/(HW), the same for every pixel, (W · LANES,).
-        bar_a: scratch.
-        by_a: adjoint of a_L summed over lanes, (H, W), added to.
+        by_a: adjoint of a_L by lane, (H, W · LANES), added to.
     """
     height, size = sb.shape
     for r in range(height):
         _spread(sa, r, line)
+        _spread_inverse(sa, r, inverse)
         for k in range(size):
             a, b, distance, w = line[k], sb[r, k], dist[r, k + LANES], weight[k]
             _, kappa, phi, sigma, z = relu_step(distance, a, b)
-            kappa_d, kappa_a, after_a = relu_slopes(a, b, phi, sigma, z)
+            kappa_d, kappa_a, after_a = relu_slopes(a, b, inverse[k], phi, sigma, z)
             tangent = tang[r, k + LANES] + HALF * (a * a + b * b - distance)
-            bar_a[k] = w * (QUARTER - HALF * after_a + tangent * kappa_a + HALF * kappa)
+            by_a[r, k] += w * (QUARTER - HALF * after_a + tangent * kappa_a + HALF * kappa)
             tang[r, k + LANES] = w * kappa
             dist[r, k + LANES] = w * (tangent * kappa_d - kappa)
-        _gather(bar_a, r, by_a)
         _push(dist, ring_d, r, w9)
         _push(tang, ring_t, r, w9)
     _push(dist, ring_d, height, w9)
@@ -231,19 +244,16 @@ def _readout_pullback(
 
 
 @njit(cache=True, fastmath=FAST)
-def _layer_pullback(
-    dist: Any, tang: Any, ring_d: Any, ring_t: Any, slopes: Any, w9: Any, bar_a: Any, by_a: Any
-) -> None:
+def _layer_pullback(dist: Any, tang: Any, ring_d: Any, ring_t: Any, slopes: Any, w9: Any, by_a: Any) -> None:
     """Reverse of :func:`_layer`: adjoints of (D', κT) → box sums of the adjoints of the layer before, in place."""
     _, height, size = slopes.shape
     for r in range(height):
         for k in range(size):
             dist_bar, tang_bar, kappa = dist[r, k + LANES], tang[r, k + LANES], slopes[0, r, k]
             through = HALF * kappa * tang_bar
-            bar_a[k] = dist_bar * slopes[2, r, k] + tang_bar * slopes[3, r, k] + through
+            by_a[r, k] += dist_bar * slopes[2, r, k] + tang_bar * slopes[3, r, k] + through
             tang[r, k + LANES] = kappa * tang_bar
             dist[r, k + LANES] = kappa * dist_bar + slopes[1, r, k] * tang_bar - through
-        _gather(bar_a, r, by_a)
         _push(dist, ring_d, r, w9)
         _push(tang, ring_t, r, w9)
     _push(dist, ring_d, height, w9)
@@ -251,15 +261,14 @@ def _layer_pullback(
 
 
 @njit(cache=True, fastmath=FAST)
-def _input_pullback(xi: Any, xj: Any, dist: Any, line: Any, gradient: Any) -> None:
-    """Add 2 Σ_lanes D̄₀ (x − x') to the gradient of one image, (C, H, W)."""
+def _input_pullback(xi: Any, xj: Any, dist: Any, line: Any, by_x: Any) -> None:
+    """Add 2 D̄₀ (x − x') to the gradient of one image by lane, (C, H, W · LANES)."""
     channels, height, _ = xi.shape
     for channel in range(channels):
         for r in range(height):
             _spread(xi[channel], r, line)
             for k in range(line.shape[0]):
-                line[k] = TWO * dist[r, k + LANES] * (line[k] - xj[channel, r, k])
-            _gather(line, r, gradient[channel])
+                by_x[channel, r, k] += TWO * dist[r, k + LANES] * (line[k] - xj[channel, r, k])
 
 
 @njit(cache=True, parallel=True, fastmath=FAST)
@@ -288,7 +297,9 @@ def pullback_blocks(xa: Any, sa: Any, xb: Any, sb: Any, w2: Any, cotangent: Any,
         ring_t = np.empty((3, size), np.float32)
         line = np.empty(size, np.float32)
         weight = np.empty(size, np.float32)
-        bar_a = np.empty(size, np.float32)
+        inverse = np.empty(size, np.float32)
+        lanes_a = np.zeros((depth, height, size), np.float32)
+        lanes_x = np.zeros((xa.shape[1], height, size), np.float32)
         slopes = np.empty((last, 4, height, size), np.float32)
         for j in range(xb.shape[0]):
             lanes = cotangent[i, j * LANES : (j + 1) * LANES]
@@ -299,11 +310,16 @@ def pullback_blocks(xa: Any, sa: Any, xb: Any, sb: Any, w2: Any, cotangent: Any,
             _input_distance(xa[i], xb[j], dist, ring_d, line, first)
             tang[:] = ZERO
             for layer in range(last):
-                _layer_with_slopes(dist, tang, ring_d, ring_t, line, sa[i, layer], sb[j, layer], w9, slopes[layer])
+                sa_i, sb_j, store = sa[i, layer], sb[j, layer], slopes[layer]
+                _layer_with_slopes(dist, tang, ring_d, ring_t, line, inverse, sa_i, sb_j, w9, store)
             step = w9 if last > 0 else first
             sa_i, sb_j = sa[i, last], sb[j, last]
-            _readout_pullback(dist, tang, ring_d, ring_t, line, sa_i, sb_j, step, weight, bar_a, by_a[i, last])
+            _readout_pullback(dist, tang, ring_d, ring_t, line, inverse, sa_i, sb_j, step, weight, lanes_a[last])
             for layer in range(last - 1, -1, -1):
                 step = w9 if layer > 0 else first
-                _layer_pullback(dist, tang, ring_d, ring_t, slopes[layer], step, bar_a, by_a[i, layer])
-            _input_pullback(xa[i], xb[j], dist, line, gradient[i])
+                _layer_pullback(dist, tang, ring_d, ring_t, slopes[layer], step, lanes_a[layer])
+            _input_pullback(xa[i], xb[j], dist, line, lanes_x)
+        for layer in range(depth):
+            _gather(lanes_a[layer], by_a[i, layer])
+        for channel in range(xa.shape[1]):
+            _gather(lanes_x[channel], gradient[i, channel])

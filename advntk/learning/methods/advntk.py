@@ -60,6 +60,9 @@ def curve(problem: AdvNtk, trajectory: Trajectory, task: Task, solved: dict[int,
 def fit(task: Task) -> Fit:
     """Train for each ζ, keep the one whose last step does best on val.
 
+    Returns:
+        Both checkpoints, the curves, and the whole trajectory of ϖ.
+
     Raises:
         ConfigError: the batch is larger than val.
     """

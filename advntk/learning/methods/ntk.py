@@ -17,7 +17,9 @@ from advntk.learning.method import Fit, Method, Task
 class Options(Closed):
     """Ridge regression with the NTK."""
 
-    ridge: float = Field(default=0.0, ge=0, description="λ added to the diagonal, times Θ's mean diagonal; 0: the paper")
+    ridge: float = Field(
+        default=0.0, ge=0, description="λ added to the diagonal, times Θ's mean diagonal; 0: the paper"
+    )
 
 
 def ridge_solution(gram: np.ndarray, targets: np.ndarray, ridge: float) -> tuple[np.ndarray, float]:

@@ -1,0 +1,93 @@
+"""The closed schema: wrong keys and values are refused with the key, what is allowed, and the nearest right one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from advntk.foundation.errors import ConfigError
+from advntk.suite import resolve
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def quick():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(config, path, value):
+    config = copy.deepcopy(config)
+    *parents, last = path
+    place = config
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["sedes"], 3, r"sedes: unknown key \(did you mean 'seeds'\?\); allowed: .*architectures"),
+        (["seeds"], 0, r"seeds: .*greater than or equal to 1, not 0"),
+        (["seeds"], "two", r"seeds: .*integer.*'two'"),
+        (["norm"], "linff", r"norm: .*did you mean 'linf'"),
+        (["eps255"], [16, 16], r"eps255: an entry is listed twice"),
+        (["eps255"], [-1], r"radii must be >= 0"),
+        (["datasets"], ["digit"], r"datasets: unknown dataset 'digit' \(did you mean 'digits'\?\)"),
+        (["methods"], ["adv_ntk"], r"unknown method 'adv_ntk' \(did you mean 'advntk'\?\); allowed: advntk, at"),
+        (["attacks"], ["pgb"], r"unknown attack 'pgb' \(did you mean 'pgd'\?\)"),
+        (["architectures", 0, "family"], "mpl", r"architectures\.0\.family: .*|no width for family 'mpl'"),
+        (["architectures", 0, "deepth"], 3, r"architectures\.0\.deepth: unknown key \(did you mean 'depth'\?\)"),
+        (["architectures", 0, "depth"], 0, r"architectures\.0\.depth"),
+        (["network", "activation"], "rellu", r"network\.activation: .*did you mean 'relu'"),
+        (["method_options", "advntk", "step"], 3, r"method_options\.advntk\.step: unknown key .*'steps'"),
+        (["method_options", "advntk", "diagonal"], "full", r"method_options\.advntk\.diagonal"),
+        (["method_options", "ntkk"], {}, r"method_options: unknown method 'ntkk' \(did you mean 'ntk'"),
+        (["method_options", "at", "learning_rate"], 0.1, r"exactly one of learning_rate_fraction"),
+        (["dataset_options", "digits", "n_opt"], 1, r"dataset_options\.digits\.n_opt"),
+        (["attack_options", "pgd", "stepz"], 1, r"attack_options\.pgd\.stepz: unknown key .*'steps'"),
+        (["attack_options", "pgd", "kind"], "pgx", r"attack_options\.pgd\.kind: .*|unknown attack 'pgx'"),
+        (["compute", "device"], "cuda", r"compute\.device: .*'auto', 'cpu' or 'gpu'"),
+        (["suite"], "a b", r"suite: "),
+    ],
+)
+def test_wrong_keys_and_values(quick, path, value, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(changed(quick, path, value))
+
+
+def test_quick_expands_to_its_cells(quick):
+    suite = resolve(quick)
+    assert len(suite.cells()) == 1 * 3 * 4 * 2 * 2
+    assert len(set(suite.records())) == len(suite.cells()) * 2
+    fits = {cell.fit for cell in suite.cells()}
+    assert len(fits) == 3 * 2 * (1 + 2 + 2 + 2)  # ntk does not depend on the radius
+    assert sum("/ntk/anyeps/" in fit for fit in fits) == 6
+
+
+def test_every_key_of_the_schema_is_in_the_default_config(quick):
+    """config.yaml documents every key: no option has a default that only the code knows."""
+    from advntk.foundation import registry
+    from advntk.foundation.config import SuiteConfig
+    from advntk.learning.method import METHODS
+
+    assert set(quick) == set(SuiteConfig.model_fields)
+    for section in ("network", "compute"):
+        assert set(quick[section]) == set(SuiteConfig.model_fields[section].annotation.model_fields)
+    for name in registry.names(METHODS):
+        fields = set(registry.get(METHODS, name).options.model_fields)
+        assert fields - {"learning_rate"} <= set(quick["method_options"][name]) | {"learning_rate"}
+
+
+@pytest.mark.parametrize("overlay", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_suite_resolves(quick, overlay):
+    from snakemake.utils import update_config
+
+    merged = copy.deepcopy(quick)
+    update_config(merged, yaml.safe_load(overlay.read_text()))
+    assert resolve(merged).cells()

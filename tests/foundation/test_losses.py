@@ -1,0 +1,64 @@
+"""Attack losses: values by definition, gradients against autodiff, the same in every array library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from advntk.foundation.losses import one_hot, value_and_logit_gradient
+
+LOSSES = ["squared_error", "cross_entropy", "margin"]
+
+
+def case(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return 3 * rng.normal(size=(9, 5)), one_hot(rng.integers(0, 5, 9), 5, np.float64)
+
+
+def by_definition(loss, logits, target):
+    label = target.argmax(axis=1)
+    if loss == "squared_error":
+        return np.array([0.5 * np.sum((f - y) ** 2) for f, y in zip(logits, target, strict=True)])
+    if loss == "cross_entropy":
+        return np.array([-np.log(np.exp(f[y]) / np.exp(f).sum()) for f, y in zip(logits, label, strict=True)])
+    return np.array([np.delete(f, y).max() - f[y] for f, y in zip(logits, label, strict=True)])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_values_and_gradients(loss):
+    logits, target = case()
+    value, slope = value_and_logit_gradient(loss, logits, target)
+    np.testing.assert_allclose(value, by_definition(loss, logits, target), rtol=1e-12)
+    for i, k in np.ndindex(logits.shape):
+        step = np.zeros_like(logits)
+        step[i, k] = 1e-6
+        above = by_definition(loss, logits + step, target).sum()
+        below = by_definition(loss, logits - step, target).sum()
+        assert abs((above - below) / 2e-6 - slope[i, k]) < 1e-7
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_libraries_agree(loss):
+    import jax.numpy as jnp
+
+    logits, target = (array.astype(np.float32) for array in case(1))
+    expected = value_and_logit_gradient(loss, logits, target)
+    for found in (
+        value_and_logit_gradient(loss, torch.tensor(logits), torch.tensor(target)),
+        value_and_logit_gradient(loss, jnp.asarray(logits), jnp.asarray(target)),
+    ):
+        np.testing.assert_allclose(np.asarray(found[0]), expected[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(np.asarray(found[1]), expected[1], rtol=1e-5, atol=1e-6)
+
+
+def test_margin_is_positive_exactly_where_the_prediction_is_wrong():
+    logits, target = case(2)
+    value, _ = value_and_logit_gradient("margin", logits, target)
+    np.testing.assert_array_equal(value > 0, logits.argmax(axis=1) != target.argmax(axis=1))
+
+
+def test_cross_entropy_survives_huge_logits():
+    value, slope = value_and_logit_gradient("cross_entropy", np.array([[1e4, -1e4]]), np.array([[0.0, 1.0]]))
+    assert value[0] == pytest.approx(2e4)
+    assert np.isfinite(slope).all()

@@ -1,0 +1,229 @@
+"""Adv-NTK and its baselines: against a dense implementation step by step, in their limits, and resumed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from advntk.attacks.entries import pgd
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.config import Compute
+from advntk.foundation.errors import ConfigError, NotPositiveDefinite
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients import grams
+from advntk.ingredients.gram_operator import GramOperator
+from advntk.ingredients.kernels.engine import make_engine
+from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, StateFile
+from advntk.learning.kernel_predictor import KernelPredictor, targets_of
+from advntk.learning.method import Task
+from advntk.learning.methods import advntk, early_stopped_ntk, ntk
+from advntk.learning.randomness import batch_indices, stream_seed
+
+SPEC = Architecture(family="mlp", depth=3)
+CPU = Compute(device="cpu")
+THREAT = ThreatModel(eps255=16)
+
+
+@pytest.fixture(scope="module")
+def gram_path(digits_split, tmp_path_factory):
+    path = tmp_path_factory.mktemp("gram") / "gram.npy"
+    grams.build_gram(digits_split, SPEC, out=path, compute=CPU, threads=1)
+    return path
+
+
+def task(split, gram, folder, options):
+    return Task(split=split, spec=SPEC, threat=THREAT, options=options, seed=0, compute=CPU, gram=gram, workdir=folder)
+
+
+def problem(split, gram, **options):
+    return AdvNtk(
+        operator=GramOperator(grams.open_gram(gram, split, SPEC), device="cpu"),
+        kernel=make_engine(SPEC, split.input_shape, device="cpu").bind(split.opt.images, memory_mb=500),
+        targets=targets_of(split.opt, 10),
+        options=AdvNtkOptions(**options),
+    )
+
+
+def given_batches(split, seed=0):
+    """Explicit inputs: val images with noise instead of an attack, the same for every implementation."""
+    noise = THREAT.random_offsets(split.val.images.shape, np.random.default_rng(seed))
+    images = THREAT.project(split.val.images + noise, split.val.images)
+
+    def inputs(step, coef):
+        chosen = batch_indices(len(images), 32, step, 9)
+        return images[chosen], np.eye(10)[split.val.labels[chosen]]
+
+    return inputs
+
+
+@pytest.mark.parametrize("diagonal", ["shared", "per_class"])
+def test_training_follows_the_dense_form_step_by_step(digits_split, gram_path, diagonal):
+    """The definition in float64 JAX: dense expm and inverse, autodiff through |ϖ| with derivative +1 at 0."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    import jax.numpy as jnp
+
+    steps, rate = 8, 0.3
+    ours = problem(digits_split, gram_path, diagonal=diagonal, steps=steps, tolerance=1e-12)
+    inputs = given_batches(digits_split)
+    trajectory = ours.train(inputs, rate)
+
+    theta = jnp.asarray(np.array(grams.open_gram(gram_path, digits_split, SPEC)), jnp.float64)
+    inverse, y = jnp.linalg.inv(theta), jnp.asarray(ours.targets)
+
+    @jax.jit
+    def coef(varpi):
+        size = jnp.where(varpi < 0, -varpi, varpi)
+
+        def one(d, column):
+            return inverse @ ((jnp.eye(len(theta)) - jax.scipy.linalg.expm(-theta * d[None, :])) @ column)
+
+        if varpi.ndim == 1:
+            return one(size, y)
+        return jax.vmap(one, in_axes=1, out_axes=1)(size, y)
+
+    @jax.jit
+    def step(varpi, rows, target):
+        def loss(v):
+            return 0.5 * jnp.sum((rows @ coef(v) - target) ** 2) / len(rows)
+
+        slope = jax.grad(loss)(varpi)
+        return varpi - rate * slope / (jnp.linalg.norm(slope) + 1e-8)
+
+    varpi = jnp.zeros_like(jnp.asarray(trajectory.varpi[0]))
+    for k in range(steps):
+        images, target = inputs(k, None)
+        varpi = step(varpi, jnp.asarray(ours.kernel.rows(images), jnp.float64), jnp.asarray(target))
+    np.testing.assert_allclose(trajectory.varpi[-1], varpi, atol=1e-7 * np.abs(varpi).max())
+    np.testing.assert_allclose(ours.solve(trajectory.varpi[-1]).coef, coef(varpi), atol=1e-6)
+
+
+def test_training_lowers_the_attacked_loss_and_is_recorded(digits_split, gram_path, tmp_path):
+    options = AdvNtkOptions(steps=12, batch=60, report_every=4)
+    fit = advntk.fit(task(digits_split, gram_path, tmp_path, options))
+    loss = fit.arrays["trajectory.loss"]
+    assert loss[0] == pytest.approx(0.5)
+    assert loss[-1] < 0.6 * loss[0]
+    assert fit.arrays["trajectory.varpi"].shape == (13, 120)
+    assert (fit.arrays["trajectory.error"] <= options.tolerance).all()
+    assert {row["step"] for row in fit.curves} == {0, 4, 8, 12}
+    assert {row["split"] for row in fit.curves} == {"val", "test"}
+    val = [row for row in fit.curves if row["split"] == "val"]
+    best = max(val, key=lambda row: (row["robust_accuracy"], -row["robust_loss"], -row["step"]))
+    assert fit.checkpoints == {"last": {"step": 12}, "best_val": {"step": best["step"]}}
+    assert not list(tmp_path.iterdir())
+
+
+def test_test_images_never_change_a_fit(digits_split, gram_path, tmp_path):
+    import dataclasses
+
+    shuffled = dataclasses.replace(
+        digits_split, test=dataclasses.replace(digits_split.test, labels=digits_split.test.labels[::-1])
+    )
+    for method, options in (
+        (advntk, AdvNtkOptions(steps=3, batch=30, report_every=1)),
+        (early_stopped_ntk, early_stopped_ntk.Options(decades=1, halvings=1)),
+    ):
+        one, two = (method.fit(task(s, gram_path, tmp_path, options)) for s in (digits_split, shuffled))
+        assert one.checkpoints == two.checkpoints
+        for name, array in one.arrays.items():
+            np.testing.assert_array_equal(array, two.arrays[name])
+
+
+def test_a_killed_training_goes_on_bit_for_bit(digits_split, gram_path, tmp_path):
+    ours = problem(digits_split, gram_path, steps=6)
+    inputs = given_batches(digits_split)
+    whole = ours.train(inputs, 1.0)
+
+    def dying(step, coef):
+        if step == 4:
+            raise KeyboardInterrupt
+        return inputs(step, coef)
+
+    state = StateFile(tmp_path / "state.npz", "same", every_s=0)
+    with pytest.raises(KeyboardInterrupt):
+        ours.train(dying, 1.0, state=state)
+    seen = []
+
+    def watching(step, coef):
+        seen.append(step)
+        return inputs(step, coef)
+
+    resumed = ours.train(watching, 1.0, state=state)
+    assert seen == [4, 5]
+    np.testing.assert_array_equal(np.stack(resumed.varpi), np.stack(whole.varpi))
+    assert resumed.loss == whole.loss
+    assert StateFile(tmp_path / "state.npz", "other").read() is None
+    (tmp_path / "state.npz").write_bytes(b"broken")
+    assert state.read() is None
+
+
+def test_a_list_of_rates_is_searched_on_val(digits_split, gram_path, tmp_path):
+    options = AdvNtkOptions(steps=4, batch=60, learning_rate=[1e-4, 1.0], report_every=4)
+    fit = advntk.fit(task(digits_split, gram_path, tmp_path, options))
+    assert fit.training["learning_rate"] == 1.0
+
+
+def test_a_batch_larger_than_val_is_refused(digits_split, gram_path, tmp_path):
+    with pytest.raises(ConfigError, match="batch 128 is more than the 60 images of val"):
+        advntk.fit(task(digits_split, gram_path, tmp_path, AdvNtkOptions()))
+
+
+def test_ntk_is_the_exact_solution_and_the_limit_of_early_stopping(digits_split, gram_path, tmp_path):
+    fit = ntk.fit(task(digits_split, gram_path, tmp_path, ntk.Options()))
+    theta = np.array(grams.open_gram(gram_path, digits_split, SPEC), dtype=np.float64)
+    targets = targets_of(digits_split.opt, 10)
+    np.testing.assert_allclose(fit.arrays["coef.final"], np.linalg.solve(theta, targets), rtol=1e-7, atol=1e-9)
+    assert fit.training["relative_residual"] < 1e-10
+    operator = GramOperator(theta, device="cpu")
+    family = early_stopped_ntk.TimeFamily.of(operator, targets, 1e9)
+    np.testing.assert_allclose(family.coef(1e9), fit.arrays["coef.final"], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(family.coef(1e-9), 1e-9 * targets, rtol=1e-5, atol=1e-14)
+
+
+def test_krylov_and_dense_time_families_agree(digits_split, gram_path, monkeypatch):
+    operator = GramOperator(grams.open_gram(gram_path, digits_split, SPEC), device="cpu")
+    targets = targets_of(digits_split.opt, 10)
+    dense = early_stopped_ntk.TimeFamily.of(operator, targets, 1.0)
+    monkeypatch.setattr(early_stopped_ntk, "DENSE_LIMIT", 10)
+    krylov = early_stopped_ntk.TimeFamily.of(operator, targets, 1.0)
+    assert len(krylov.values) < 120
+    for t in (1e-3, 0.1, 1.0):
+        np.testing.assert_allclose(krylov.coef(t), dense.coef(t), atol=1e-5 * np.abs(dense.coef(t)).max())
+
+
+def test_the_stopping_time_is_the_best_on_val(digits_split, gram_path, tmp_path):
+    options = early_stopped_ntk.Options(decades=2, halvings=2)
+    fit = early_stopped_ntk.fit(task(digits_split, gram_path, tmp_path, options))
+    accuracies = [row["robust_accuracy"] for row in fit.curves]
+    best = next(row for row in fit.curves if row["step"] == fit.checkpoints["final"]["t"])
+    assert best["robust_accuracy"] == max(accuracies)
+    assert len(fit.curves) <= 9 + 4
+    assert {row["split"] for row in fit.curves} == {"val"}
+
+
+def test_a_ridge_and_a_singular_kernel():
+    singular = np.ones((5, 5))
+    with pytest.raises(NotPositiveDefinite, match=r"set method_options\.ntk\.ridge"):
+        ntk.ridge_solution(singular - 0.1 * np.eye(5), np.eye(5), 0.0)
+    coef, _ = ntk.ridge_solution(np.ones((5, 5)), np.eye(5), 0.5)
+    np.testing.assert_allclose((np.ones((5, 5)) + 0.5 * np.eye(5)) @ coef, np.eye(5), atol=1e-12)
+
+
+def test_batches_are_whole_and_even():
+    drawn = np.concatenate([batch_indices(10, 4, step, 0) for step in range(5)])
+    np.testing.assert_array_equal(np.bincount(drawn), np.full(10, 2))
+    np.testing.assert_array_equal(batch_indices(10, 4, 3, 0), batch_indices(10, 4, 3, 0))
+    assert len(batch_indices(10, 25, 1, 0)) == 25
+    assert stream_seed(0, "evaluate") != stream_seed(0, "select") != stream_seed(1, "select")
+
+
+def test_attacking_a_zero_predictor_stays_at_the_start(digits_split, gram_path):
+    """At ϖ = 0 every gradient is zero: the attacked batch is the random start, as in the reference code."""
+    ours = problem(digits_split, gram_path)
+    predictor = KernelPredictor(ours.kernel, np.zeros((120, 10)), digits_split.input_shape)
+    part = digits_split.val.first(10)
+    found = pgd.run(predictor, part.images, part.labels, options=pgd.Options(), threat=THREAT, seed=2)
+    start = part.images + THREAT.random_offsets(part.images.shape, np.random.default_rng([2, 0]))
+    np.testing.assert_allclose(found, THREAT.project(start, part.images), atol=1e-7)
