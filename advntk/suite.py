@@ -17,12 +17,12 @@ from advntk.foundation.config import Closed, SuiteConfig, validated
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.images import Dataset, SplitSizes
+from advntk.ingredients.networks.layers import FAMILIES as FAMILIES
 from advntk.learning.method import METHODS as METHODS
 from advntk.learning.method import Method
 
 SCHEMA = "advntk-suite-1"
 DATASETS = "advntk.ingredients.datasets"
-FAMILIES = "advntk.ingredients.networks.families"
 ATTACKS = "advntk.attacks.entries"
 
 

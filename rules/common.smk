@@ -2,12 +2,12 @@
 
 import json
 import os
-import sys
 
 from advntk import suite as suites
 from advntk.foundation import paths
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.provenance import code_digest
+from advntk.workflow import put_interpreter_first
 
 try:
     SUITE = suites.resolve(config)
@@ -15,15 +15,20 @@ try:
 except AdvntkError as error:
     raise WorkflowError(f"config: {error.line()}") from None
 except OSError as error:
-    raise WorkflowError(f"{error.filename}: cannot write results ({error.strerror}); check permissions or 'results'") from None
+    raise WorkflowError(
+        f"{error.filename}: cannot write results ({error.strerror}); check permissions or 'results'"
+    ) from None
 
-# jobs without a conda environment run in the interpreter of this Snakemake, activated or not
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+put_interpreter_first()
 
 FIGURES = ["curves", "depth", "radius"]
 COMPUTE = SUITE.config.compute
-KERNEL_METHODS = [name for name, entry in SUITE.methods.items() if entry.kind == "kernel"]
-NETWORK_METHODS = [name for name, entry in SUITE.methods.items() if entry.kind == "network"]
+KERNEL_METHODS = [
+    name for name, entry in SUITE.methods.items() if entry.kind == "kernel"
+]
+NETWORK_METHODS = [
+    name for name, entry in SUITE.methods.items() if entry.kind == "network"
+]
 NOTHING = "(?!)"  # a wildcard constraint that nothing meets
 
 
@@ -42,7 +47,9 @@ def pattern(template):
 
 
 def as_json(model):
-    return json.dumps(model if isinstance(model, dict) else model.model_dump(mode="json"))
+    return json.dumps(
+        model if isinstance(model, dict) else model.model_dump(mode="json")
+    )
 
 
 def dataset_options(wildcards):
@@ -65,18 +72,26 @@ def architecture_of(wildcards):
 
 
 def method_options(wildcards):
-    return as_json(SUITE.options[wildcards.dataset, wildcards.architecture, wildcards.method])
+    return as_json(
+        SUITE.options[wildcards.dataset, wildcards.architecture, wildcards.method]
+    )
 
 
 def threat_arguments(wildcards):
     radius = wildcards.trained_at.removeprefix("eps")
-    return "" if radius == paths.ANY_RADIUS.removeprefix("eps") else f"--norm {SUITE.config.norm} --eps255 {radius}"
+    return (
+        ""
+        if radius == paths.ANY_RADIUS.removeprefix("eps")
+        else f"--norm {SUITE.config.norm} --eps255 {radius}"
+    )
 
 
 def fit_folder(wildcards):
     method = SUITE.methods[wildcards.method]
-    at = paths.trained_at(float(wildcards.eps255), depends_on_radius=method.depends_on_radius)
-    return pattern(paths.FIT).removesuffix("/fit.json").format(**dict(wildcards.items()), trained_at=at)
+    at = paths.trained_at(
+        float(wildcards.eps255), depends_on_radius=method.depends_on_radius
+    )
+    return os.path.dirname(pattern(paths.FIT)).format(**dict(wildcards.items()), trained_at=at)
 
 
 def n_opt(wildcards):
@@ -91,7 +106,14 @@ def gram_mb(wildcards):
 def kernel_mem_mb(wildcards, attempt):
     """Libraries, kernel temporaries, the stored Gram matrix; a float64 copy only where memory_mb has room for it."""
     copies = 3 if 2 * gram_mb(wildcards) < COMPUTE.memory_mb / 2 else 1
-    return int(attempt * (700 + min(COMPUTE.memory_mb, 60 * gram_mb(wildcards)) + copies * gram_mb(wildcards)))
+    return int(
+        attempt
+        * (
+            700
+            + min(COMPUTE.memory_mb, 60 * gram_mb(wildcards))
+            + copies * gram_mb(wildcards)
+        )
+    )
 
 
 def solve_mem_mb(wildcards, attempt):

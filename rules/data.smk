@@ -18,7 +18,9 @@ rule prepare:
     params:
         options=source_options,
         downloads=f"{SUITE.config.data}/downloads",
-        code=lambda w: code_digest("advntk.ingredients.images", f"{suites.DATASETS}.{w.dataset}"),
+        code=lambda w: code_digest(
+            "advntk.ingredients.images", f"{suites.DATASETS}.{w.dataset}"
+        ),
     shell:
         "python -m advntk prepare --dataset {wildcards.dataset} --options {params.options:q}"
         " --downloads {params.downloads:q} --out {output:q} 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
@@ -38,7 +40,9 @@ rule split:
         "../envs/kernels.yaml"
     params:
         options=dataset_options,
-        code=lambda w: code_digest("advntk.ingredients.splits", f"{suites.DATASETS}.{w.dataset}"),
+        code=lambda w: code_digest(
+            "advntk.ingredients.splits", f"{suites.DATASETS}.{w.dataset}"
+        ),
     shell:
         "python -m advntk split --dataset {wildcards.dataset} --prepared {input:q} --options {params.options:q}"
         " --seed {wildcards.seed} --out {output.manifest:q} 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"

@@ -15,10 +15,10 @@ rule fit:
         f"{SUITE.root}/logs/fit/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.log",
     benchmark:
         f"{SUITE.root}/benchmarks/fit/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.jsonl"
-    conda:
-        "../envs/kernels.yaml"
     wildcard_constraints:
         method="|".join(KERNEL_METHODS) or NOTHING,
+    conda:
+        "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
         mem_mb=solve_mem_mb,
@@ -53,10 +53,10 @@ rule train:
         f"{SUITE.root}/logs/train/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.log",
     benchmark:
         f"{SUITE.root}/benchmarks/train/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.jsonl"
-    conda:
-        "../envs/networks.yaml"
     wildcard_constraints:
         method="|".join(NETWORK_METHODS) or NOTHING,
+    conda:
+        "../envs/networks.yaml"
     threads: network_threads
     resources:
         mem_mb=network_mem_mb,

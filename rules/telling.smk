@@ -53,17 +53,17 @@ rule plot:
     output:
         svg=report(
             f"{SUITE.root}/figures/{{figure}}.svg",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
         png=f"{SUITE.root}/figures/{{figure}}.png",
     log:
         f"{SUITE.root}/logs/plot/{{figure}}.log",
-    conda:
-        "../envs/telling.yaml"
     wildcard_constraints:
         figure="|".join(FIGURES),
+    conda:
+        "../envs/telling.yaml"
     params:
         code=code_digest("advntk.telling.figures"),
     shell:

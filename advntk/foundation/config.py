@@ -153,8 +153,10 @@ def validated(model: type[Model], content: Mapping[str, Any], where: str) -> Mod
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        explained: ConfigError = _explained(model, first, where, len(error.errors()))
+        # a misspelt key also makes the right one missing: tell the misspelling
+        problems = error.errors(include_url=False)
+        first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+        explained: ConfigError = _explained(model, first, where, len(problems))
         raise explained from error
 
 

@@ -21,6 +21,8 @@ def limit(threads: int) -> None:
     """
     for variable in VARIABLES:
         os.environ[variable] = str(threads)
+    # after a product idle OpenBLAS threads spin for 2^26 cycles and starve the loop that follows; 2^14 is enough
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
     if threads == 1:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1".strip()

@@ -133,8 +133,16 @@ def evaluate_fit(
     content, _ = read_fit(folder)
     split = split_of(folder, content)
     seed = stream_seed(content.seed, "evaluate")
-    evaluations, outcomes, timing = {}, {}, {}
-    for checkpoint in content.checkpoints:
+    evaluations: dict[str, Evaluation] = {}
+    outcomes: dict[str, np.ndarray] = {}
+    timing: dict[str, float] = {}
+    for checkpoint, facts in content.checkpoints.items():
+        # the best step on val is often the last one: the same predictor is not attacked twice
+        twin = next((name for name in evaluations if content.checkpoints[name] == facts), None)
+        if twin is not None:
+            evaluations[checkpoint] = evaluations[twin]
+            outcomes |= {f"{checkpoint}.{key}": outcomes[f"{twin}.{key}"] for key in ("clean", "robust")}
+            continue
         began = time.perf_counter()
         predictor = load_checkpoint(folder, checkpoint, compute)
         evaluation, outcome = evaluate(predictor, split.test, attack=attack, options=options, threat=threat, seed=seed)

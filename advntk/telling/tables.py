@@ -90,9 +90,11 @@ def _grids(suite: Suite, title_of: Callable[[str, str], str]) -> Iterator[Grid]:
             chosen = [row for row in found if row.dataset == dataset and row.eps255 == eps255]
             present = [spec for spec in specs if any(row.spec.label == spec.label for row in chosen)]
             title = f"{dataset}, {radius_label(eps255)} ({NORMS[config.norm]})"
-            for part in _parts(present, chosen, title_of):
+            parts = list(_parts(present, chosen, title_of))
+            for part in parts:
                 labels = [spec.label for spec in part]
-                yield _grid(suite, title, part, [row for row in chosen if row.spec.label in labels])
+                heading = title if len(parts) == 1 else f"{title}: {', '.join(labels)}"
+                yield _grid(suite, heading, part, [row for row in chosen if row.spec.label in labels])
 
 
 def _parts(

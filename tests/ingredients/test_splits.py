@@ -162,7 +162,7 @@ def test_a_mirror_with_faults(tmp_path, monkeypatch):
 
 
 def test_an_unreachable_url_says_what_to_do(tmp_path):
-    with pytest.raises(InputError, match="cannot download .*set 'mirror'"):
+    with pytest.raises(InputError, match=r"cannot download .*set 'mirror'"):
         fetch_gzipped({"a": "0" * 64}, source=(tmp_path / "nothing").as_uri(), folder=tmp_path)
 
 

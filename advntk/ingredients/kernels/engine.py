@@ -10,14 +10,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.device import jax_device
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import LossName
-from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer
-
-FAMILIES = "advntk.ingredients.networks.families"
+from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, layers_of
 
 
 class BoundKernel(Protocol):
@@ -55,12 +52,6 @@ class KernelEngine(Protocol):
     def bind(self, train_images: np.ndarray, *, memory_mb: float) -> BoundKernel:
         """Θ(·, X); temporaries of its calls stay within about ``memory_mb``, results (m, n) not counted."""
         ...
-
-
-def layers_of(spec: Architecture) -> list[Layer]:
-    """The layers of a spec, from its family."""
-    found: list[Layer] = registry.get(FAMILIES, spec.family)(spec)
-    return found
 
 
 def relu_plan(layers: list[Layer]) -> tuple[Literal["mlp", "cnn"], int] | None:

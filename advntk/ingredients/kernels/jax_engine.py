@@ -18,9 +18,8 @@ from jax.experimental import enable_x64
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
-from advntk.ingredients.kernels.engine import layers_of
 from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_kernel
-from advntk.ingredients.networks.layers import Activate, Flatten
+from advntk.ingredients.networks.layers import Activate, Flatten, layers_of
 
 TILE_MB = 512.0
 """Bound on the temporaries of one compiled tile, when nothing else is said."""

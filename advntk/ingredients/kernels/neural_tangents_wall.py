@@ -23,8 +23,7 @@ with warnings.catch_warnings():
 
 from advntk.foundation.architecture import Activation, Architecture  # noqa: E402
 from advntk.foundation.errors import ConfigError  # noqa: E402
-from advntk.ingredients.kernels.engine import layers_of  # noqa: E402
-from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer  # noqa: E402
+from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, layers_of  # noqa: E402
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 Init = Callable[[jax.Array], Any]

@@ -15,10 +15,15 @@ The angle needs one square root and two polynomials in min(z, 1 − z) ∈ [0, �
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
+
+from advntk.ingredients.kernels.numba_cache import drop_stale
+
+drop_stale(Path(__file__).parent)  # before the first kernel is looked up
 
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Fast-math flags that allow vectorised reductions but keep comparisons with infinity and NaN meaningful."""

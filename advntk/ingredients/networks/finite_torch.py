@@ -12,12 +12,9 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
-from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError, NumericalError
 from advntk.ingredients.networks import layers as layer_types
-
-FAMILIES = "advntk.ingredients.networks.families"
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -96,7 +93,7 @@ def _modules(
     """
     shape: tuple[int, ...] = input_shape
     yield Centre()
-    for layer in registry.get(FAMILIES, spec.family)(spec):
+    for layer in layer_types.layers_of(spec):
         match layer:
             case layer_types.Flatten():
                 shape = (math.prod(shape),)
@@ -111,7 +108,9 @@ def _modules(
             case layer_types.Activate(function=function):
                 yield Activate(function)
             case _:
-                raise InputError(f"no torch form of the layer {layer}", where=FAMILIES, remedy="add it to finite_torch")
+                raise InputError(
+                    f"no torch form of the layer {layer}", where="network", remedy="add it to finite_torch"
+                )
 
 
 def build(spec: Architecture, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> nn.Module:

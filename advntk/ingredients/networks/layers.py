@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from advntk.foundation.architecture import Activation
+from advntk.foundation import registry
+from advntk.foundation.architecture import Activation, Architecture
+
+FAMILIES = "advntk.ingredients.networks.families"
+"""The registry of families."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +42,9 @@ class Activate:
 
 
 Layer = Flatten | Dense | Conv | Activate
+
+
+def layers_of(spec: Architecture) -> list[Layer]:
+    """The layers of a spec, from its family."""
+    found: list[Layer] = registry.get(FAMILIES, spec.family)(spec)
+    return found

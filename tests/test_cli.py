@@ -1,0 +1,125 @@
+"""The command line: help, a cell by hand, and one line for each failure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import advntk
+from advntk.cli import main
+
+MLP = '{"family": "mlp", "depth": 2, "width": 16}'
+
+
+def test_help_is_quick_and_names_the_verbs():
+    done = subprocess.run([sys.executable, "-m", "advntk", "--help"], capture_output=True, text=True, check=True)
+    for verb in ("prepare", "split", "gram", "fit", "train", "evaluate", "expand", "tabulate", "plot"):
+        assert verb in done.stdout
+    assert "by hand" in done.stdout
+
+
+def test_a_cell_by_hand_with_another_activation(tmp_path):
+    """From data to a record and back as a library, through the neural-tangents engine (Erf has no fast one)."""
+    spec = '{"family": "mlp", "depth": 3, "activation": "erf"}'
+    sizes = '{"n_opt": 40, "n_val": 20, "n_test": 20}'
+    split, gram, fit = (str(tmp_path / name) for name in ("split.json", "gram.npy", "fit/fit.json"))
+    for command in (
+        ["prepare", "--dataset", "digits", "--out", str(tmp_path / "digits.npz")],
+        [
+            "split",
+            "--dataset",
+            "digits",
+            "--prepared",
+            str(tmp_path / "digits.npz"),
+            "--options",
+            sizes,
+            "--out",
+            split,
+        ],
+        ["gram", "--split", split, "--architecture", spec, "--out", gram],
+        [
+            *("fit", "--split", split, "--architecture", spec, "--gram", gram, "--method", "advntk", "--eps255", "16"),
+            *("--options", '{"steps": 2, "batch": 8, "diagonal": "per_class"}', "--out", fit),
+        ],
+        [
+            "evaluate",
+            "--fit",
+            str(tmp_path / "fit"),
+            "--attack",
+            "pgd",
+            "--eps255",
+            "16",
+            "--out",
+            str(tmp_path / "r.json"),
+        ],
+    ):
+        assert main([*command, *([] if command[0] in ("prepare", "split") else ["--device", "cpu"])]) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert set(record["evaluations"]) == {"last", "best_val"}
+    assert record["evaluations"]["last"]["n_test"] == 20
+    assert record["split_hash"] == json.loads((tmp_path / "split.json").read_text())["hash"]
+    predictor = advntk.load(tmp_path / "fit", checkpoint="best_val")
+    assert predictor.logits(np.zeros((3, 8, 8, 1), np.float32)).shape == (3, 10)
+    with pytest.raises(advntk.foundation.errors.InputError, match=r"no checkpoint 'bestval' \(did you mean 'best_val'"):
+        advntk.load(tmp_path / "fit", checkpoint="bestval")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["prepare", "--dataset", "digit", "--out", "x.npz"], "unknown entry 'digit' (did you mean 'digits'?)"),
+        (
+            ["prepare", "--dataset", "npz", "--options", '{"n_opt": 3}', "--out", "x"],
+            "npz.n_val: required key is missing",
+        ),
+        (["prepare", "--dataset", "digits", "--options", "{", "--out", "x"], "not JSON"),
+        (["split", "--dataset", "digits", "--prepared", "none.npz", "--out", "x.json"], "none.npz: file not found"),
+        (["gram", "--split", "none.json", "--architecture", MLP, "--out", "x.npy"], "none.json: file not found"),
+        (
+            ["gram", "--split", "none.json", "--architecture", '{"family": "mlp", "depht": 3}', "--out", "x.npy"],
+            "architecture.depht: unknown key (did you mean 'depth'?)",
+        ),
+        (["evaluate", "--fit", "none", "--attack", "pgd", "--out", "x.json"], "none/fit.json: file not found"),
+        (
+            ["train", "--split", "s", "--architecture", MLP, "--method", "ntk", "--out", "f/fit.json"],
+            "'ntk' trains a kernel; use the verb 'fit'",
+        ),
+        (
+            ["fit", "--split", "s", "--architecture", MLP, "--gram", "g", "--method", "advntk", "--out", "f/fit.json"],
+            "--eps255: 'advntk' trains for a radius",
+        ),
+        (["plot", "--suite", "none.json", "--figure", "depth", "--out", "x.svg"], "none.json: "),
+    ],
+)
+def test_failures_are_one_line(tmp_path, monkeypatch, capsys, command, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("")
+    assert main(["prepare", "--dataset", "digits", "--out", "taken/digits.npz"]) == 1
+    assert "taken/digits.npz: cannot write" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
+    import errno
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    assert main(["prepare", "--dataset", "digits", "--out", str(tmp_path / "digits.npz")]) == 1
+    assert (
+        "digits.npz: cannot write (No space left on device); check permissions and free disk" in capsys.readouterr().err
+    )
+    assert not list(tmp_path.iterdir())

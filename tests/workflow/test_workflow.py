@@ -1,0 +1,223 @@
+"""The DAG as a program: counts, a whole run, reruns of exactly what changed, kills, bad input, lint."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from advntk.telling.frames import COLUMNS
+from tests.workflow.conftest import TINY
+
+ALL_RULES = {
+    "prepare": 1,
+    "split": 1,
+    "gram": 1,
+    "fit": 3,
+    "train": 1,
+    "evaluate": 4,
+    "expand": 1,
+    "tabulate": 1,
+    "plot": 3,
+}
+
+
+def test_lint_is_clean(checkout):
+    assert "good condition" in checkout.run("--lint")
+
+
+def test_quick_has_its_jobs_and_shares_its_grams(checkout):
+    assert checkout.jobs() == {
+        "prepare": 1,
+        "split": 2,
+        "gram": 6,  # one a seed and architecture, for all methods, radii and attacks
+        "fit": 30,  # ntk once a seed and architecture, the other two at each radius
+        "train": 12,
+        "evaluate": 96,
+        "expand": 1,
+        "tabulate": 1,
+        "plot": 3,
+    }
+
+
+def test_a_whole_run_leaves_tables_figures_and_nothing_to_do(finished):
+    suite = str(finished.suite())
+    root = finished.folder / "results/tiny"
+    table = pd.read_csv(root / "tables/robust_accuracy.csv")
+    assert tuple(table.columns) == tuple(COLUMNS)
+    assert len(table) == 1 + 1 + 2 + 2
+    assert (table.robust_mean <= table.clean_mean).all()
+    assert (table.clean_lo <= table.clean_mean).all()
+    assert (table.clean_hi >= table.clean_mean).all()
+    for name in ("tables/robust_accuracy.md", "tables/robust_accuracy.tex"):
+        assert "pgd" in (root / name).read_text()
+    for figure in ("curves", "depth", "radius"):
+        assert (root / f"figures/{figure}.svg").read_text().startswith("<?xml")
+        assert (root / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
+    assert finished.jobs("--configfile", suite) == {}
+    assert not [path for path in root.rglob(".*") if path.is_file()]
+
+
+def test_the_report_holds_table_and_figures(finished):
+    out = finished.folder / "report.html"
+    finished.run("--configfile", str(finished.suite()), "--report", str(out))
+    text = out.read_text()
+    assert "robust_accuracy.csv" in text
+    assert all(f"figures/{figure}.svg" in text for figure in ("curves", "depth", "radius"))
+
+
+def test_every_fit_loads_as_a_library(finished, monkeypatch):
+    import advntk
+
+    monkeypatch.chdir(finished.folder)
+    arrays = np.load("results/tiny/splits/digits/seed0/split.npz", allow_pickle=False)
+    images = arrays["test_pixels"].astype(np.float32) / 255
+    fits = sorted(finished.folder.glob("results/tiny/fits/digits/seed0/mlp-2/*/*"))
+    assert len(fits) == 4
+    for path in fits:
+        method = path.parent.name
+        record = finished.records()[f"results/tiny/records/digits/seed0/mlp-2/{method}/eps16/pgd.json"]
+        for checkpoint, evaluation in record["evaluations"].items():
+            logits = advntk.load(path, checkpoint=checkpoint).logits(images)
+            assert logits.shape == (40, 10)
+            assert (logits.argmax(axis=1) == arrays["test_labels"]).mean() == evaluation["clean_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        # training of networks: its fit, its evaluation, and what collects records
+        ("learning/adversarial_training.py", {"train": 1, "evaluate": 1, "tabulate": 1, "plot": 3}),
+        # the solver serves both methods that use it, and checks the Gram matrix
+        ("foundation/krylov.py", {"gram": 1, "fit": 3, "evaluate": 3, "tabulate": 1, "plot": 3}),
+        ("learning/methods/advntk.py", {"fit": 1, "evaluate": 1, "tabulate": 1, "plot": 3, "expand": 0}),
+        ("attacks/entries/reference_fixed_gradient.py", {}),
+        ("telling/figures.py", {"plot": 3}),
+        ("telling/tex.py", {"tabulate": 1}),
+        ("measuring/evaluate.py", {"evaluate": 4, "tabulate": 1, "plot": 3}),
+        ("ingredients/datasets/npz.py", {}),
+    ],
+)
+def test_an_edited_module_reruns_exactly_its_dependants(finished, module, expected):
+    path = finished.folder / "advntk" / module
+    before = path.read_bytes()
+    try:
+        path.write_bytes(before + b"\n# edited\n")
+        found = finished.jobs("--configfile", str(finished.suite()))
+    finally:
+        path.write_bytes(before)
+    assert found == {rule: count for rule, count in expected.items() if count}
+
+
+def test_a_changed_option_reruns_exactly_its_cells(finished):
+    options = {**TINY["method_options"], "advntk": {**TINY["method_options"]["advntk"], "steps": 5}}
+    found = finished.jobs("--configfile", str(finished.suite(method_options=options)))
+    finished.suite()
+    assert found == {"fit": 1, "evaluate": 1, "expand": 1, "tabulate": 1, "plot": 3}
+
+
+def test_an_added_attack_runs_only_that_attack(finished):
+    found = finished.jobs("--configfile", str(finished.suite(attacks=["pgd", "pgd_margin"])))
+    finished.suite()
+    assert found == {"evaluate": 4, "expand": 1, "tabulate": 1, "plot": 3}
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_records(finished, checkout):
+    """SIGKILL of Snakemake and its jobs half way; the rerun does what is missing and the records are identical."""
+    suite = str(checkout.suite())
+    process = subprocess.Popen(
+        checkout.command("--cores", "1", "--configfile", suite),
+        cwd=checkout.folder,
+        env=checkout.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    results = checkout.folder / "results/tiny"
+    deadline = time.monotonic() + 240
+    while len(list(results.glob("fits/**/fit.json"))) < 2:
+        assert time.monotonic() < deadline, "no fit appeared"
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    import os
+
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path: path.stat().st_mtime_ns for path in results.glob("fits/**/fit.json")}
+    checkout.run("--unlock", "--configfile", suite)
+    left = checkout.jobs("--configfile", suite)
+    assert left.get("prepare", 0) == left.get("split", 0) == 0
+    assert 0 < sum(left.values()) < sum(ALL_RULES.values())
+    checkout.run("--cores", "2", "--configfile", suite)
+    kept = sum(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
+    assert kept >= len(done) - 1  # one may have been half way between its files
+    assert checkout.records() == finished.records()
+    assert len(checkout.records()) == 4
+
+
+def test_one_failing_cell_fails_the_run_but_not_the_others(finished, checkout):
+    options = {**TINY["method_options"], "advntk": {**TINY["method_options"]["advntk"], "batch": 31}}
+    suite = str(checkout.suite(method_options=options))
+    output = checkout.run("--cores", "2", "--configfile", suite, expect=1)
+    assert "batch 31 is more than the 30 images of val; lower it, or raise n_val" in output
+    expected = {name: record for name, record in finished.records().items() if "/advntk/" not in name}
+    assert checkout.records() == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sedes": 3}, "sedes: unknown key (did you mean 'seeds'?)"),
+        ({"norm": "l3"}, "norm: Input should be 'linf' or 'l2'"),
+        ({"results": "Snakefile"}, "cannot write results"),
+        ({"datasets": ["cifar"]}, "unknown dataset 'cifar'"),
+    ],
+)
+def test_bad_configuration_stops_before_any_job(checkout, changes, message):
+    output = checkout.run("--cores", "1", "--configfile", str(checkout.suite(**changes)), expect=1)
+    assert message in output
+    assert "Traceback" not in output
+    assert not (checkout.folder / "data").exists()
+
+
+def test_a_missing_mirror_is_named_and_nothing_is_left(checkout):
+    changes = {
+        "datasets": ["fashion_mnist"],
+        "dataset_options": {"fashion_mnist": {"mirror": "nowhere", "n_opt": 20, "n_val": 16, "n_test": 10}},
+    }
+    output = checkout.run("--cores", "1", "--configfile", str(checkout.suite(**changes)), expect=1)
+    assert "nowhere/train-images-idx3-ubyte.gz: no such file in the mirror" in output
+    assert "Traceback" not in output
+
+
+def test_a_gram_with_a_nan_tile_is_refused(finished):
+    import sys
+
+    gram = finished.folder / "results/tiny/grams/digits/seed0/mlp-2/gram.npy"
+    before = gram.read_bytes()
+    try:
+        matrix = np.load(gram, mmap_mode="r+", allow_pickle=False)
+        matrix[32:48, 16:32] = np.nan
+        matrix.flush()
+        split = "results/tiny/splits/digits/seed0/split.json"
+        command = [sys.executable, "-m", "advntk", "fit", "--method", "ntk", "--split", split, "--gram", str(gram)]
+        command += ["--architecture", '{"family": "mlp", "depth": 2}', "--out", "nan/fit.json"]
+        done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True)
+    finally:
+        gram.write_bytes(before)
+    assert done.returncode == 1
+    assert "256 NaN or infinite entries, the first in row 32 of 60; delete the file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (finished.folder / "nan/fit.json").exists()
+
+
+def test_suites_are_overlays_of_known_keys(checkout):
+    for path in sorted((checkout.folder / "suites").glob("*.yaml")):
+        name = yaml.safe_load(path.read_text())["suite"]
+        assert name == path.stem
+        assert checkout.jobs("--configfile", str(path))["evaluate"] > 0
