@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ from advntk.foundation.errors import AdvntkError, ConfigError
 
 if TYPE_CHECKING:
     from advntk.foundation.architecture import Architecture
-    from advntk.foundation.config import Compute
+    from advntk.foundation.options import Compute
+    from advntk.foundation.threat import ThreatModel
 
 EPILOG = """\
 a cell by hand, from data to accuracy:
@@ -52,21 +54,42 @@ def _mapping(text: str) -> dict[str, Any]:
 
 def _architecture(text: str) -> Architecture:
     from advntk.foundation.architecture import Architecture
-    from advntk.foundation.config import validated
+    from advntk.foundation.options import validated
 
     return validated(Architecture, _mapping(text), "architecture")
 
 
 def _compute(args: argparse.Namespace) -> Compute:
-    from advntk.foundation.config import Compute
+    from advntk.foundation.options import Compute
 
     return Compute(device=args.device, kernel_engine=args.engine, memory_mb=args.memory_mb)
+
+
+def _threat(args: argparse.Namespace) -> ThreatModel:
+    from advntk.foundation.options import validated
+    from advntk.foundation.threat import ThreatModel
+
+    return validated(ThreatModel, {"norm": args.norm, "eps255": args.eps255 or 0.0}, "threat")
+
+
+def _whole(text: str) -> int:
+    """A number of at least one, for argparse."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
+
+
+def _seed(text: str) -> int:
+    """A number of at least zero, for argparse."""
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return number
 
 
 def _entry(package: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """A registry entry and its options, checked."""
     from advntk.foundation import registry
-    from advntk.foundation.config import validated
+    from advntk.foundation.options import validated
 
     entry = registry.get(package, name)
     return entry, validated(entry.options, options, name)
@@ -104,7 +127,6 @@ def fit(args: argparse.Namespace) -> None:
     """Train a method on a split; goes on where a killed run stopped."""
     from advntk import suite
     from advntk.foundation import provenance
-    from advntk.foundation.threat import ThreatModel
     from advntk.ingredients.splits import read_split
     from advntk.learning.fits import write_fit
     from advntk.learning.method import Task
@@ -121,7 +143,7 @@ def fit(args: argparse.Namespace) -> None:
     task = Task(
         split=parsed,
         spec=_architecture(args.architecture),
-        threat=ThreatModel(norm=args.norm, eps255=args.eps255 or 0.0),
+        threat=_threat(args),
         options=options,
         seed=parsed.seed,
         compute=_compute(args),
@@ -145,10 +167,11 @@ def fit(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Attack all checkpoints of a fit; write a record and each example's outcome."""
     from advntk import suite
-    from advntk.foundation.threat import ThreatModel
     from advntk.measuring.evaluate import evaluate_fit
 
     kind = args.kind or args.attack
+    if args.eps255 is None:
+        raise ConfigError("an evaluation needs a radius", where="--eps255", remedy="give it, in 1/255; 0 for none")
     attack, options = _entry(suite.ATTACKS, kind, _mapping(args.options))
     evaluate_fit(
         args.fit,
@@ -156,7 +179,7 @@ def evaluate(args: argparse.Namespace) -> None:
         attack_name=args.attack,
         attack_kind=kind,
         options=options,
-        threat=ThreatModel(norm=args.norm, eps255=args.eps255),
+        threat=_threat(args),
         out=args.out,
         compute=_compute(args),
         threads=args.threads,
@@ -199,17 +222,21 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     compute = argparse.ArgumentParser(add_help=False)
-    compute.add_argument("--threads", type=int, default=threads.available(), help="threads to use (default: all cores)")
+    compute.add_argument("--threads", type=_whole, default=threads.available(), help="threads (default: all cores)")
     compute.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="where to compute")
     compute.add_argument(
         "--engine", choices=["auto", "numba", "neural_tangents"], default="auto", help="how kernels are computed"
     )
-    compute.add_argument("--memory-mb", type=int, default=2000, help="bound of kernel temporaries, MiB (default 2000)")
+    compute.add_argument("--memory-mb", type=_whole, default=2000, help="bound of kernel temporaries, MiB")
     threat = argparse.ArgumentParser(add_help=False)
     threat.add_argument("--norm", choices=["linf", "l2"], default="linf", help="norm of the threat model")
     threat.add_argument("--eps255", type=float, help="radius, in 1/255 of the pixel range")
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--options", default="{}", help="options as JSON; defaults as documented in config.yaml")
+    options.add_argument(
+        "--options",
+        default="{}",
+        help="options as JSON, keys as in config.yaml (defaults: the paper's)",
+    )
 
     def verb(name: str, function: Any, parents: Sequence[argparse.ArgumentParser] = ()) -> argparse.ArgumentParser:
         summary = (function.__doc__ or "").splitlines()[0]
@@ -224,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("split", split, [options])
     sub.add_argument("--dataset", required=True, help="registry entry, for its sizes")
     sub.add_argument("--prepared", type=Path, required=True, help="npz written by prepare")
-    sub.add_argument("--seed", type=int, default=0, help="of the split and of everything trained on it")
+    sub.add_argument("--seed", type=_seed, default=0, help="of the split and of everything trained on it")
     sub.add_argument("--out", type=Path, required=True, help="split.json to write; split.npz goes beside it")
     sub = verb("gram", gram, [compute])
     _add_problem(sub)
@@ -268,8 +295,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if getattr(args, "threads", None):
         threads.limit(args.threads)
-    if args.verb == "evaluate" and args.eps255 is None:
-        args.eps255 = 0.0
     try:
         args.run(args)
     except AdvntkError as error:
@@ -281,5 +306,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except MemoryError as error:
         print(f"advntk {args.verb}: error: out of memory ({error}); lower memory_mb or n_opt", file=sys.stderr)
+        return 1
+    except Exception as error:
+        # not foreseen: the traceback is for a bug report, the last line for the reader of a log
+        traceback.print_exc()
+        what = " ".join(str(error).split())
+        print(f"advntk {args.verb}: error: {type(error).__name__}: {what}; this should not happen", file=sys.stderr)
         return 1
     return 0

@@ -13,8 +13,9 @@ from typing import Any
 from advntk.attacks.attack import Attack
 from advntk.foundation import paths, registry
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import Closed, SuiteConfig, validated
+from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, nearest
+from advntk.foundation.options import Closed, validated
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.images import Dataset, SplitSizes
 from advntk.ingredients.networks.layers import FAMILIES as FAMILIES
@@ -127,7 +128,7 @@ class Suite:
                 "path": cell.fit.removesuffix("fit.json") + "curves.csv",
             }
             for cell in self.cells()
-            if "last" in self.methods[cell.method].checkpoints
+            if self.methods[cell.method].trains_in_steps
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class Suite:
         return {
             "schema": SCHEMA,
             "root": self.root,
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json", exclude={"compute"}),
             "records": self.records(),
             "curves": self.curves(),
         }
@@ -154,28 +155,52 @@ def resolve(content: Mapping[str, Any]) -> Suite:
         ConfigError: a key or value is wrong; the message names it, what is allowed, and the nearest right one.
     """
     config = validated(SuiteConfig, content, "")
-    known = registry.names(FAMILIES)
-    for index, spec in enumerate(config.specs()):
-        if spec.family not in known:
-            raise ConfigError(
-                f"unknown family '{spec.family}'{nearest(spec.family, known)}",
-                where=f"architectures.{index}.family",
-                remedy=f"allowed: {', '.join(known)}",
-            )
+    _check_families(config)
     specs = {spec.label: spec for spec in config.specs()}
     methods = _resolve_section(config.methods, METHODS, config.method_options, "method")
+    datasets = _resolve_section(config.datasets, DATASETS, config.dataset_options, "dataset")
+    sizes = {name: options for name, (_, options) in datasets.items()}
     return Suite(
         config=config,
-        datasets=_resolve_section(config.datasets, DATASETS, config.dataset_options, "dataset"),
+        datasets=datasets,
         specs=specs,
         methods={name: entry for name, (entry, _) in methods.items()},
-        options=_resolve_options(config, specs, {name: entry for name, (entry, _) in methods.items()}),
+        options=_resolve_options(config, specs, {name: entry for name, (entry, _) in methods.items()}, sizes),
         attacks=_resolve_attacks(config),
     )
 
 
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` merged into ``base`` key by key, at any depth; lists and values are replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _check_families(config: SuiteConfig) -> None:
+    known = registry.names(FAMILIES)
+    given = [(f"architectures.{index}.family", entry.family) for index, entry in enumerate(config.architectures)]
+    given += [("network.width", family) for family in config.network.width]
+    # an override may be for a family that an overlay of the suite does not run
+    given += [
+        (f"overrides.{index}.when.family", override.when.family)
+        for index, override in enumerate(config.overrides)
+        if override.when.family is not None
+    ]
+    for where, family in given:
+        if family not in known:
+            raise ConfigError(
+                f"unknown family '{family}'{nearest(family, known)}", where=where, remedy=f"allowed: {', '.join(known)}"
+            )
+
+
 def _resolve_options(
-    config: SuiteConfig, specs: Mapping[str, Architecture], methods: Mapping[str, Method]
+    config: SuiteConfig,
+    specs: Mapping[str, Architecture],
+    methods: Mapping[str, Method],
+    sizes: Mapping[str, SplitSizes],
 ) -> dict[tuple[str, str, str], Closed]:
     """Options of every (dataset, architecture, method), the overrides that match merged in."""
     known = registry.names(METHODS)
@@ -192,9 +217,12 @@ def _resolve_options(
         options, where = dict(config.method_options.get(method, {})), f"method_options.{method}"
         for index, override in enumerate(config.overrides):
             if method in override.method_options and override.when.matches(dataset, specs[label]):
-                options |= override.method_options[method]
+                options = merged(options, override.method_options[method])
                 where = f"overrides.{index}.method_options.{method}"
-        resolved[dataset, label, method] = validated(methods[method].options, options, where)
+        chosen = validated(methods[method].options, options, where)
+        if (problem := methods[method].check(chosen, sizes[dataset])) is not None:
+            raise ConfigError(problem, where=where, remedy=f"change it, or dataset_options.{dataset}")
+        resolved[dataset, label, method] = chosen
     return resolved
 
 

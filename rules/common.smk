@@ -1,5 +1,6 @@
 # The suite, checked before any job, and the only functions of the workflow.
 
+import errno
 import json
 import os
 
@@ -12,6 +13,8 @@ from advntk.workflow import put_interpreter_first
 try:
     SUITE = suites.resolve(config)
     os.makedirs(SUITE.root, exist_ok=True)
+    if not os.access(SUITE.root, os.W_OK):
+        raise PermissionError(errno.EACCES, "read-only", SUITE.root)
 except AdvntkError as error:
     raise WorkflowError(f"config: {error.line()}") from None
 except OSError as error:
@@ -91,7 +94,9 @@ def fit_folder(wildcards):
     at = paths.trained_at(
         float(wildcards.eps255), depends_on_radius=method.depends_on_radius
     )
-    return os.path.dirname(pattern(paths.FIT)).format(**dict(wildcards.items()), trained_at=at)
+    return os.path.dirname(pattern(paths.FIT)).format(
+        **dict(wildcards.items()), trained_at=at
+    )
 
 
 def n_opt(wildcards):
@@ -103,22 +108,42 @@ def gram_mb(wildcards):
     return n_opt(wildcards) ** 2 * 4 / 2**20
 
 
+def users_file(wildcards):
+    """The file that a user's own dataset comes from, if it is one."""
+    path = getattr(SUITE.datasets[wildcards.dataset][1], "path", None)
+    return [path] if path else []
+
+
+def engine_of(wildcards):
+    """Finite networks use no kernel: choosing another engine must not evaluate them again."""
+    return COMPUTE.kernel_engine if wildcards.method in KERNEL_METHODS else "auto"
+
+
 def kernel_mem_mb(wildcards, attempt):
-    """Libraries, kernel temporaries, the stored Gram matrix; a float64 copy only where memory_mb has room for it."""
-    copies = 3 if 2 * gram_mb(wildcards) < COMPUTE.memory_mb / 2 else 1
-    return int(
-        attempt
-        * (
-            700
-            + min(COMPUTE.memory_mb, 60 * gram_mb(wildcards))
-            + copies * gram_mb(wildcards)
-        )
-    )
+    """Libraries, kernel temporaries (a Gram tile needs far less), and the matrix itself."""
+    temporaries = min(COMPUTE.memory_mb, 60 * gram_mb(wildcards))
+    return int(attempt * (700 + temporaries + gram_mb(wildcards)))
+
+
+def evaluate_mem_mb(wildcards, attempt):
+    """Libraries and kernel temporaries; the Gram matrix is not read."""
+    return int(attempt * (900 + min(COMPUTE.memory_mb, 60 * gram_mb(wildcards))))
 
 
 def solve_mem_mb(wildcards, attempt):
-    """As above, and the float64 factor of ntk (1) or vectors of the spectrum (3), or the Krylov bases (about 1)."""
-    return int(kernel_mem_mb(wildcards, attempt) + attempt * 8 * gram_mb(wildcards))
+    """As for the Gram, and in float64: the factor of ntk; the spectrum of early_stopped_ntk where it is dense; else
+    a copy of the matrix or Krylov bases within memory_mb."""
+    whole = 2 * gram_mb(wildcards)
+    extra = {
+        "ntk": 1.5 * whole,
+        "early_stopped_ntk": (
+            4 * whole if n_opt(wildcards) <= 3000 else COMPUTE.memory_mb
+        ),
+    }
+    bases = min(2 * whole, COMPUTE.memory_mb)
+    return int(
+        kernel_mem_mb(wildcards, attempt) + attempt * extra.get(wildcards.method, bases)
+    )
 
 
 def kernel_threads(wildcards):

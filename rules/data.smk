@@ -7,6 +7,8 @@ localrules:
 
 
 rule prepare:
+    input:
+        users_file,
     output:
         pattern(paths.PREPARED),
     log:
@@ -23,7 +25,7 @@ rule prepare:
         ),
     shell:
         "python -m advntk prepare --dataset {wildcards.dataset} --options {params.options:q}"
-        " --downloads {params.downloads:q} --out {output:q} 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " --downloads {params.downloads:q} --out {output:q} 2> {log:q}"
 
 
 rule split:
@@ -45,4 +47,4 @@ rule split:
         ),
     shell:
         "python -m advntk split --dataset {wildcards.dataset} --prepared {input:q} --options {params.options:q}"
-        " --seed {wildcards.seed} --out {output.manifest:q} 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " --seed {wildcards.seed} --out {output.manifest:q} 2> {log:q}"

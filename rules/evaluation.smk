@@ -5,6 +5,8 @@ rule evaluate:
     input:
         fit=lambda w: f"{fit_folder(w)}/fit.json",
         arrays=lambda w: f"{fit_folder(w)}/fit.npz",
+        split=pattern(paths.SPLIT),
+        images=pattern(paths.SPLIT).replace("split.json", "split.npz"),
     output:
         record=pattern(paths.RECORD),
         outcomes=pattern(paths.RECORD).replace(".json", ".npz"),
@@ -16,14 +18,16 @@ rule evaluate:
         "../envs/attacks.yaml"
     threads: kernel_threads
     resources:
-        mem_mb=kernel_mem_mb,
+        device=COMPUTE.device,
+        kernel_mb=COMPUTE.memory_mb,
+        mem_mb=evaluate_mem_mb,
         runtime=kernel_minutes,
     params:
         folder=fit_folder,
         kind=lambda w: SUITE.attacks[w.attack].kind,
         options=lambda w: as_json(SUITE.attacks[w.attack].options),
         norm=SUITE.config.norm,
-        engine=COMPUTE.kernel_engine,
+        engine=engine_of,
         code=lambda w: code_digest(
             "advntk.measuring.evaluate",
             f"{suites.METHODS}.{w.method}",
@@ -33,6 +37,5 @@ rule evaluate:
     shell:
         "python -m advntk evaluate --fit {params.folder:q} --attack {wildcards.attack} --kind {params.kind}"
         " --options {params.options:q} --norm {params.norm} --eps255 {wildcards.eps255} --out {output.record:q}"
-        f" --threads {{threads}} --device {COMPUTE.device} --engine {COMPUTE.kernel_engine}"
-        f" --memory-mb {COMPUTE.memory_mb}"
-        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
+        " 2> {log:q}"

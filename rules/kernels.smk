@@ -16,6 +16,8 @@ rule gram:
         "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
+        device=COMPUTE.device,
+        kernel_mb=COMPUTE.memory_mb,
         mem_mb=kernel_mem_mb,
         runtime=kernel_minutes,
         disk_mb=lambda wildcards: int(gram_mb(wildcards)) + 1,
@@ -28,6 +30,5 @@ rule gram:
         ),
     shell:
         "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --out {output.gram:q}"
-        f" --threads {{threads}} --device {COMPUTE.device} --engine {COMPUTE.kernel_engine}"
-        f" --memory-mb {COMPUTE.memory_mb}"
-        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
+        " 2> {log:q}"

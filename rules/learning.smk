@@ -21,6 +21,8 @@ rule fit:
         "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
+        device=COMPUTE.device,
+        kernel_mb=COMPUTE.memory_mb,
         mem_mb=solve_mem_mb,
         runtime=kernel_minutes,
     params:
@@ -36,9 +38,8 @@ rule fit:
     shell:
         "python -m advntk fit --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
         " --gram {input.gram:q} --architecture {params.architecture:q} {params.threat} --out {output.fit:q}"
-        f" --threads {{threads}} --device {COMPUTE.device} --engine {COMPUTE.kernel_engine}"
-        f" --memory-mb {COMPUTE.memory_mb}"
-        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
+        " 2> {log:q}"
 
 
 rule train:
@@ -59,6 +60,7 @@ rule train:
         "../envs/networks.yaml"
     threads: network_threads
     resources:
+        device=COMPUTE.device,
         mem_mb=network_mem_mb,
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
@@ -73,5 +75,5 @@ rule train:
     shell:
         "python -m advntk train --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
         " --architecture {params.architecture:q} {params.threat} --out {output.fit:q}"
-        f" --threads {{threads}} --device {COMPUTE.device}"
-        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " --threads {threads} --device {resources.device}"
+        " 2> {log:q}"

@@ -15,17 +15,18 @@ rule expand:
     conda:
         "../envs/telling.yaml"
     params:
-        config=as_json(SUITE.config),
+        config=json.dumps(SUITE.config.model_dump(mode="json", exclude={"compute"})),
         code=code_digest("advntk.suite"),
     shell:
         "python -m advntk expand --config {params.config:q} --out {output:q}"
-        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " 2> {log:q}"
 
 
 rule tabulate:
     input:
         suite=f"{SUITE.root}/suite.json",
         records=SUITE.records(),
+        outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
     output:
         csv=report(
             f"{SUITE.root}/tables/robust_accuracy.csv",
@@ -43,13 +44,15 @@ rule tabulate:
         code=code_digest("advntk.telling.tables"),
     shell:
         "python -m advntk tabulate --suite {input.suite:q} --out {output.csv:q}"
-        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " 2> {log:q}"
 
 
 rule plot:
     input:
         suite=f"{SUITE.root}/suite.json",
         records=SUITE.records(),
+        outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
+        curves=[curve["path"] for curve in SUITE.curves()],
     output:
         svg=report(
             f"{SUITE.root}/figures/{{figure}}.svg",
@@ -68,4 +71,4 @@ rule plot:
         code=code_digest("advntk.telling.figures"),
     shell:
         "python -m advntk plot --suite {input.suite:q} --figure {wildcards.figure} --out {output.svg:q}"
-        " 2> {log:q} || {{ cat {log:q} >&2; exit 1; }}"
+        " 2> {log:q}"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from array_api_compat import is_torch_array
 
-from advntk.foundation.config import Closed
+from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 

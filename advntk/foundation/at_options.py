@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.config import Closed
+from advntk.foundation.options import Closed
 
 TrainingLoss = Literal["squared_error", "torch_mse"]
 

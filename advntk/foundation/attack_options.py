@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from advntk.foundation.config import Closed
 from advntk.foundation.losses import LossName
+from advntk.foundation.options import Closed
 
 
 class AttackOptions(Closed):

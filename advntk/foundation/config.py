@@ -7,25 +7,14 @@ Options of datasets, methods and attacks are checked against the models in their
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from advntk.foundation.architecture import Activation, Architecture
-from advntk.foundation.errors import ConfigError, nearest
+from advntk.foundation.errors import ConfigError
+from advntk.foundation.options import Closed, Compute
 from advntk.foundation.threat import Norm
-
-Model = TypeVar("Model", bound=BaseModel)
-
-Engine = Literal["auto", "numba", "neural_tangents"]
-Device = Literal["auto", "cpu", "gpu"]
-
-
-class Closed(BaseModel):
-    """Base of all option models: immutable, unknown keys refused, values of the wrong type refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ArchitectureEntry(Closed):
@@ -46,14 +35,6 @@ class NetworkDefaults(Closed):
     sigma_w: float = Field(default=1.76, gt=0, description="σ_w, standard deviation of weights")
     sigma_b: float = Field(default=0.18, ge=0, description="σ_b, standard deviation of biases")
     width: dict[str, int] = Field(default_factory=dict, description="finite networks: units (mlp), channels (cnn)")
-
-
-class Compute(Closed):
-    """Where and how to compute; changes speed and memory, not what is computed."""
-
-    device: Device = Field(default="auto", description="auto (a GPU if JAX or torch finds one), cpu or gpu")
-    kernel_engine: Engine = Field(default="auto", description="auto (fastest that fits), numba or neural_tangents")
-    memory_mb: int = Field(default=2000, ge=1, description="bound of a job's kernel temporaries, MiB")
 
 
 class When(Closed):
@@ -99,7 +80,9 @@ class SuiteConfig(Closed):
 
     @model_validator(mode="after")
     def _no_repeats(self) -> SuiteConfig:
-        labels = [architecture.label for architecture in self.specs()]
+        labels = [
+            (entry.family, entry.depth, entry.activation or self.network.activation) for entry in self.architectures
+        ]
         for key, values in (
             ("datasets", self.datasets),
             ("methods", self.methods),
@@ -109,8 +92,12 @@ class SuiteConfig(Closed):
         ):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry is listed twice: {values}")
-        if min(self.eps255) < 0:
-            raise ValueError("eps255: radii must be >= 0")
+        for eps255 in self.eps255:
+            if eps255 < 0 or not re.fullmatch(r"[\d.]+", f"{eps255:g}") or float(f"{eps255:g}") != eps255:
+                raise ValueError(f"eps255: radii must be >= 0, 0.001 or more unless 0, at most 6 digits, not {eps255}")
+        for name in {*self.attacks, *self.attack_options}:
+            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+                raise ValueError(f"attacks: a name has letters, digits and _ only, not '{name}'")
         return self
 
     def specs(self) -> list[Architecture]:
@@ -134,59 +121,3 @@ class SuiteConfig(Closed):
             shared = self.network.model_dump(exclude={"width"})
             specs.append(Architecture(**{**shared, "width": self.network.width.get(entry.family), **given}))
         return specs
-
-
-def validated(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
-    """Check a mapping against a model.
-
-    Args:
-        model: a closed pydantic model.
-        content: the keys as given.
-        where: name of the section, for the message.
-
-    Returns:
-        The model's instance.
-
-    Raises:
-        ConfigError: names the first wrong key, the allowed values, and the nearest right key.
-    """
-    try:
-        return model.model_validate(dict(content))
-    except ValidationError as error:
-        # a misspelt key also makes the right one missing: tell the misspelling
-        problems = error.errors(include_url=False)
-        first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-        explained: ConfigError = _explained(model, first, where, len(problems))
-        raise explained from error
-
-
-def _explained(model: type[BaseModel], problem: Any, where: str, count: int) -> ConfigError:
-    """One pydantic complaint as one line: the key, what is wrong, what is allowed."""
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join([where, *location]) if where else ".".join(location)
-    others = f"; {count - 1} more problem(s) after this one" if count > 1 else ""
-    if problem["type"] == "extra_forbidden":
-        fields = _fields_at(model, location[:-1])
-        hint = nearest(location[-1], fields)
-        return ConfigError(f"unknown key{hint}", where=key, remedy=f"allowed: {', '.join(sorted(fields))}{others}")
-    message = re.sub(r"^Value error, ", "", problem["msg"])
-    if problem["type"] == "missing":
-        return ConfigError("required key is missing", where=key, remedy=f"add it{others}")
-    given = repr(problem["input"])
-    hint = ""
-    if problem["type"] == "literal_error" and isinstance(problem["input"], str):
-        hint = nearest(problem["input"], re.findall(r"'([^']+)'", message))
-    shown = f", not {given}" if len(given) < 80 else ""
-    return ConfigError(f"{message}{shown}{hint}", where=key or "config", remedy=f"correct the value{others}")
-
-
-def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    """Names of the fields of the nested model at a location."""
-    current: Any = model
-    for part in location:
-        if part.isdigit() or not (isinstance(current, type) and issubclass(current, BaseModel)):
-            continue
-        annotation = current.model_fields[part].annotation if part in current.model_fields else None
-        arguments = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
-        current = next((a for a in arguments if issubclass(a, BaseModel)), current)
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Literal
 
-from advntk.foundation.config import Device
 from advntk.foundation.errors import AdvntkError
+from advntk.foundation.options import Device
 
 _PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin")
 

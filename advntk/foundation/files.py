@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,10 +75,11 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"not valid JSON ({error})", where=path, remedy="delete it and run again") from error
 
 
-def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays atomically as a compressed npz."""
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> None:
+    """Write named arrays atomically as an npz."""
     with replacing(path) as temporary, temporary.open("wb") as handle:
-        np.savez_compressed(handle, **dict(arrays))  # type: ignore[arg-type]  # numpy's stub reserves allow_pickle
+        save = np.savez_compressed if compress else np.savez
+        save(handle, **dict(arrays))  # type: ignore[arg-type]  # numpy's stub reserves allow_pickle
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:
@@ -94,7 +96,16 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
             return {name: content[name] for name in content.files}
     except FileNotFoundError as error:
         raise InputError("file not found", where=path, remedy="check the path") from error
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(
             f"not a readable npz file ({error})", where=path, remedy="it may be truncated: make or copy it again"
         ) from error

@@ -27,6 +27,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from advntk.foundation.errors import NotPositiveDefinite, NumericalError
+from advntk.foundation.phi_functions import alpha, graded_rule, phi
 
 Product = Callable[[np.ndarray], np.ndarray]
 """Θ times a block of columns, (n, b) → (n, b), accumulated in float64."""
@@ -34,17 +35,6 @@ Product = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = 1e-10
 DEFLATION = 1e-13
 """Columns whose residual is below this share of ‖A‖ add nothing to a basis."""
-
-
-def alpha(s: float | np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
-    """α_s(λ) = (1 − e^{−sλ})/λ for λ ≥ 0, with α_s(0) = s."""
-    safe = np.where(eigenvalues > 0, eigenvalues, 1.0)
-    return np.where(eigenvalues > 0, -np.expm1(-s * safe) / safe, s)
-
-
-def phi(eigenvalues: np.ndarray) -> np.ndarray:
-    """φ(λ) = (1 − e^{−λ})/λ, with φ(0) = 1."""
-    return alpha(1.0, eigenvalues)
 
 
 @dataclass(kw_only=True)
@@ -67,6 +57,7 @@ class Basis:
     _vectors: Float[np.ndarray, "n cap"] = field(init=False)
     _images: Float[np.ndarray, "n cap"] = field(init=False)
     _projected: Float[np.ndarray, "cap cap"] = field(init=False)
+    _ritz: tuple[np.ndarray, np.ndarray] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         n, capacity = len(self.root), max(8 * self.pending.shape[1], 1)
@@ -145,6 +136,8 @@ class Basis:
         """
         if self.size == 0:
             return np.zeros(0), np.zeros((0, 0))
+        if self._ritz is not None and len(self._ritz[0]) == self.size:
+            return self._ritz
         values, vectors = np.linalg.eigh(self.projected)
         slack = 1e-6 * max(float(values[-1]), 0.0)
         if float(values[0]) < -slack - 1e-300:
@@ -153,7 +146,8 @@ class Basis:
                 where="kernel",
                 remedy="remove duplicate training images, or compute the Gram matrix in float64",
             )
-        return np.maximum(values, 0.0), vectors
+        self._ritz = np.maximum(values, 0.0), vectors
+        return self._ritz
 
 
 def _orthonormal(
@@ -388,20 +382,3 @@ def _duhamel(primal: Basis, dual: Basis, targets: np.ndarray, cotangent: np.ndar
         + np.einsum("im,im->i", crossed, primal.images)
     )
     return slope
-
-
-def graded_rule(rate: float, order: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on [0, 1] for products of e^{−sλ} and e^{−(1−s)μ} with 0 ≤ λ, μ ≤ rate.
-
-    Gauss-Legendre on panels that halve towards both ends down to 1/rate, so that the boundary layers of fast modes
-    are resolved; the error is at rounding level.
-
-    Returns:
-        Nodes and weights.
-    """
-    panels = max(int(np.ceil(np.log2(max(rate, 1.0)))), 1)
-    edges = np.concatenate([[0.0], 0.5 ** np.arange(panels, 0, -1)])
-    edges = np.concatenate([edges, 1 - edges[-2::-1]])
-    node, weight = np.polynomial.legendre.leggauss(order)
-    width = np.diff(edges)[:, None]
-    return (edges[:-1, None] + width * (node + 1) / 2).ravel(), (width * weight / 2).ravel()

@@ -84,6 +84,16 @@ def code_digest(*modules: str) -> str:
     return digest.hexdigest()[:12]
 
 
+@functools.cache
+def package_digest() -> str:
+    """Digest of all sources of this package (12 hexadecimal digits)."""
+    digest = hashlib.sha256()
+    for source in sorted(PACKAGE.rglob("*.py")):
+        digest.update(str(source.relative_to(PACKAGE)).encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def environment(device: str, threads: int) -> dict[str, Any]:
     """Versions, hardware and place of this process."""
     versions = {}
@@ -93,6 +103,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return {
+        "code": package_digest(),
         "versions": versions,
         "python": platform.python_version(),
         "platform": platform.platform(),

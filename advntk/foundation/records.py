@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import Closed
 from advntk.foundation.errors import InputError
+from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
 
 SCHEMA = "advntk-record-1"

@@ -1,7 +1,7 @@
 """Registries with one entry per file: to add an entry is to add one module to its folder.
 
 A registry folder is a package; each module in it that does not start with ``_`` is one entry, known by its
-file name (``_`` written ``-`` where the registry says so), and defines ``ENTRY``.
+file name, and defines ``ENTRY``.
 """
 
 from __future__ import annotations

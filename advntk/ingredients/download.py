@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import sys
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def _fetch_one(name: str, digest: str, source: str, folder: Path) -> Path:
     packed = _read(f"{name}.gz", source)
     try:
         content = gzip.decompress(packed)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"truncated or corrupt ({len(packed)} bytes: {error})",
             where=f"{source.rstrip('/')}/{name}.gz",
@@ -80,7 +82,7 @@ def _read(name: str, source: str) -> bytes:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
                 content: bytes = answer.read()
                 return content
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             print(f"download: {url}: {error} (try {attempt + 1} of {TRIES})", file=sys.stderr, flush=True)
             reason = error
             if isinstance(error, urllib.error.HTTPError) and error.code == 404:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from advntk.foundation.config import Device
 from advntk.foundation.device import jax_device
 from advntk.foundation.errors import NumericalError
+from advntk.foundation.options import Device
 
 _BLOCK_BYTES = 64 * 2**20
 
@@ -36,6 +36,7 @@ class GramOperator:
     ) -> None:
         self.n = len(gram)
         self._stored = gram
+        self._memory_mb = memory_mb
         self._rows = max(1, _BLOCK_BYTES // (8 * self.n))
         self._check(where)
         self._wide: Any = None
@@ -58,6 +59,11 @@ class GramOperator:
                     where=where,
                     remedy="delete the file and its .json and run 'gram' again",
                 )
+
+    @property
+    def max_columns(self) -> int:
+        """Columns that two Krylov bases with their images may have within ``memory_mb``; at least 200, at most n."""
+        return min(self.n, max(200, int(self._memory_mb * 2**20 / (4 * 8 * self.n))))
 
     def product(self, block: np.ndarray) -> np.ndarray:
         """Θ · block, (n, b) float64."""

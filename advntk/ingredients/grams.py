@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import Compute
 from advntk.foundation.errors import InputError, NotPositiveDefinite, NumericalError
-from advntk.foundation.krylov import Basis
+from advntk.foundation.options import Compute
 from advntk.foundation.progress import Progress
 from advntk.ingredients.kernels.engine import KernelEngine, make_engine
+from advntk.ingredients.networks.layers import FAMILIES
 from advntk.ingredients.splits import Split
 
 SCHEMA = "advntk-gram-1"
-TILE_ROWS = 256
+TILE_ROWS = 512
 DENSE_CHECK = 3000
 LANCZOS_STEPS = 60
 SLACK = 1e-5
@@ -52,10 +53,16 @@ def build_gram(split: Split, spec: Architecture, *, out: Path, compute: Compute,
 
     Raises:
         InputError: the disk is full or the folder cannot be written.
+        NotPositiveDefinite: an eigenvalue is negative beyond rounding; nothing is kept.
     """
     start = time.perf_counter()
     engine = make_engine(spec, split.input_shape, engine=compute.kernel_engine, device=compute.device)
-    made_of = {**identity(split, spec), "engine": engine.name}
+    made_of = {
+        **identity(split, spec),
+        "engine": engine.name,
+        "tile_rows": TILE_ROWS,
+        "code": provenance.code_digest(__name__, f"{FAMILIES}.{spec.family}"),
+    }
     partial, tiles = out.with_name(f".{out.stem}.partial.npy"), out.with_name(f".{out.stem}.partial.json")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +75,15 @@ def build_gram(split: Split, spec: Architecture, *, out: Path, compute: Compute,
     _fill(gram, engine, split.opt.images, done, tiles, made_of, what=f"gram {spec.label}")
     top, bottom = _extreme_eigenvalues(gram)
     mean_diagonal = float(np.mean(np.diagonal(gram), dtype=np.float64))
-    _require_psd(top, bottom, out)
     del gram
+    if not top > 0 or bottom < -SLACK * top:
+        for leftover in (partial, tiles):
+            leftover.unlink(missing_ok=True)
+        raise NotPositiveDefinite(
+            f"not positive semi-definite: eigenvalues from {bottom:.3g} to {top:.3g}",
+            where=out,
+            remedy="remove duplicate images, lower the depth, or set compute.kernel_engine to neural_tangents",
+        )
     content = {
         **made_of,
         "mean_diagonal": mean_diagonal,
@@ -79,8 +93,10 @@ def build_gram(split: Split, spec: Architecture, *, out: Path, compute: Compute,
         "provenance": provenance.environment(compute.device, threads),
         "timing": {"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     }
-    files.write_json(sidecar(out), content)
+    # the sidecar vouches for the matrix: an old one goes first, the new one comes last
+    sidecar(out).unlink(missing_ok=True)
     os.replace(partial, out)
+    files.write_json(sidecar(out), content)
     tiles.unlink(missing_ok=True)
 
 
@@ -123,6 +139,7 @@ def _fill(
 ) -> None:
     """Compute the missing tiles: the rows' own square, and everything to its right, mirrored below."""
     n = len(images)
+    done &= {low for low in done if np.isfinite(gram[low : low + TILE_ROWS]).all()}
     starts = [low for low in range(0, n, TILE_ROWS) if low not in done]
     total = n * (n + 1) // 2
     left = sum(_pairs(low, n) for low in starts)
@@ -165,22 +182,26 @@ def _extreme_eigenvalues(gram: np.ndarray) -> tuple[float, float]:
     if n <= DENSE_CHECK:
         values = np.linalg.eigvalsh(np.asarray(gram, dtype=np.float64))
         return float(values[-1]), float(values[0])
-    basis = Basis.of(np.ones(n), np.random.default_rng(0).standard_normal((n, 1)))
-    rows = max(1, 2**23 // n)
-    while not basis.exhausted and basis.size < LANCZOS_STEPS:
-        parts = [gram[low : low + rows].astype(np.float64) @ basis.pending for low in range(0, n, rows)]
-        basis.absorb(np.concatenate(parts))
-    values = np.linalg.eigvalsh(basis.projected)
+    diagonal, off_diagonal = _lanczos(gram)
+    values = scipy.linalg.eigvalsh_tridiagonal(diagonal, off_diagonal[:-1])
     return float(values[-1]), float(values[0])
 
 
-def _require_psd(top: float, bottom: float, where: Path) -> None:
-    if not top > 0 or bottom < -SLACK * top:
-        raise NotPositiveDefinite(
-            f"not positive semi-definite: eigenvalues from {bottom:.3g} to {top:.3g}",
-            where=where,
-            remedy="remove duplicate images, lower the depth, or set compute.kernel_engine to neural_tangents",
-        )
+def _lanczos(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Diagonal and off-diagonal of the Lanczos matrix from a fixed random start, fully reorthogonalised."""
+    n, rows = len(gram), max(1, 2**23 // len(gram))
+    steps = min(LANCZOS_STEPS, n)
+    basis, diagonal, off_diagonal = np.zeros((n, steps)), np.zeros(steps), np.zeros(steps)
+    vector: np.ndarray = np.random.default_rng(0).standard_normal(n)
+    for step in range(steps):
+        basis[:, step] = vector / np.linalg.norm(vector)
+        parts = [gram[low : low + rows].astype(np.float64) @ basis[:, step] for low in range(0, n, rows)]
+        vector = np.concatenate(parts).astype(np.float64)
+        diagonal[step] = basis[:, step] @ vector
+        for _ in range(2):
+            vector -= basis @ (basis.T @ vector)
+        off_diagonal[step] = np.linalg.norm(vector)
+    return diagonal, off_diagonal
 
 
 def open_gram(path: Path, split: Split, spec: Architecture) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from advntk.foundation import files
-from advntk.foundation.config import Closed
 from advntk.foundation.errors import InputError
+from advntk.foundation.options import Closed
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 

@@ -156,6 +156,8 @@ def read_split(path: Path) -> Split:
         InputError: missing, truncated, or changed since it was made.
     """
     manifest = files.read_json(path)
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise InputError(f"not a split of schema {SCHEMA}", where=path, remedy="delete it and run 'split' again")
     arrays = files.read_npz(path.with_suffix(".npz"))
     try:
         parts = {

@@ -10,20 +10,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from advntk.foundation import files, krylov
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.config import Closed
 from advntk.foundation.errors import InputError, NumericalError
+from advntk.foundation.options import Closed
 from advntk.foundation.progress import Progress
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.kernels.engine import BoundKernel
 
 SAVE_EVERY_S = 10.0
+
+Rate = Annotated[float, Field(gt=0)]
 
 
 class AdvNtkOptions(Closed):
@@ -34,7 +36,7 @@ class AdvNtkOptions(Closed):
     )
     steps: int = Field(default=50, ge=1, description="updates of ϖ")
     batch: int = Field(default=128, ge=1, description="images of val attacked at each step; at most n_val")
-    learning_rate: float | list[float] = Field(
+    learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = Field(
         default=1.0, description="ζ, length of each update of ϖ; a list is searched on val"
     )
     report_every: int = Field(default=5, ge=1, description="updates between two measurements on val (best_val, curves)")
@@ -112,7 +114,13 @@ class AdvNtk:
 
     def solve(self, varpi: np.ndarray) -> krylov.Solution:
         """P(|ϖ|)."""
-        return krylov.solve(self.operator.product, np.abs(varpi), self.targets, tolerance=self.options.tolerance)
+        return krylov.solve(
+            self.operator.product,
+            np.abs(varpi),
+            self.targets,
+            tolerance=self.options.tolerance,
+            max_columns=self.operator.max_columns,
+        )
 
     def update(self, trajectory: Trajectory, inputs: Inputs, rate: float) -> None:
         """One step: ϖ ← ϖ − ζ g/(‖g‖₂ + 1e-8), ∂L/∂ϖ = s(ϖ) ∂L/∂D with s(0) = +1.
@@ -132,7 +140,11 @@ class AdvNtk:
         residual = rows @ solution.coef - wanted
         loss = float(0.5 * (residual**2).sum() / len(images))
         slope = krylov.gradient(
-            self.operator.product, solution, rows.T @ residual / len(images), tolerance=self.options.tolerance
+            self.operator.product,
+            solution,
+            rows.T @ residual / len(images),
+            tolerance=self.options.tolerance,
+            max_columns=self.operator.max_columns,
         )
         slope = np.where(varpi < 0, -slope, slope)
         norm = float(np.linalg.norm(slope))
@@ -199,9 +211,6 @@ class StateFile:
         """Save, unless that was done a moment ago."""
         now = time.monotonic()
         if last or now - self._last >= self.every_s:
-            files.write_npz(self.path, {**trajectory.arrays(), "fingerprint": np.asarray(self.fingerprint)})
+            arrays = {**trajectory.arrays(), "fingerprint": np.asarray(self.fingerprint)}
+            files.write_npz(self.path, arrays, compress=False)
             self._last = now
-
-    def remove(self) -> None:
-        """Delete it."""
-        self.path.unlink(missing_ok=True)

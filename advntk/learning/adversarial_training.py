@@ -21,6 +21,7 @@ from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.files import read_npz, sha256_of_arrays, sha256_of_json, write_npz
 from advntk.foundation.losses import one_hot
+from advntk.foundation.provenance import code_digest
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build, load_arrays, parameters_to_arrays
 from advntk.learning.at_run import Checkpoint, Run, base_rate
@@ -166,7 +167,7 @@ def adversarial_training(
             saved = time.perf_counter()
             pause = max(save_every_s, 20 * (saved - begun))
 
-    state.unlink(missing_ok=True)
+    _save(run, state, fingerprint)  # whoever writes the result deletes it
     assert run.best is not None  # step 0 was reported
     return AdversarialTrainingResult(
         checkpoints={
@@ -238,6 +239,7 @@ def _fingerprint(run: Run, spec: Architecture, splits: Mapping[str, TrainingData
             "arrays": sha256_of_arrays(arrays),
             "device": run.images.device.type,
             "torch": str(torch.__version__),
+            "code": code_digest("advntk.learning.adversarial_training"),
         }
     )
 
@@ -251,7 +253,7 @@ def _save(run: Run, path: Path, fingerprint: str) -> None:
     arrays |= {f"weights|{name}": array for name, array in parameters_to_arrays(run.net).items()}
     arrays |= {f"velocity|{index}": tensor.cpu().numpy() for index, tensor in enumerate(run.velocity)}
     arrays |= {f"best|{name}": array for name, array in run.best.parameters.items()}
-    write_npz(path, arrays)
+    write_npz(path, arrays, compress=False)
 
 
 def _restore(run: Run, path: Path, fingerprint: str) -> str:

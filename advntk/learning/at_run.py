@@ -20,7 +20,7 @@ from advntk.ingredients.networks.finite_torch import ntk_top_eigenvalue, paramet
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import loss_and_image_gradient
 
-_BATCHES, _STARTS, _REPORTS, _HESSIAN = range(4)  # one random stream each
+_BATCHES, _STARTS, _REPORTS, _HESSIAN = range(1, 5)  # one random stream each; 0 would equal a shorter seed
 _HESSIAN_IMAGES = 256
 _PIECE = 512  # images per forward pass of a report
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import Closed
 from advntk.foundation.errors import InputError
+from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
 from advntk.learning.method import Fit, Method, Task
 
@@ -57,7 +57,7 @@ def write_fit(
     provenance: dict[str, Any],
     timing: dict[str, float],
 ) -> None:
-    """Write arrays, curves and last ``fit.json``, each atomically."""
+    """Write arrays, curves and last ``fit.json``, each atomically; then delete what was kept for resuming."""
     files.write_npz(folder / "fit.npz", fit.arrays)
     table = io.StringIO()
     writer = csv.DictWriter(table, CURVE_COLUMNS, lineterminator="\n")
@@ -80,6 +80,8 @@ def write_fit(
         timing=timing,
     )
     files.write_json(folder / "fit.json", content.model_dump(mode="json"))
+    for state in fit.states:
+        state.unlink(missing_ok=True)
 
 
 def read_fit(folder: Path) -> tuple[FitFile, dict[str, np.ndarray]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from advntk.foundation import registry
-from advntk.foundation.config import Compute
 from advntk.foundation.errors import InputError, nearest
+from advntk.foundation.options import Compute
 from advntk.foundation.predictor import Predictor
 from advntk.ingredients.splits import Split, read_split
 from advntk.learning.fits import FitFile, read_fit

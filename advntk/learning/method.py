@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import Closed, Compute
+from advntk.foundation.options import Closed, Compute
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.splits import Part, Split
 
 METHODS = "advntk.learning.methods"
@@ -62,12 +63,14 @@ class Fit:
             else is worth keeping.
         curves: accuracies along training.
         training: numbers about the training, the same for equal runs.
+        states: files kept for resuming, to be deleted once the fit is written.
     """
 
     checkpoints: dict[str, dict[str, float]]
     arrays: dict[str, np.ndarray]
     curves: list[Row]
     training: dict[str, Any] = field(default_factory=dict)
+    states: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,8 @@ class Method:
         kind: what its predictor is made of.
         depends_on_radius: whether training sees the threat model.
         checkpoints: names of its checkpoints, the default one first.
+        trains_in_steps: whether its curves run over training steps.
+        check: says what is wrong with options for given sizes, or None; asked before any job.
         fit: the training itself, deterministic under the task's seed.
         load: the predictor of one checkpoint of a saved fit.
         description: one line.
@@ -99,6 +104,8 @@ class Method:
     kind: Literal["kernel", "network"]
     depends_on_radius: bool
     checkpoints: tuple[str, ...]
+    trains_in_steps: bool
     fit: Callable[[Task], Fit]
     load: Callable[[Saved, str], Predictor]
     description: str
+    check: Callable[[Any, SplitSizes], str | None] = lambda options, sizes: None

@@ -11,8 +11,8 @@ import numpy as np
 
 from advntk.attacks.attack import BATCH, Attack, to_numpy
 from advntk.foundation import files, provenance
-from advntk.foundation.config import Compute
 from advntk.foundation.errors import NumericalError
+from advntk.foundation.options import Compute
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.records import AttackRecord, Evaluation, Record, write_record
 from advntk.foundation.statistics import wilson

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from advntk.foundation import files
-from advntk.foundation.config import Closed, SuiteConfig, validated
+from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
+from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
 
 SCHEMA = "advntk-suite-1"

@@ -41,7 +41,11 @@ def changed(config, path, value):
         (["datasets"], ["digit"], r"datasets: unknown dataset 'digit' \(did you mean 'digits'\?\)"),
         (["methods"], ["adv_ntk"], r"unknown method 'adv_ntk' \(did you mean 'advntk'\?\); allowed: advntk, at"),
         (["attacks"], ["pgb"], r"unknown attack 'pgb' \(did you mean 'pgd'\?\)"),
-        (["architectures", 0, "family"], "mpl", r"architectures\.0\.family: .*|no width for family 'mpl'"),
+        (
+            ["architectures", 0, "family"],
+            "mpl",
+            r"architectures\.0\.family: unknown family 'mpl' .*'mlp'",
+        ),
         (["architectures", 0, "deepth"], 3, r"architectures\.0\.deepth: unknown key \(did you mean 'depth'\?\)"),
         (["architectures", 0, "depth"], 0, r"architectures\.0\.depth"),
         (["network", "activation"], "rellu", r"network\.activation: .*did you mean 'relu'"),
@@ -52,6 +56,15 @@ def changed(config, path, value):
         (["dataset_options", "digits", "n_opt"], 1, r"dataset_options\.digits\.n_opt"),
         (["attack_options", "pgd", "stepz"], 1, r"attack_options\.pgd\.stepz: unknown key .*'steps'"),
         (["attack_options", "pgd", "kind"], "pgx", r"attack_options\.pgd\.kind: .*|unknown attack 'pgx'"),
+        (["network", "width", "ccn"], 3, r"network\.width: unknown family 'ccn' \(did you mean 'cnn'\?\)"),
+        (["overrides", 0, "when", "family"], "cn", r"overrides\.0\.when\.family: unknown family 'cn'"),
+        (["overrides", 0, "method_options", "at", "stepz"], 3, r"overrides\.0\.method_options\.at\.stepz: unknown key"),
+        (["method_options", "advntk", "learning_rate"], [], r"method_options\.advntk\.learning_rate"),
+        (["method_options", "advntk", "learning_rate"], -1, r"method_options\.advntk\.learning_rate"),
+        (["method_options", "advntk", "batch"], 201, r"batch 201 is more than the 200 images of val"),
+        (["eps255"], [1.23456789], r"at most 6 digits"),
+        (["eps255"], [1e-5], r"0\.001 or more"),
+        (["attack_options", "a/b"], {"kind": "pgd"}, r"letters, digits and _ only, not 'a/b'"),
         (["compute", "device"], "cuda", r"compute\.device: .*'auto', 'cpu' or 'gpu'"),
         (["suite"], "a b", r"suite: "),
     ],
@@ -91,3 +104,11 @@ def test_every_suite_resolves(quick, overlay):
     merged = copy.deepcopy(quick)
     update_config(merged, yaml.safe_load(overlay.read_text()))
     assert resolve(merged).cells()
+
+
+def test_overrides_merge_at_any_depth(quick):
+    quick["overrides"] = [{"when": {"depth": 5}, "method_options": {"at": {"attack": {"steps": 3}}}}]
+    suite = resolve(quick)
+    attacks = {label: suite.options["digits", label, "at"].attack for label in suite.specs}
+    assert (attacks["mlp-5"].steps, attacks["mlp-5"].step_ratio) == (3, 0.25)
+    assert attacks["mlp-3"].steps == 7

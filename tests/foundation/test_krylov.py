@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advntk.foundation.errors import NotPositiveDefinite, NumericalError
-from advntk.foundation.krylov import Basis, alpha, graded_rule, gradient, grow, phi, solve
+from advntk.foundation.krylov import Basis, gradient, grow, solve
+from advntk.foundation.phi_functions import alpha, graded_rule, phi
 from tests.conftest import relu_kernel
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advntk.foundation.config import validated
 from advntk.foundation.errors import ConfigError
+from advntk.foundation.options import validated
 from advntk.foundation.threat import ThreatModel
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import Compute
 from advntk.foundation.errors import InputError, NotPositiveDefinite, NumericalError
+from advntk.foundation.options import Compute
 from advntk.ingredients import grams
 from advntk.ingredients.gram_operator import GramOperator
 from tests.conftest import relu_kernel

@@ -7,8 +7,8 @@ import pytest
 
 from advntk.attacks.entries import pgd
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import Compute
 from advntk.foundation.errors import ConfigError, NotPositiveDefinite
+from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients import grams
 from advntk.ingredients.gram_operator import GramOperator

@@ -10,6 +10,7 @@ from pydantic import Field
 from advntk.attacks.attack import Attack, in_batches
 from advntk.attacks.gradient import ascend, ascend_keeping_best
 from advntk.foundation.attack_options import AttackOptions
+from advntk.foundation.losses import one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 
@@ -27,7 +28,7 @@ def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> np.ndarray:
     """PGD with restarts; of all restarts an example keeps a misclassified point, else the one of largest loss."""
-    best, best_score = images.copy(), np.full(len(images), -np.inf)
+    best, best_wrong, best_value = images.copy(), np.zeros(len(images), bool), np.full(len(images), -np.inf)
     for restart in range(options.restarts):
         offsets = np.zeros_like(images)
         if options.random_start:
@@ -35,9 +36,9 @@ def run(
         found = in_batches(predictor, images, labels, images + offsets, _attack(predictor, options, threat))
         if options.restarts == 1:
             return found
-        score = _score(predictor, found, labels, options)
-        better = score > best_score
-        best[better], best_score[better] = found[better], score[better]
+        wrong, value = _judged(predictor, found, labels, options)
+        better = (wrong & ~best_wrong) | ((wrong == best_wrong) & (value > best_value)) | np.isnan(value)
+        best[better], best_wrong[better], best_value[better] = found[better], wrong[better], value[better]
     return best
 
 
@@ -55,14 +56,13 @@ def _attack(predictor: Predictor, options: Options, threat: ThreatModel) -> Any:
     return attack
 
 
-def _score(predictor: Predictor, images: np.ndarray, labels: np.ndarray, options: Options) -> np.ndarray:
-    """Loss, raised above all others where the prediction is wrong."""
-    from advntk.foundation.losses import one_hot, value_and_logit_gradient
-
+def _judged(
+    predictor: Predictor, images: np.ndarray, labels: np.ndarray, options: Options
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each prediction is wrong, and its loss."""
     logits = np.asarray(predictor.logits(images), dtype=np.float64)
     value, _ = value_and_logit_gradient(options.loss, logits, one_hot(labels, predictor.classes, logits.dtype))
-    wrong = logits.argmax(axis=1) != labels
-    return np.asarray(value + wrong * (1.0 + 2.0 * np.abs(value).max(initial=0.0)))
+    return logits.argmax(axis=1) != labels, np.asarray(value)
 
 
 ENTRY = Attack(

@@ -90,7 +90,8 @@ def finite_network(spec: Architecture, input_shape: tuple[int, int, int], classe
 
     def apply(parameters: Any, images: jax.Array) -> jax.Array:
         with jax.default_matmul_precision("highest"):
-            out: jax.Array = apply_layers(parameters, images - 0.5)
+            dtype = jax.tree_util.tree_leaves(parameters)[0].dtype
+            out: jax.Array = apply_layers(parameters, jax.numpy.asarray(images, dtype) - 0.5)
             return out
 
     return init, apply

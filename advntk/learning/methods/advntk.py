@@ -10,8 +10,10 @@ from advntk.attacks.entries import pgd
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import one_hot
+from advntk.foundation.provenance import code_digest
 from advntk.ingredients.gram_operator import GramOperator
-from advntk.ingredients.grams import open_gram
+from advntk.ingredients.grams import open_gram, sidecar
+from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Batch, StateFile, Trajectory
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of
@@ -42,18 +44,7 @@ def curve(problem: AdvNtk, trajectory: Trajectory, task: Task, solved: dict[int,
     for step in steps:
         solved[step] = problem.solve(trajectory.varpi[step]).coef
         predictor = KernelPredictor(problem.kernel, solved[step], task.split.input_shape)
-        for name, part in task.monitors.items():
-            rows.append(
-                accuracy_row(
-                    predictor,
-                    part,
-                    name=name,
-                    step=step,
-                    threat=task.threat,
-                    attack=task.options.attack,
-                    seed=stream_seed(task.seed, "select"),
-                )
-            )
+        rows += [_row(predictor, name, step, task) for name in task.monitors]
     return rows
 
 
@@ -67,13 +58,13 @@ def fit(task: Task) -> Fit:
         ConfigError: the batch is larger than val.
     """
     options: AdvNtkOptions = task.options
+    assert task.gram is not None
     if options.batch > len(task.split.val):
         raise ConfigError(
             f"batch {options.batch} is more than the {len(task.split.val)} images of val",
             where="method_options.advntk.batch",
             remedy="lower it, or raise n_val",
         )
-    assert task.gram is not None
     compute, shape = task.compute, task.split.input_shape
     engine = make_engine(task.spec, shape, engine=compute.kernel_engine, device=compute.device)
     problem = AdvNtk(
@@ -87,18 +78,19 @@ def fit(task: Task) -> Fit:
         targets=targets_of(task.split.opt, task.split.classes),
         options=options,
     )
-    states, candidates = [], []
-    for rate in options.rates():
-        state = StateFile(task.workdir / f".advntk.{rate:g}.npz", _fingerprint(task, engine.name, rate))
-        trajectory = problem.train(attacked_batches(problem, task), rate, state=state)
-        solved: dict[int, np.ndarray] = {}
-        rows = curve(problem, trajectory, task, solved)
-        candidates.append((rate, trajectory, rows, solved))
-        states.append(state)
-    rate, trajectory, rows, solved = max(candidates, key=lambda candidate: merit(_on_val(candidate[2])[-1]))
-    best = int(max(_on_val(rows), key=merit)["step"])
-    for state in states:
-        state.remove()
+    states = [
+        StateFile(task.workdir / f".advntk.{rate:g}.npz", _fingerprint(task, engine.name, rate))
+        for rate in options.rates()
+    ]
+    runs = {
+        rate: problem.train(attacked_batches(problem, task), rate, state=state)
+        for rate, state in zip(options.rates(), states, strict=True)
+    }
+    rate = _best_rate(problem, runs, task)
+    trajectory = runs[rate]
+    solved: dict[int, np.ndarray] = {}
+    rows = curve(problem, trajectory, task, solved)
+    best = int(max((row for row in rows if row["split"] == "val"), key=merit)["step"])
     return Fit(
         checkpoints={"last": {"step": options.steps}, "best_val": {"step": best}},
         arrays={
@@ -108,11 +100,38 @@ def fit(task: Task) -> Fit:
         },
         curves=rows,
         training={"learning_rate": rate, "lambda_max": max(trajectory.lambda_max), "loss": trajectory.loss[-1]},
+        states=tuple(state.path for state in states),
     )
 
 
-def _on_val(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row["split"] == "val"]
+def _best_rate(problem: AdvNtk, runs: dict[float, Trajectory], task: Task) -> float:
+    """The ζ whose last step does best on val."""
+    if len(runs) == 1:
+        return next(iter(runs))
+    scores = {}
+    for rate, trajectory in runs.items():
+        coef = problem.solve(trajectory.varpi[-1]).coef
+        scores[rate] = merit(_row(KernelPredictor(problem.kernel, coef, task.split.input_shape), "val", 0, task))
+    return max(scores, key=lambda rate: scores[rate])
+
+
+def _row(predictor: KernelPredictor, name: str, step: int, task: Task) -> Row:
+    return accuracy_row(
+        predictor,
+        task.monitors[name],
+        name=name,
+        step=step,
+        threat=task.threat,
+        attack=task.options.attack,
+        seed=stream_seed(task.seed, "select"),
+    )
+
+
+def check(options: AdvNtkOptions, sizes: SplitSizes) -> str | None:
+    """Whether the batch fits into val."""
+    if options.batch > sizes.n_val:
+        return f"batch {options.batch} is more than the {sizes.n_val} images of val"
+    return None
 
 
 def _fingerprint(task: Task, engine: str, rate: float) -> str:
@@ -126,6 +145,8 @@ def _fingerprint(task: Task, engine: str, rate: float) -> str:
             "rate": rate,
             "seed": task.seed,
             "engine": engine,
+            "code": code_digest("advntk.learning.methods.advntk"),
+            "gram": files.read_json(sidecar(task.gram))["code"] if task.gram else None,
         }
     )
 
@@ -135,7 +156,9 @@ ENTRY = Method(
     kind="kernel",
     depends_on_radius=True,
     checkpoints=("last", "best_val"),
+    trains_in_steps=True,
     fit=fit,
     load=load_kernel,
+    check=check,
     description="infinitely wide network with a learned diagonal of the regularisation matrix (Adv-NTK)",
 )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.predictor import Predictor
+from advntk.ingredients.images import SplitSizes
 from advntk.learning.method import Fit, Method, Saved, Task
 
 
 class Options(AdversarialTrainingOptions):
-    """Options of AT; without a learning rate it takes a fraction of the largest stable one."""
+    """Options of AT: give the learning rate, or a fraction of the largest stable one; the other key is null."""
 
 
 def fit(task: Task) -> Fit:
     """Train on ``opt``; val chooses the checkpoint, test is only logged."""
-    from advntk.learning.adversarial_training import TrainingData, adversarial_training
+    from advntk.learning.adversarial_training import STATE_FILE, TrainingData, adversarial_training
 
     split = task.split
     result = adversarial_training(
@@ -34,8 +35,16 @@ def fit(task: Task) -> Fit:
             for parameter, array in checkpoint.parameters.items()
         },
         curves=result.rows,
+        states=(task.workdir / STATE_FILE,),
         training={"learning_rate": result.learning_rate, "hessian_lambda_max": result.hessian_top},
     )
+
+
+def check(options: Options, sizes: SplitSizes) -> str | None:
+    """Whether a batch fits into the training set."""
+    if options.batch > sizes.n_opt:
+        return f"batch {options.batch} is more than the {sizes.n_opt} images of opt"
+    return None
 
 
 def load(saved: Saved, checkpoint: str) -> Predictor:
@@ -54,7 +63,9 @@ ENTRY = Method(
     kind="network",
     depends_on_radius=True,
     checkpoints=("last", "best_val"),
+    trains_in_steps=True,
     fit=fit,
     load=load,
+    check=check,
     description="finite network trained on PGD examples (adversarial training)",
 )

@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import Field
 
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.config import Closed
-from advntk.foundation.krylov import Basis, grow, phi
+from advntk.foundation.krylov import Basis, grow
+from advntk.foundation.options import Closed
+from advntk.foundation.phi_functions import phi
 from advntk.foundation.progress import Progress
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.grams import open_gram
@@ -30,7 +31,7 @@ DENSE_LIMIT = 3000
 class Options(Closed):
     """Search of the stopping time t."""
 
-    decades: float = Field(default=4.0, gt=0, description="grid from 10^−decades to 10^decades over the mean diagonal")
+    decades: float = Field(default=4.0, ge=1, description="grid from 10^−decades to 10^decades over the mean diagonal")
     per_decade: int = Field(default=2, ge=1, description="grid points a decade")
     halvings: int = Field(default=2, ge=0, description="times the spacing is halved around the best point")
     attack: AttackOptions = Field(default=AttackOptions(), description="attack that the choice of t faces on val")
@@ -57,7 +58,7 @@ class TimeFamily:
             values, vectors = np.linalg.eigh(operator.dense())
             return cls(values=np.maximum(values, 0.0), vectors=vectors, rows=vectors.T @ targets)
         basis = Basis.of(np.ones(operator.n), targets)
-        grow(operator.product, [basis], tolerance=1e-6, time=longest)
+        grow(operator.product, [basis], tolerance=1e-6, time=longest, max_columns=operator.max_columns)
         values, inner = basis.ritz()
         return cls(values=values, vectors=basis.vectors @ inner, rows=inner.T @ basis.start_rows)
 
@@ -111,7 +112,7 @@ def fit(task: Task) -> Fit:
     )
     kernel = engine.bind(task.split.opt.images, memory_mb=task.compute.memory_mb)
     unit = 1.0 / operator.mean_diagonal()
-    longest = unit * 10.0 ** (task.options.decades * (1 + 0.5**task.options.halvings))
+    longest = unit * 10.0 ** (task.options.decades + (1 - 0.5**task.options.halvings) / task.options.per_decade)
     family = TimeFamily.of(operator, targets_of(task.split.opt, task.split.classes), longest)
 
     def score(t: float) -> Row:
@@ -140,6 +141,7 @@ ENTRY = Method(
     kind="kernel",
     depends_on_radius=True,
     checkpoints=("final",),
+    trains_in_steps=False,
     fit=fit,
     load=load_kernel,
     description="infinitely wide network stopped at the one time t that is most robust on val",

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.linalg
 from pydantic import Field
 
-from advntk.foundation.config import Closed
 from advntk.foundation.errors import NotPositiveDefinite
+from advntk.foundation.options import Closed
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.grams import open_gram
 from advntk.learning.kernel_predictor import load_kernel, targets_of
@@ -37,9 +37,9 @@ def ridge_solution(gram: np.ndarray, targets: np.ndarray, ridge: float) -> tuple
         NotPositiveDefinite: the factorisation failed.
     """
     gram[np.diag_indices_from(gram)] += ridge
-    norm = float(np.abs(gram).sum(axis=0).max())
+    norm = max(float(np.abs(row).sum()) for row in gram)
     try:
-        factor = scipy.linalg.cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
+        factor = scipy.linalg.cholesky(gram.T, lower=True, overwrite_a=True, check_finite=False)  # LAPACK wants columns
     except scipy.linalg.LinAlgError as error:
         raise NotPositiveDefinite(
             f"Cholesky factorisation of Θ failed ({error})",
@@ -56,7 +56,7 @@ def fit(task: Task) -> Fit:
     operator = GramOperator(
         open_gram(task.gram, task.split, task.spec),
         device="cpu",
-        memory_mb=task.compute.memory_mb,
+        memory_mb=0,  # one product only: no float64 copy beside the factor
         where=task.gram,
     )
     targets = targets_of(task.split.opt, task.split.classes)
@@ -80,6 +80,7 @@ ENTRY = Method(
     kind="kernel",
     depends_on_radius=False,
     checkpoints=("final",),
+    trains_in_steps=False,
     fit=fit,
     load=load_kernel,
     description="infinitely wide network trained without attacks: k(x) Θ⁻¹ Y",

@@ -5,12 +5,10 @@ import pytest
 import torch
 from scipy.special import erf
 
-from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.ingredients.networks import layers as layer_types
 from advntk.ingredients.networks.finite_torch import (
-    FAMILIES,
     build,
     load_arrays,
     load_jax_parameters,
@@ -44,7 +42,7 @@ def one_thread():
 def stax_like_parameters(spec, shape, classes, rng):
     """Parameters as the stax network of the same layers holds them: nested, empty tuples for the other layers."""
     tree, channels, features = [], shape[2], None
-    for layer in registry.get(FAMILIES, spec.family)(spec):
+    for layer in layer_types.layers_of(spec):
         match layer:
             case layer_types.Flatten():
                 features = shape[0] * shape[1] * channels
@@ -64,7 +62,7 @@ def stax_like_parameters(spec, shape, classes, rng):
 def numpy_forward(spec, tree, images):
     """The network by loops, in float64."""
     values = images - 0.5
-    for layer, parameters in zip(registry.get(FAMILIES, spec.family)(spec), tree, strict=True):
+    for layer, parameters in zip(layer_types.layers_of(spec), tree, strict=True):
         match layer:
             case layer_types.Flatten():
                 values = values.reshape(len(values), -1)
