@@ -8,7 +8,7 @@ from advntk import suite as suites
 from advntk.foundation import paths
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.provenance import code_digest
-from advntk.workflow import put_interpreter_first
+from advntk import workflow as workflow_costs
 
 try:
     SUITE = suites.resolve(config)
@@ -22,7 +22,7 @@ except OSError as error:
         f"{error.filename}: cannot write results ({error.strerror}); check permissions or 'results'"
     ) from None
 
-put_interpreter_first()
+workflow_costs.put_interpreter_first()
 
 FIGURES = ["curves", "depth", "radius"]
 COMPUTE = SUITE.config.compute
@@ -103,11 +103,6 @@ def n_opt(wildcards):
     return SUITE.datasets[wildcards.dataset][1].n_opt
 
 
-def gram_mb(wildcards):
-    """One float32 Gram matrix."""
-    return n_opt(wildcards) ** 2 * 4 / 2**20
-
-
 def users_file(wildcards):
     """The file that a user's own dataset comes from, if it is one."""
     path = getattr(SUITE.datasets[wildcards.dataset][1], "path", None)
@@ -120,29 +115,16 @@ def engine_of(wildcards):
 
 
 def kernel_mem_mb(wildcards, attempt):
-    """Libraries, kernel temporaries (a Gram tile needs far less), and the matrix itself."""
-    temporaries = min(COMPUTE.memory_mb, 60 * gram_mb(wildcards))
-    return int(attempt * (700 + temporaries + gram_mb(wildcards)))
+    return attempt * workflow_costs.kernel_mb(n_opt(wildcards), COMPUTE.memory_mb)
 
 
 def evaluate_mem_mb(wildcards, attempt):
-    """Libraries and kernel temporaries; the Gram matrix is not read."""
-    return int(attempt * (900 + min(COMPUTE.memory_mb, 60 * gram_mb(wildcards))))
+    return attempt * workflow_costs.evaluate_mb(n_opt(wildcards), COMPUTE.memory_mb)
 
 
 def solve_mem_mb(wildcards, attempt):
-    """As for the Gram, and in float64: the factor of ntk; the spectrum of early_stopped_ntk where it is dense; else
-    a copy of the matrix or Krylov bases within memory_mb."""
-    whole = 2 * gram_mb(wildcards)
-    extra = {
-        "ntk": 1.5 * whole,
-        "early_stopped_ntk": (
-            4 * whole if n_opt(wildcards) <= 3000 else COMPUTE.memory_mb
-        ),
-    }
-    bases = min(2 * whole, COMPUTE.memory_mb)
-    return int(
-        kernel_mem_mb(wildcards, attempt) + attempt * extra.get(wildcards.method, bases)
+    return attempt * workflow_costs.solve_mb(
+        n_opt(wildcards), COMPUTE.memory_mb, wildcards.method
     )
 
 

@@ -83,7 +83,15 @@ def test_a_cell_by_hand_with_another_activation(tmp_path):
             ["gram", "--split", "none.json", "--architecture", '{"family": "mlp", "depht": 3}', "--out", "x.npy"],
             "architecture.depht: unknown key (did you mean 'depth'?)",
         ),
-        (["evaluate", "--fit", "none", "--attack", "pgd", "--out", "x.json"], "none/fit.json: file not found"),
+        (["evaluate", "--fit", "none", "--attack", "pgd", "--out", "x.json"], "--eps255: an evaluation needs a radius"),
+        (
+            ["evaluate", "--fit", "none", "--attack", "pgd", "--eps255", "1", "--out", "x.json"],
+            "none/fit.json: file not found",
+        ),
+        (
+            ["evaluate", "--fit", "none", "--attack", "pgd", "--eps255", "-1", "--out", "x.json"],
+            "threat.eps255: Input should be greater than or equal to 0",
+        ),
         (
             ["train", "--split", "s", "--architecture", MLP, "--method", "ntk", "--out", "f/fit.json"],
             "'ntk' trains a kernel; use the verb 'fit'",

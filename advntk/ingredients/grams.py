@@ -183,8 +183,8 @@ def _extreme_eigenvalues(gram: np.ndarray) -> tuple[float, float]:
         values = np.linalg.eigvalsh(np.asarray(gram, dtype=np.float64))
         return float(values[-1]), float(values[0])
     diagonal, off_diagonal = _lanczos(gram)
-    values = scipy.linalg.eigvalsh_tridiagonal(diagonal, off_diagonal[:-1])
-    return float(values[-1]), float(values[0])
+    ritz = scipy.linalg.eigvalsh_tridiagonal(diagonal, off_diagonal[:-1])
+    return float(ritz[-1]), float(ritz[0])
 
 
 def _lanczos(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

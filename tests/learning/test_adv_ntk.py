@@ -112,7 +112,10 @@ def test_training_lowers_the_attacked_loss_and_is_recorded(digits_split, gram_pa
     val = [row for row in fit.curves if row["split"] == "val"]
     best = max(val, key=lambda row: (row["robust_accuracy"], -row["robust_loss"], -row["step"]))
     assert fit.checkpoints == {"last": {"step": 12}, "best_val": {"step": best["step"]}}
-    assert not list(tmp_path.iterdir())
+    # kept until the fit is written: a full disk must not lose a training
+    assert list(fit.states) == list(tmp_path.iterdir())
+    again = advntk.fit(task(digits_split, gram_path, tmp_path, options))
+    np.testing.assert_array_equal(again.arrays["coef.last"], fit.arrays["coef.last"])
 
 
 def test_test_images_never_change_a_fit(digits_split, gram_path, tmp_path):

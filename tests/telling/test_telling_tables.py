@@ -28,7 +28,7 @@ def markdown_cells(text):
     cells, section, head = {}, "", []
     for line in text.splitlines():
         if line.startswith("## "):
-            section, head = line[3:], []
+            section, head = line[3:].partition("): ")[0].rstrip(")") + ")", []
         elif line.startswith("|"):
             parts = [part.strip() for part in line.strip("|").split("|")]
             if parts[0] == "method":

@@ -162,7 +162,9 @@ def test_a_killed_run_goes_on_and_gives_the_same_records(finished, checkout):
 
 def test_one_failing_cell_fails_the_run_but_not_the_others(finished, checkout):
     broken = checkout.folder / "advntk/learning/methods/advntk.py"
-    broken.write_text(broken.read_text().replace("assert task.gram is not None", 'raise ConfigError("planted fault")'))
+    broken.write_text(
+        broken.read_text().replace("    assert task.gram is not None\n", '    raise ConfigError("planted fault")\n')
+    )
     suite = str(checkout.suite())
     output = checkout.run("--cores", "2", "--configfile", suite, expect=1)
     assert "advntk fit: error: planted fault" in output
