@@ -63,7 +63,7 @@ class JaxEngine:
         dtype: Literal["float32", "float64"],
     ) -> None:
         if dtype == "float64":
-            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # untyped in this JAX
         self.input_shape = input_shape
         self.dtype = np.dtype(dtype)
         self.device = jax.devices(device)[0]

@@ -14,16 +14,23 @@ from typing import Any
 
 sys.modules.setdefault("neural_tangents.experimental", types.ModuleType("neural_tangents.experimental"))
 
-import jax  # noqa: E402
+import jax  # noqa: E402  # after the stub
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it uses names that jax 0.5 deprecates
     import neural_tangents as nt
     from neural_tangents import stax
 
-from advntk.foundation.architecture import Activation, Architecture  # noqa: E402
-from advntk.foundation.errors import ConfigError  # noqa: E402
-from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, layers_of  # noqa: E402
+from advntk.foundation.architecture import Activation, Architecture  # noqa: E402  # after the stub
+from advntk.foundation.errors import ConfigError  # noqa: E402  # after the stub
+from advntk.ingredients.networks.layers import (  # noqa: E402  # after the stub
+    Activate,
+    Conv,
+    Dense,
+    Flatten,
+    Layer,
+    layers_of,
+)
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 Init = Callable[[jax.Array], Any]
