@@ -178,7 +178,8 @@ def test_ntk_is_the_exact_solution_and_the_limit_of_early_stopping(digits_split,
     theta = np.array(grams.open_gram(gram_path, digits_split, SPEC), dtype=np.float64)
     targets = targets_of(digits_split.opt, 10)
     np.testing.assert_allclose(fit.arrays["coef.final"], np.linalg.solve(theta, targets), rtol=1e-7, atol=1e-9)
-    assert fit.training["relative_residual"] < 1e-10
+    assert fit.arrays["relative_residual"] < 1e-10
+    np.testing.assert_allclose(fit.arrays["condition"], np.linalg.cond(theta, 1), rtol=0.9)  # an estimate
     operator = GramOperator(theta, device="cpu")
     family = early_stopped_ntk.TimeFamily.of(operator, targets, 1e9)
     np.testing.assert_allclose(family.coef(1e9), fit.arrays["coef.final"], rtol=1e-6, atol=1e-8)
