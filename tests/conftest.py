@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")  # the same examples in every run: a red run can be run again
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
 """Relative errors that tests accept, by the precision of what they test."""

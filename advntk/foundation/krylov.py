@@ -352,7 +352,8 @@ def gradient(
         max_columns: bound of that basis.
 
     Returns:
-        The gradient, of the shape of D. At D = 0 it is Σ_k G_ik Y_ik.
+        The gradient, of the shape of D. At D = 0 it is Σ_k G_ik Y_ik. Where e^{−ΘD} is tiny it is a small difference of
+        terms of the size of G ∘ Y, and its accuracy is relative to those.
     """
     duals = _bases_of(solution.diagonal, cotangent)
     grow(product, duals, tolerance=tolerance, max_columns=max_columns)

@@ -140,10 +140,10 @@ def test_permuting_examples_permutes_everything(seed, scale):
     moved = theta[np.ix_(order, order)]
     again = solve(lambda b: moved @ b, d[order], y[order])
     assert relative(again.coef, solution.coef[order]) <= 1e-8
-    assert (
-        relative(gradient(lambda b: moved @ b, again, g[order]), gradient(lambda b: theta @ b, solution, g)[order])
-        <= 1e-8
-    )
+    slope = gradient(lambda b: theta @ b, solution, g)[order]
+    change = np.linalg.norm(gradient(lambda b: moved @ b, again, g[order]) - slope)
+    # where e^{−ΘD} is tiny the gradient is a small difference of terms of the size of G ∘ Y
+    assert change <= 1e-8 * np.linalg.norm(slope) + 1e-11 * np.linalg.norm((g * y).sum(axis=1))
 
 
 def test_duplicate_columns_and_rank_deficient_targets():
