@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,25 @@ from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 
 BATCH = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacked:
+    """What an attack found.
+
+    Attributes:
+        images: perturbed images, float32 (m, H, W, C).
+        stages: of an attack made of several, by name in their order: what became of each example (m,) int8,
+            ``ROBUST``, ``BROKEN`` or ``NOT_TRIED`` (an earlier stage broke it).
+        flags: the attack's own doubts about what it found, in words.
+    """
+
+    images: np.ndarray
+    stages: dict[str, np.ndarray] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+BROKEN, ROBUST, NOT_TRIED = 0, 1, -1
 
 
 class Run(Protocol):
@@ -28,8 +47,8 @@ class Run(Protocol):
         options: Any,
         threat: ThreatModel,
         seed: int,
-    ) -> np.ndarray:
-        """Perturbed images, float32 (m, H, W, C), for clean ``images`` in [0, 1] and ``labels`` (m,)."""
+    ) -> Attacked:
+        """Perturbed images for clean ``images`` float32 (m, H, W, C) in [0, 1] and ``labels`` (m,)."""
         ...
 
 
@@ -42,12 +61,16 @@ class Attack:
         run: the attack itself, deterministic under its seed.
         inside_threat_model: whether its images are promised to stay in the ball; others are labelled.
         description: one line.
+        chunked: whether it takes so long that it is run in chunks of images, each a job, which go on where they
+            were: its options have ``chunks``, and ``run`` takes one more keyword, ``state``, the path of a file in
+            which it keeps what is done.
     """
 
     options: type[Closed]
     run: Run
     inside_threat_model: bool
     description: str
+    chunked: bool = False
 
 
 def batches(count: int, size: int = BATCH) -> Iterator[slice]:

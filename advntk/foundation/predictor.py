@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 from advntk.foundation.losses import LossName
+
+Pullback = Callable[[Any], Any]
+"""Cotangents of logits (m, classes) → cotangents of images (m, H, W, C), native arrays."""
 
 
 class Predictor(Protocol):
@@ -24,6 +28,14 @@ class Predictor(Protocol):
 
     def native(self, array: np.ndarray) -> Any:
         """A numpy array as this predictor's own kind of array, on its device."""
+        ...
+
+    def linearize(self, images: Any) -> tuple[Any, Pullback]:
+        """Logits (m, classes) at these images, and the pullback there: u ↦ uᵀ ∂f/∂x, image by image.
+
+        Takes and gives native arrays. For any loss whose gradient by the logits is known, and for attacks that
+        differentiate by themselves.
+        """
         ...
 
     def loss_and_gradient(self, images: Any, labels: Any, loss: LossName) -> tuple[Any, Any, Any]:

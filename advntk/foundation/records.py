@@ -13,7 +13,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
 
-SCHEMA = "advntk-record-1"
+SCHEMA = "advntk-record-2"
 
 
 class AttackRecord(Closed):
@@ -26,28 +26,51 @@ class AttackRecord(Closed):
     seed: int
 
 
+class Stage(Closed):
+    """One of the attacks that an attack is made of.
+
+    Attributes:
+        name: such as ``apgd-ce``.
+        tried: examples that it was run on.
+        broken: of these, examples that it broke.
+        robust_after: share of all examples that are robust under it and all stages before it.
+    """
+
+    name: str
+    tried: int
+    broken: int
+    robust_after: float
+
+
 class Evaluation(Closed):
     """One checkpoint under one attack, on ``n_test`` images.
 
     Attributes:
         clean_correct: images classified correctly without attack.
         robust_correct: images classified correctly without attack and under it.
+        attacked_correct: images classified correctly under attack, whatever the clean image's class: what the paper's
+            reference code counts.
         clean_interval: 95% Wilson interval of the clean accuracy, for these images.
         robust_interval: 95% Wilson interval of the robust accuracy.
         max_linf255: largest perturbation found, ℓ∞, in 1/255.
         max_l2_255: largest perturbation found, ℓ2, in 1/255.
+        stages: of an attack that is made of several, in their order.
+        health: measurements behind the flags, by name.
         flags: doubts about the evaluation, in words.
     """
 
     n_test: int
     clean_correct: int
     robust_correct: int
+    attacked_correct: int
     clean_accuracy: float
     robust_accuracy: float
     clean_interval: tuple[float, float]
     robust_interval: tuple[float, float]
     max_linf255: float
     max_l2_255: float
+    stages: list[Stage]
+    health: dict[str, float]
     flags: list[str]
 
 

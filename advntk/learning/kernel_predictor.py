@@ -12,7 +12,7 @@ from advntk.attacks.attack import batches
 from advntk.attacks.entries import pgd
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.losses import LossName, one_hot
-from advntk.foundation.predictor import Predictor
+from advntk.foundation.predictor import Predictor, Pullback
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.engine import BoundKernel, make_engine
 from advntk.ingredients.splits import Part
@@ -32,6 +32,7 @@ class KernelPredictor:
         self.kernel, self.input_shape = kernel, input_shape
         self.coef: Float[np.ndarray, "n c"] = np.asarray(coef, dtype=np.float64)
         self.classes = int(coef.shape[1])
+        self._wide_coef = kernel.native(self.coef)
         self._native_coef = kernel.native(self.coef.astype(np.float32))
 
     def native(self, array: np.ndarray) -> Any:
@@ -43,6 +44,10 @@ class KernelPredictor:
         images = np.asarray(images, dtype=np.float32)
         parts = [self.kernel.rows(images[part]).astype(np.float64) @ self.coef for part in batches(len(images))]
         return np.concatenate(parts) if parts else np.zeros((0, self.classes))
+
+    def linearize(self, images: Any) -> tuple[Any, Pullback]:
+        """Logits, products in float64 where the engine has it, and their pullback."""
+        return self.kernel.linearize(images, self._wide_coef)
 
     def loss_and_gradient(self, images: Any, labels: Any, loss: LossName) -> tuple[Any, Any, Any]:
         """Logits, loss of each image, and its gradient by its own image."""
@@ -74,7 +79,7 @@ def accuracy_row(
     """
     clean = predictor.logits(part.images)
     options = pgd.Options(**attack.model_dump())
-    attacked = pgd.run(predictor, part.images, part.labels, options=options, threat=threat, seed=seed)
+    attacked = pgd.run(predictor, part.images, part.labels, options=options, threat=threat, seed=seed).images
     found = predictor.logits(attacked)
     right = clean.argmax(axis=1) == part.labels
     robust = right & (found.argmax(axis=1) == part.labels)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
+from advntk.foundation.predictor import Pullback
 
 DeviceName = Literal["auto", "cpu", "gpu"]
 
@@ -109,6 +110,18 @@ class NetworkPredictor:
         with torch.no_grad():
             outputs = [self.net(self.native(images[start : start + self.batch])).cpu() for start in pieces]
         return np.asarray(torch.cat(outputs).numpy())
+
+    def linearize(self, images: Tensor) -> tuple[Tensor, Pullback]:
+        """Logits (m, classes) and their pullback (m, classes) → (m, H, W, C), detached; the whole batch at once."""
+        with torch.enable_grad():
+            variable = images.detach().requires_grad_(True)
+            logits = self.net(variable)
+
+        def pullback(cotangent: Tensor) -> Tensor:
+            (gradient,) = torch.autograd.grad(logits, variable, grad_outputs=cotangent, retain_graph=True)
+            return gradient
+
+        return logits.detach(), pullback
 
     def loss_and_gradient(self, images: Tensor, labels: Tensor, loss: LossName) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (m, classes), loss of each example (m,) and its gradient by its own image (m, H, W, C)."""

@@ -49,7 +49,8 @@ def evaluate(
         NumericalError: a logit is NaN or infinite.
     """
     clean_logits = predictor.logits(test.images)
-    attacked = attack.run(predictor, test.images, test.labels, options=options, threat=threat, seed=seed)
+    found = attack.run(predictor, test.images, test.labels, options=options, threat=threat, seed=seed)
+    attacked = found.images
     logits = predictor.logits(attacked)
     for what, values in (("clean", clean_logits), ("attacked", logits)):
         if not np.isfinite(values).all():
@@ -60,7 +61,8 @@ def evaluate(
                 remedy="look at the fit's diagnostics; a ridge or a smaller learning rate may help",
             )
     clean = clean_logits.argmax(axis=1) == test.labels
-    robust = clean & (logits.argmax(axis=1) == test.labels)
+    right = logits.argmax(axis=1) == test.labels
+    robust = clean & right
     linf = ThreatModel(norm="linf", eps255=0).size255(attacked, test.images)
     l2 = ThreatModel(norm="l2", eps255=0).size255(attacked, test.images)
     count = len(test)
@@ -68,12 +70,15 @@ def evaluate(
         n_test=count,
         clean_correct=int(clean.sum()),
         robust_correct=int(robust.sum()),
+        attacked_correct=int(right.sum()),
         clean_accuracy=float(clean.mean()),
         robust_accuracy=float(robust.mean()),
         clean_interval=wilson(int(clean.sum()), count),
         robust_interval=wilson(int(robust.sum()), count),
         max_linf255=float(linf.max()),
         max_l2_255=float(l2.max()),
+        stages=[],
+        health={},
         flags=_flags(predictor, test, float(clean.mean()), attacked, threat, attack),
     )
     return evaluation, {"clean": clean, "robust": robust}

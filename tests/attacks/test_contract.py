@@ -21,7 +21,7 @@ LINF = ThreatModel(norm="linf", eps255=16)
 def attack(name, predictor, part, threat, seed=0, **options):
     entry: Attack = registry.get(ATTACKS, name)
     chosen = entry.options(**options)
-    return entry.run(predictor, part.images, part.labels, options=chosen, threat=threat, seed=seed)
+    return entry.run(predictor, part.images, part.labels, options=chosen, threat=threat, seed=seed).images
 
 
 def accuracy(predictor, images, labels):
@@ -173,5 +173,5 @@ def test_torch_and_jax_pgd_agree_point_by_point(digits_split):
     part = digits_split.test.first(20)
     np.testing.assert_allclose(torch_side.logits(part.images), JaxSide().logits(part.images), rtol=1e-4, atol=1e-4)
     settings = {"threat": ThreatModel(norm="l2", eps255=128), "options": pgd.Options(loss="cross_entropy"), "seed": 5}
-    one, two = (pgd.run(side, part.images, part.labels, **settings) for side in (torch_side, JaxSide()))
+    one, two = (pgd.run(side, part.images, part.labels, **settings).images for side in (torch_side, JaxSide()))
     np.testing.assert_allclose(one, two, atol=2e-5)

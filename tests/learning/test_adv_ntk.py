@@ -228,6 +228,6 @@ def test_attacking_a_zero_predictor_stays_at_the_start(digits_split, gram_path):
     ours = problem(digits_split, gram_path)
     predictor = KernelPredictor(ours.kernel, np.zeros((120, 10)), digits_split.input_shape)
     part = digits_split.val.first(10)
-    found = pgd.run(predictor, part.images, part.labels, options=pgd.Options(), threat=THREAT, seed=2)
+    found = pgd.run(predictor, part.images, part.labels, options=pgd.Options(), threat=THREAT, seed=2).images
     start = part.images + THREAT.random_offsets(part.images.shape, np.random.default_rng([2, 0]))
     np.testing.assert_allclose(found, THREAT.project(start, part.images), atol=1e-7)

@@ -61,6 +61,7 @@ class Builder:
             arrays[f"{checkpoint}.robust"] = order < robust_count
             evaluations[checkpoint] = Evaluation(
                 n_test=self.n_test, clean_correct=clean_count, robust_correct=robust_count,
+                attacked_correct=robust_count + 1, stages=[], health={},
                 clean_accuracy=clean_count / self.n_test, robust_accuracy=robust_count / self.n_test,
                 clean_interval=wilson(clean_count, self.n_test), robust_interval=wilson(robust_count, self.n_test),
                 max_linf255=eps255, max_l2_255=8 * eps255, flags=self.flags.get((method, checkpoint, seed), []),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from advntk.attacks.attack import Attack, in_batches
+from advntk.attacks.attack import Attack, Attacked, in_batches
 from advntk.attacks.gradient import ascend, ascend_keeping_best
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.losses import one_hot, value_and_logit_gradient
@@ -26,7 +26,7 @@ class Options(AttackOptions):
 
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
-) -> np.ndarray:
+) -> Attacked:
     """PGD with restarts; of all restarts an example keeps a misclassified point, else the one of largest loss."""
     best, best_wrong, best_value = images.copy(), np.zeros(len(images), bool), np.full(len(images), -np.inf)
     for restart in range(options.restarts):
@@ -35,11 +35,11 @@ def run(
             offsets = threat.random_offsets(images.shape, np.random.default_rng([seed, restart]))
         found = in_batches(predictor, images, labels, images + offsets, _attack(predictor, options, threat))
         if options.restarts == 1:
-            return found
+            return Attacked(images=found)
         wrong, value = _judged(predictor, found, labels, options)
         better = (wrong & ~best_wrong) | ((wrong == best_wrong) & (value > best_value)) | np.isnan(value)
         best[better], best_wrong[better], best_value[better] = found[better], wrong[better], value[better]
-    return best
+    return Attacked(images=best)
 
 
 def _attack(predictor: Predictor, options: Options, threat: ThreatModel) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from advntk.attacks.attack import Attack, in_batches
+from advntk.attacks.attack import Attack, Attacked, in_batches
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
@@ -18,7 +18,7 @@ from advntk.foundation.threat import ThreatModel
 
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
-) -> np.ndarray:
+) -> Attacked:
     """One gradient at the random start, ``steps`` steps along it, projected around that start."""
     starts = images
     if options.random_start:
@@ -34,7 +34,7 @@ def run(
             found = threat.project(found + step, start)
         return found
 
-    return in_batches(predictor, images, labels, starts, attack)
+    return Attacked(images=in_batches(predictor, images, labels, starts, attack))
 
 
 ENTRY = Attack(

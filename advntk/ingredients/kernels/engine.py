@@ -14,6 +14,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.device import jax_device
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import LossName
+from advntk.foundation.predictor import Pullback
 from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, layers_of
 
 
@@ -26,6 +27,13 @@ class BoundKernel(Protocol):
 
     def native(self, array: np.ndarray) -> Any:
         """A numpy array as this engine's own kind of array, on its device."""
+        ...
+
+    def linearize(self, images: Any, coef: Any) -> tuple[Any, Pullback]:
+        """Logits Θ(x, X) @ coef (m, c), in the wider of the two precisions, and the pullback to the images.
+
+        Takes and gives native arrays; the pullback takes (m, c) and gives (m, H, W, C).
+        """
         ...
 
     def loss_and_gradient(self, images: Any, labels: Any, coef: Any, loss: LossName) -> tuple[Any, Any, Any]:

@@ -18,6 +18,7 @@ from jax.experimental import enable_x64
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
+from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_kernel
 from advntk.ingredients.networks.layers import Activate, Flatten, layers_of
 
@@ -115,41 +116,55 @@ class JaxEngine:
         return BoundJaxKernel(self, train_images, memory_mb=memory_mb)
 
 
-@partial(jax.jit, static_argnames=("kernel", "loss"))
-def _loss_and_gradient(
-    images: jax.Array, labels: jax.Array, coef: jax.Array, train: jax.Array, *, kernel: Kernel, loss: LossName
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Logits, losses and gradients, with X in tiles: one pair tensor alive at a time, computed anew going back.
+def _logits(points: jax.Array, coef: jax.Array, train: jax.Array, kernel: Kernel) -> jax.Array:
+    """Θ(x, X) @ P with X in tiles: one pair tensor alive at a time, computed anew going back.
 
     Args:
-        images: x, (m, H, W, C).
-        labels: integers, (m,).
+        points: x, (m, H, W, C).
         coef: P, (n, c).
         train: X in t tiles, filled up to t · columns >= n, (t, columns, H, W, C).
         kernel: Θ.
-        loss: which loss.
 
     Returns:
-        Logits (m, c), losses (m,), gradients (m, H, W, C).
+        Logits (m, c).
     """
     tiles, columns = train.shape[:2]
     weights = jnp.pad(coef, ((0, tiles * columns - coef.shape[0]), (0, 0))).reshape(tiles, columns, -1)
 
-    def part(points: jax.Array, tile: jax.Array, weight: jax.Array) -> jax.Array:
+    def part(tile: jax.Array, weight: jax.Array) -> jax.Array:
         return jnp.matmul(kernel(points, tile), weight, precision="highest")
 
-    def logits_of(points: jax.Array) -> jax.Array:
-        if tiles == 1:
-            return part(points, train[0], weights[0])
-        again = checkpoint(part)
+    if tiles == 1:
+        whole: jax.Array = part(train[0], weights[0])
+        return whole
+    again = checkpoint(part)
 
-        def add(total: jax.Array, tile: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-            return total + again(points, *tile), None
+    def add(total: jax.Array, tile: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        return total + again(*tile), None
 
-        zero = jnp.zeros((points.shape[0], coef.shape[1]), points.dtype)
-        return jax.lax.scan(add, zero, (train, weights))[0]
+    zero = jnp.zeros((points.shape[0], coef.shape[1]), points.dtype)
+    total: jax.Array = jax.lax.scan(add, zero, (train, weights))[0]
+    return total
 
-    logits, pullback = jax.vjp(logits_of, images)
+
+@partial(jax.jit, static_argnames=("kernel",))
+def _forward(images: jax.Array, coef: jax.Array, train: jax.Array, *, kernel: Kernel) -> jax.Array:
+    return _logits(images, coef, train, kernel)
+
+
+@partial(jax.jit, static_argnames=("kernel",))
+def _pull(images: jax.Array, cotangent: jax.Array, coef: jax.Array, train: jax.Array, *, kernel: Kernel) -> jax.Array:
+    """Gradient by the images (m, H, W, C) of Σ cotangent · logits."""
+    gradient: jax.Array = jax.vjp(lambda points: _logits(points, coef, train, kernel), images)[1](cotangent)[0]
+    return gradient
+
+
+@partial(jax.jit, static_argnames=("kernel", "loss"))
+def _loss_and_gradient(
+    images: jax.Array, labels: jax.Array, coef: jax.Array, train: jax.Array, *, kernel: Kernel, loss: LossName
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Logits (m, c), losses (m,) and gradients (m, H, W, C) in one program."""
+    logits, pullback = jax.vjp(lambda points: _logits(points, coef, train, kernel), images)
     values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, coef.shape[1], logits.dtype))
     return logits, values, pullback(slope)[0]
 
@@ -189,6 +204,28 @@ class BoundJaxKernel:
             self._tiled = self.native(filled.reshape(tiles, columns, *filled.shape[1:]))
             self._batch = batch
         return self._tiled
+
+    def linearize(self, images: jax.Array, coef: jax.Array) -> tuple[jax.Array, Pullback]:
+        """Logits Θ(x, X) @ coef (m, c) and their pullback, which computes forward once more; padded as below.
+
+        Returns:
+            Logits (m, c) and (m, c) → (m, H, W, C), in the engine's dtype.
+        """
+        count = len(images)
+        batch = max(count, self._batch)
+        train = self._train_tiles(batch)
+        with self.engine.precision():
+            coef = jnp.asarray(coef, dtype=self.engine.dtype)
+            points = _padded(jnp.asarray(images, self.engine.dtype), batch)
+            logits = _forward(points, coef, train, kernel=self.engine.kernel)[:count]
+
+        def pullback(cotangent: jax.Array) -> jax.Array:
+            with self.engine.precision():
+                weights = _padded(jnp.asarray(cotangent, self.engine.dtype), batch)
+                gradient: jax.Array = _pull(points, weights, coef, train, kernel=self.engine.kernel)
+                return gradient[:count]
+
+        return logits, pullback
 
     def loss_and_gradient(
         self, images: jax.Array, labels: jax.Array, coef: jax.Array, loss: LossName

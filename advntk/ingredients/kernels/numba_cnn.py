@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
+from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.numba_math import HALF, expand, mirror_upper, project
 from advntk.ingredients.kernels.numba_planes import LANES, pullback_blocks, theta_blocks
 
@@ -148,23 +149,36 @@ class BoundNumbaCnn:
         centred = _centred(images)
         return self._rows(centred, self.engine.deviations(centred))
 
-    def loss_and_gradient(
-        self, images: np.ndarray, labels: np.ndarray, coef: np.ndarray, loss: LossName
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Two phases: Θ and the logits; then each pair again with its reverse sweep, weighted by ∂loss/∂Θ.
+    def linearize(self, images: np.ndarray, coef: np.ndarray) -> tuple[np.ndarray, Pullback]:
+        """Logits Θ(x, X) @ coef (m, c); the pullback evaluates each pair again with its reverse sweep.
 
         Returns:
-            Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C), float32.
+            Logits in the wider precision of Θ (float32) and ``coef``, and (m, c) → (m, H, W, C), float32.
         """
         across = np.ascontiguousarray(coef.T, dtype=np.float32)
         centred = _centred(images)
         deviations = self.engine.deviations(centred)
         theta = self._rows(centred, deviations)
-        logits = np.empty((len(theta), len(across)), np.float32)
-        project(theta, across, logits)
-        values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, len(across), np.float32))
-        expand(slope, across, theta)
-        return logits, values, self._pullback(centred, deviations, theta)
+        if coef.dtype == np.float32:
+            logits = np.empty((len(theta), len(across)), np.float32)
+            project(theta, across, logits)
+        else:
+            logits = theta @ coef
+
+        def pullback(cotangent: np.ndarray) -> np.ndarray:
+            weights = np.empty_like(theta)
+            expand(np.asarray(cotangent, dtype=np.float32), across, weights)
+            return self._pullback(centred, deviations, weights)
+
+        return logits, pullback
+
+    def loss_and_gradient(
+        self, images: np.ndarray, labels: np.ndarray, coef: np.ndarray, loss: LossName
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C), float32."""
+        logits, pullback = self.linearize(images, np.asarray(coef, dtype=np.float32))
+        values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, coef.shape[1], np.float32))
+        return logits, values, pullback(slope)
 
     def _pullback(self, centred: np.ndarray, deviations: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         """Gradient by the images (m, H, W, C) of Σ cotangent · Θ(images, X)."""

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit, prange
 
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
+from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.numba_math import FAST, HALF, ONE, TINY, ZERO, mirror_upper, relu_slopes, relu_step
 
 BLOCK = 256
@@ -235,23 +236,24 @@ class BoundNumbaMlp:
         """Θ(images, X), (m, n), float32."""
         return self.engine._theta(_Side(images, self.engine), self.train, self.columns, triangle=False)
 
-    def loss_and_gradient(
-        self, images: np.ndarray, labels: np.ndarray, coef: np.ndarray, loss: LossName
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C), float32."""
-        images = np.asarray(images)
-        coef = np.ascontiguousarray(coef, dtype=np.float32)
-        logits = np.empty((len(images), coef.shape[1]), np.float32)
-        values = np.empty(len(images), np.float32)
-        gradient = np.empty(images.shape, np.float32)
-        for start in range(0, len(images), self.group):
-            part = slice(start, start + self.group)
-            logits[part], values[part], gradient[part] = self._group(images[part], labels[part], coef, loss)
-        return logits, values, gradient
+    def linearize(self, images: np.ndarray, coef: np.ndarray) -> tuple[np.ndarray, Pullback]:
+        """Logits Θ(x, X) @ coef (m, c) and their pullback, which holds three (m, n) arrays and costs one product.
 
-    def _group(
-        self, images: np.ndarray, labels: np.ndarray, coef: np.ndarray, loss: LossName
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        Returns:
+            Logits in the wider precision of Θ (float32) and ``coef``, and (m, c) → (m, H, W, C), float32.
+        """
+        images = np.asarray(images)
+        groups = [slice(start, start + self.group) for start in range(0, len(images), self.group)]
+        if len(groups) <= 1:
+            return self._linearize(images, coef)
+        parts = [self._linearize(images[group], coef) for group in groups]
+
+        def pullback(cotangent: np.ndarray) -> np.ndarray:
+            return np.concatenate([pull(cotangent[group]) for (_, pull), group in zip(parts, groups, strict=True)])
+
+        return np.concatenate([logits for logits, _ in parts]), pullback
+
+    def _linearize(self, images: np.ndarray, coef: np.ndarray) -> tuple[np.ndarray, Pullback]:
         engine, train = self.engine, self.train
         side = _Side(images, engine)
         theta = side.rows @ train.rows.T
@@ -270,11 +272,30 @@ class BoundNumbaMlp:
             by_d,
             by_a,
         )
-        logits = theta @ coef
-        values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, coef.shape[1], np.float32))
-        cotangent = np.matmul(slope, coef.T, out=theta)
-        by_a *= cotangent
-        by_d *= cotangent
-        own = (by_a.sum(axis=1) + by_d.sum(axis=1))[:, None] * side.rows
-        gradient = 2 * scale * (own - by_d @ train.rows)
-        return logits, values, gradient.reshape(images.shape)
+        across = np.ascontiguousarray(coef.T, dtype=np.float32)
+
+        def pullback(cotangent: np.ndarray) -> np.ndarray:
+            weights = np.asarray(cotangent, dtype=np.float32) @ across
+            by_distance = weights * by_d
+            weights *= by_a
+            own = (weights.sum(axis=1) + by_distance.sum(axis=1))[:, None] * side.rows
+            return np.asarray(2 * scale * (own - by_distance @ train.rows)).reshape(images.shape)
+
+        return theta @ coef, pullback
+
+    def loss_and_gradient(
+        self, images: np.ndarray, labels: np.ndarray, coef: np.ndarray, loss: LossName
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C), float32."""
+        images = np.asarray(images)
+        coef = np.ascontiguousarray(coef, dtype=np.float32)
+        logits = np.empty((len(images), coef.shape[1]), np.float32)
+        values = np.empty(len(images), np.float32)
+        gradient = np.empty(images.shape, np.float32)
+        for start in range(0, len(images), self.group):
+            part = slice(start, start + self.group)
+            logits[part], pullback = self._linearize(images[part], coef)
+            target = one_hot(labels[part], coef.shape[1], np.float32)
+            values[part], slope = value_and_logit_gradient(loss, logits[part], target)
+            gradient[part] = pullback(slope)
+        return logits, values, gradient

@@ -31,7 +31,7 @@ def attacked_batches(problem: AdvNtk, task: Task) -> Any:
         images, labels = val.images[chosen], val.labels[chosen]
         predictor = KernelPredictor(problem.kernel, coef, task.split.input_shape)
         seed = stream_seed(task.seed, f"advntk attack {step}")
-        attacked = pgd.run(predictor, images, labels, options=attack, threat=task.threat, seed=seed)
+        attacked = pgd.run(predictor, images, labels, options=attack, threat=task.threat, seed=seed).images
         return attacked, np.asarray(one_hot(labels, task.split.classes, np.float64))
 
     return inputs
