@@ -23,5 +23,5 @@ include: "rules/telling.smk"
 rule all:
     default_target: True
     input:
-        f"{SUITE.root}/tables/robust_accuracy.csv",
+        expand(f"{SUITE.root}/tables/{{table}}.csv", table=TABLES),
         expand(f"{SUITE.root}/figures/{{figure}}.svg", figure=FIGURES),

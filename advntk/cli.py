@@ -1,6 +1,7 @@
 """Floor 6: the command line, one verb per workflow rule; every verb runs without Snakemake too.
 
-Libraries are imported inside the verbs: threads must be limited before they load, and ``--help`` must be quick.
+Libraries are imported inside the verbs: threads must be limited before they load, and ``--help`` must be quick. What a
+verb takes is in :mod:`advntk.arguments`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advntk import __version__
+from advntk.arguments import parser
 from advntk.foundation import threads
 from advntk.foundation.errors import AdvntkError, ConfigError
 
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from advntk.foundation.architecture import Architecture
     from advntk.foundation.options import Compute
     from advntk.foundation.threat import ThreatModel
-
-EPILOG = """\
-a cell by hand, from data to accuracy:
-  advntk prepare  --dataset digits --out work/digits.npz
-  advntk split    --dataset digits --prepared work/digits.npz --seed 0 --out work/split.json
-  advntk gram     --split work/split.json --architecture '{"family": "mlp", "depth": 3}' --out work/gram.npy
-  advntk fit      --split work/split.json --architecture '{"family": "mlp", "depth": 3}' --gram work/gram.npy \\
-                  --method advntk --options '{"steps": 20}' --eps255 16 --out work/advntk/fit.json
-  advntk evaluate --fit work/advntk --attack pgd --eps255 16 --out work/pgd.json
-"""
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -70,20 +60,6 @@ def _threat(args: argparse.Namespace) -> ThreatModel:
     from advntk.foundation.threat import ThreatModel
 
     return validated(ThreatModel, {"norm": args.norm, "eps255": args.eps255 or 0.0}, "threat")
-
-
-def _whole(text: str) -> int:
-    """A number of at least one, for argparse."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return number
-
-
-def _seed(text: str) -> int:
-    """A number of at least zero, for argparse."""
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
-    return number
 
 
 def _entry(package: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -164,18 +140,65 @@ def fit(args: argparse.Namespace) -> None:
     )
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    """Attack all checkpoints of a fit; write a record and each example's outcome."""
+def _attack(args: argparse.Namespace) -> tuple[str, Any, Any]:
+    """Kind, registry entry and checked options of the attack on the command line."""
     from advntk import suite
-    from advntk.measuring.evaluate import evaluate_fit
 
     kind = args.kind or args.attack
     if args.eps255 is None:
-        raise ConfigError("an evaluation needs a radius", where="--eps255", remedy="give it, in 1/255; 0 for none")
-    attack, options = _entry(suite.ATTACKS, kind, _mapping(args.options))
+        raise ConfigError("an attack needs a radius", where="--eps255", remedy="give it, in 1/255; 0 for none")
+    return kind, *_entry(suite.ATTACKS, kind, _mapping(args.options))
+
+
+def attack(args: argparse.Namespace) -> None:
+    """Attack one chunk of the test images; goes on where a killed run stopped."""
+    from advntk.measuring.chunks import ChunkedAttack
+
+    kind, entry, options = _attack(args)
+    if not entry.chunked:
+        raise ConfigError(f"'{kind}' is not run in chunks", where="--attack", remedy="use the verb 'evaluate'")
+    chunked = ChunkedAttack(
+        fit=args.fit,
+        attack=entry,
+        options=options,
+        threat=_threat(args),
+        chunks=args.chunks,
+        compute=_compute(args),
+    )
+    chunked.ensure(args.chunk)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Attack all checkpoints of a fit; write a record and each example's outcome."""
+    from advntk.measuring.evaluate import evaluate_fit
+
+    kind, entry, options = _attack(args)
     evaluate_fit(
         args.fit,
-        attack=attack,
+        attack=entry,
+        attack_name=args.attack,
+        attack_kind=kind,
+        options=options,
+        threat=_threat(args),
+        out=args.out,
+        compute=_compute(args),
+        threads=args.threads,
+        keep_images=args.keep_images,
+    )
+
+
+def sweep(args: argparse.Namespace) -> None:
+    """Robust accuracy over the strength of an attack: its radius, steps or restarts."""
+    from advntk.measuring.sweep import sweep_fit
+
+    kind, entry, options = _attack(args)
+    if entry.chunked:
+        raise ConfigError(f"'{kind}' takes too long for a sweep", where="--attack", remedy="use pgd")
+    sweep_fit(
+        args.fit,
+        kind=args.sweep,
+        values=args.values,
+        attack=entry,
         attack_name=args.attack,
         attack_kind=kind,
         options=options,
@@ -184,6 +207,17 @@ def evaluate(args: argparse.Namespace) -> None:
         compute=_compute(args),
         threads=args.threads,
     )
+
+
+def transfer(args: argparse.Namespace) -> None:
+    """Show the perturbed images of each predictor to all others of the same split."""
+    from advntk.measuring import transfer as measuring
+
+    if len(args.records) != len(args.fits):
+        raise ConfigError(
+            f"{len(args.records)} records and {len(args.fits)} fits", where="--fits", remedy="give one fit a record"
+        )
+    measuring.transfer(args.records, args.fits, out=args.out, compute=_compute(args), threads=args.threads)
 
 
 def expand(args: argparse.Namespace) -> None:
@@ -195,11 +229,11 @@ def expand(args: argparse.Namespace) -> None:
 
 
 def tabulate(args: argparse.Namespace) -> None:
-    """Records → robust_accuracy.csv, .md and .tex."""
+    """Records → one table, csv, md and tex."""
     from advntk.telling.suite_file import read_suite
-    from advntk.telling.tables import write_tables
+    from advntk.telling.tables import write_table
 
-    write_tables(read_suite(args.suite), args.out)
+    write_table(args.table, read_suite(args.suite), args.out)
 
 
 def plot(args: argparse.Namespace) -> None:
@@ -210,80 +244,29 @@ def plot(args: argparse.Namespace) -> None:
     write_figure(args.figure, read_suite(args.suite), args.out)
 
 
-def _parser() -> argparse.ArgumentParser:
-    """All verbs and their options."""
-    parser = argparse.ArgumentParser(
-        prog="advntk",
-        description="Benchmark suite for the adversarial robustness of wide networks.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"advntk {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+def export(args: argparse.Namespace) -> None:
+    """Records → one JSON file a predictor in RobustBench's field names, and their schema."""
+    from advntk.telling import robustbench
+    from advntk.telling.suite_file import read_suite
 
-    compute = argparse.ArgumentParser(add_help=False)
-    compute.add_argument("--threads", type=_whole, default=threads.available(), help="threads (default: all cores)")
-    compute.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="where to compute")
-    compute.add_argument(
-        "--engine", choices=["auto", "numba", "neural_tangents"], default="auto", help="how kernels are computed"
-    )
-    compute.add_argument("--memory-mb", type=_whole, default=2000, help="bound of kernel temporaries, MiB")
-    threat = argparse.ArgumentParser(add_help=False)
-    threat.add_argument("--norm", choices=["linf", "l2"], default="linf", help="norm of the threat model")
-    threat.add_argument("--eps255", type=float, help="radius, in 1/255 of the pixel range")
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument(
-        "--options",
-        default="{}",
-        help="options as JSON, keys as in config.yaml (defaults: the paper's)",
-    )
-
-    def verb(name: str, function: Any, parents: Sequence[argparse.ArgumentParser] = ()) -> argparse.ArgumentParser:
-        summary = (function.__doc__ or "").splitlines()[0]
-        sub = verbs.add_parser(name, help=summary, description=summary, parents=list(parents))
-        sub.set_defaults(run=function)
-        return sub
-
-    sub = verb("prepare", prepare, [options])
-    sub.add_argument("--dataset", required=True, help="registry entry, such as digits")
-    sub.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="folder for original files")
-    sub.add_argument("--out", type=Path, required=True, help="npz to write")
-    sub = verb("split", split, [options])
-    sub.add_argument("--dataset", required=True, help="registry entry, for its sizes")
-    sub.add_argument("--prepared", type=Path, required=True, help="npz written by prepare")
-    sub.add_argument("--seed", type=_seed, default=0, help="of the split and of everything trained on it")
-    sub.add_argument("--out", type=Path, required=True, help="split.json to write; split.npz goes beside it")
-    sub = verb("gram", gram, [compute])
-    _add_problem(sub)
-    sub.add_argument("--out", type=Path, required=True, help="npy to write; a .json of what made it goes beside it")
-    for name in ("fit", "train"):
-        sub = verb(name, fit, [compute, threat, options])
-        _add_problem(sub)
-        sub.add_argument("--method", required=True, help="kernel method" if name == "fit" else "network method")
-        if name == "fit":
-            sub.add_argument("--gram", type=Path, required=True, help="Gram matrix of the same split and architecture")
-        sub.add_argument("--out", type=Path, required=True, help="fit.json to write; fit.npz and curves.csv beside it")
-    sub = verb("evaluate", evaluate, [compute, threat, options])
-    sub.add_argument("--fit", type=Path, required=True, help="folder of the fit")
-    sub.add_argument("--attack", required=True, help="name of the attack in tables")
-    sub.add_argument("--kind", help="registry entry, where it is not the name")
-    sub.add_argument("--out", type=Path, required=True, help="record (json) to write; outcomes (npz) go beside it")
-    sub = verb("expand", expand)
-    sub.add_argument("--config", required=True, help="the whole configuration as JSON")
-    sub.add_argument("--out", type=Path, required=True, help="suite.json to write")
-    sub = verb("tabulate", tabulate)
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
-    sub.add_argument("--out", type=Path, required=True, help="csv to write; .md and .tex go beside it")
-    sub = verb("plot", plot)
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
-    sub.add_argument("--figure", required=True, help="curves, depth or radius")
-    sub.add_argument("--out", type=Path, required=True, help="svg to write; a png goes beside it")
-    return parser
+    robustbench.export(read_suite(args.suite), args.out)
 
 
-def _add_problem(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", type=Path, required=True, help="split.json")
-    parser.add_argument("--architecture", required=True, help="""JSON, like '{"family": "mlp", "depth": 3}'""")
+VERBS = {
+    "prepare": prepare,
+    "split": split,
+    "gram": gram,
+    "fit": fit,
+    "train": fit,
+    "attack": attack,
+    "evaluate": evaluate,
+    "sweep": sweep,
+    "transfer": transfer,
+    "expand": expand,
+    "tabulate": tabulate,
+    "plot": plot,
+    "export": export,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -292,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or 1 after an error that was told in one line on standard error.
     """
-    args = _parser().parse_args(argv)
+    args = parser(VERBS).parse_args(argv)
     if getattr(args, "threads", None):
         threads.limit(args.threads)
     try:

@@ -16,6 +16,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.options import Closed, validated
+from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.images import Dataset, SplitSizes
 from advntk.ingredients.networks.layers import FAMILIES as FAMILIES
@@ -34,7 +35,12 @@ class NamedAttack:
     name: str
     kind: str
     entry: Attack
-    options: Closed
+    options: Any
+
+    @property
+    def chunks(self) -> int:
+        """Number of parts of the test images that are jobs of their own; 0: the evaluation attacks by itself."""
+        return int(self.options.chunks) if self.entry.chunked else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +65,8 @@ class Suite:
         specs: architecture by label.
         methods: registry entry by name.
         options: of each (dataset, architecture, method), overrides merged in.
-        attacks: by the user's name.
+        attacks: those that evaluate, by the user's name.
+        sweep_attacks: those whose strength is varied, by the name of the sweep.
     """
 
     config: SuiteConfig
@@ -68,6 +75,7 @@ class Suite:
     methods: dict[str, Method]
     options: dict[tuple[str, str, str], Closed]
     attacks: dict[str, NamedAttack]
+    sweep_attacks: dict[SweepName, NamedAttack]
 
     @property
     def root(self) -> str:
@@ -100,21 +108,47 @@ class Suite:
                             )
         return cells
 
+    def record_of(self, cell: Cell, attack: str) -> str:
+        """Path of the record of a cell under one attack."""
+        return paths.RECORD.format(**self._wildcards(cell), attack=attack)
+
     def records(self) -> list[str]:
         """Paths of all records."""
+        return [self.record_of(cell, attack) for cell in self.cells() for attack in self.attacks]
+
+    def sweeps(self) -> list[str]:
+        """Paths of all sweeps."""
         return [
-            paths.RECORD.format(
-                root=self.root,
-                dataset=cell.dataset,
-                seed=cell.seed,
-                architecture=cell.spec.label,
-                method=cell.method,
-                eps255=paths.radius_name(cell.eps255),
-                attack=attack,
-            )
+            paths.SWEEP.format(**self._wildcards(cell), sweep=sweep)
             for cell in self.cells()
-            for attack in self.attacks
+            for sweep in self.config.sweeps
         ]
+
+    def transfers(self) -> list[str]:
+        """Paths of all transfers."""
+        return [
+            paths.TRANSFER.format(
+                root=self.root, dataset=dataset, seed=seed, eps255=paths.radius_name(eps255), attack=attack
+            )
+            for dataset in self.datasets
+            for eps255 in self.config.eps255
+            for attack in self.config.transfer
+            for seed in range(self.config.seeds)
+        ]
+
+    def shown(self, dataset: str, seed: int, eps255: float) -> list[Cell]:
+        """The cells of one split and radius: their predictors are shown each other's perturbed images."""
+        return [cell for cell in self.cells() if (cell.dataset, cell.seed, cell.eps255) == (dataset, seed, eps255)]
+
+    def _wildcards(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "root": self.root,
+            "dataset": cell.dataset,
+            "seed": cell.seed,
+            "architecture": cell.spec.label,
+            "method": cell.method,
+            "eps255": paths.radius_name(cell.eps255),
+        }
 
     def curves(self) -> list[dict[str, Any]]:
         """Paths of the curves of methods that train in steps, with what they belong to."""
@@ -132,13 +166,15 @@ class Suite:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """What collectors need: config, records and curves."""
+        """What collectors need: config, and paths of all that was measured."""
         return {
             "schema": SCHEMA,
             "root": self.root,
             "config": self.config.model_dump(mode="json", exclude={"compute"}),
             "records": self.records(),
             "curves": self.curves(),
+            "sweeps": self.sweeps(),
+            "transfers": self.transfers(),
         }
 
 
@@ -160,13 +196,15 @@ def resolve(content: Mapping[str, Any]) -> Suite:
     methods = _resolve_section(config.methods, METHODS, config.method_options, "method")
     datasets = _resolve_section(config.datasets, DATASETS, config.dataset_options, "dataset")
     sizes = {name: options for name, (_, options) in datasets.items()}
+    named = _resolve_attacks(config)
     return Suite(
         config=config,
         datasets=datasets,
         specs=specs,
         methods={name: entry for name, (entry, _) in methods.items()},
         options=_resolve_options(config, specs, {name: entry for name, (entry, _) in methods.items()}, sizes),
-        attacks=_resolve_attacks(config),
+        attacks={name: named[name] for name in config.attacks},
+        sweep_attacks=_resolve_sweeps(config, named),
     )
 
 
@@ -249,7 +287,8 @@ def _resolve_section(
 def _resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
     """Attacks by the user's names; each names its registry entry with ``kind`` (by default its own name)."""
     resolved = {}
-    for name in {**dict.fromkeys(config.attacks), **config.attack_options}:
+    used = [*config.attacks, *(entry.attack for entry in config.sweeps.values())]
+    for name in {**dict.fromkeys(used), **config.attack_options}:
         options = dict(config.attack_options.get(name, {}))
         kind = options.pop("kind", name)
         known = registry.names(ATTACKS)
@@ -263,4 +302,20 @@ def _resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
         entry = registry.get(ATTACKS, kind)
         chosen = validated(entry.options, options, f"attack_options.{name}")
         resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
-    return {name: resolved[name] for name in config.attacks}
+    return resolved
+
+
+def _resolve_sweeps(config: SuiteConfig, named: Mapping[str, NamedAttack]) -> dict[SweepName, NamedAttack]:
+    """The attack of each sweep; it must have the option that is varied, and each value must be allowed."""
+    resolved: dict[SweepName, NamedAttack] = {}
+    for sweep, entry in config.sweeps.items():
+        attack, where = named[entry.attack], f"sweeps.{sweep}"
+        if attack.entry.chunked or (sweep != "radius" and not hasattr(attack.options, sweep)):
+            raise ConfigError(
+                f"'{attack.kind}' cannot be varied in its {sweep}", where=f"{where}.attack", remedy="use kind pgd"
+            )
+        for value in entry.values:
+            if sweep != "radius":
+                validated(type(attack.options), attack.options.model_dump() | {sweep: value}, where)
+        resolved[sweep] = attack
+    return resolved

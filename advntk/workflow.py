@@ -1,10 +1,16 @@
-"""What the Snakefile needs beside the suite: the interpreter, and what jobs cost in memory (MiB)."""
+"""What the rules need beside the suite: the interpreter, what each job reads, and what it costs in memory (MiB)."""
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from advntk import suite as suites
+from advntk.foundation import paths
+from advntk.foundation.provenance import code_digest
 
 
 def put_interpreter_first() -> None:
@@ -49,3 +55,71 @@ def solve_mb(n: int, memory_mb: float, method: str) -> int:
     else:
         extra = min(2 * whole, memory_mb)
     return int(kernel_mb(n, memory_mb) + extra)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What the jobs of a suite read, and the digest of the code that each runs; ``wildcards`` are Snakemake's.
+
+    Attributes:
+        suite: resolved.
+    """
+
+    suite: suites.Suite
+
+    def pattern(self, template: str) -> str:
+        """A path pattern of this suite, its wildcards left open."""
+        return template.replace("{root}", self.suite.root).replace("{data}", self.suite.config.data)
+
+    def fit_folder(self, wildcards: Any) -> str:
+        """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""
+        method = self.suite.methods[wildcards.method]
+        at = paths.trained_at(float(wildcards.eps255), depends_on_radius=method.depends_on_radius)
+        fit = self.pattern(paths.FIT).format(**dict(wildcards.items()), trained_at=at)
+        return os.path.dirname(fit)
+
+    def fit_inputs(self, wildcards: Any) -> dict[str, str]:
+        """What an attack on a fit reads."""
+        folder = self.fit_folder(wildcards)
+        split = self.pattern(paths.SPLIT).format(**dict(wildcards.items()))
+        return {
+            "fit": f"{folder}/fit.json",
+            "arrays": f"{folder}/fit.npz",
+            "split": split,
+            "images": split.replace("split.json", "split.npz"),
+        }
+
+    def chunk_files(self, wildcards: Any) -> list[str]:
+        """The chunks that an evaluation gathers; none for attacks that it runs itself."""
+        chunk = self.pattern(paths.CHUNK)
+        count = self.suite.attacks[wildcards.attack].chunks
+        return [chunk.format(**dict(wildcards.items()), chunk=index) for index in range(count)]
+
+    def shown_fits(self, wildcards: Any) -> list[str]:
+        """Fit folders of all predictors that a transfer shows each other's images."""
+        return [os.path.dirname(cell.fit) for cell in self._shown(wildcards)]
+
+    def shown_records(self, wildcards: Any) -> list[str]:
+        """Their records, in the same order."""
+        return [self.suite.record_of(cell, wildcards.attack) for cell in self._shown(wildcards)]
+
+    def _shown(self, wildcards: Any) -> list[suites.Cell]:
+        return self.suite.shown(wildcards.dataset, int(wildcards.seed), float(wildcards.eps255))
+
+    def attack_code(self, wildcards: Any, *modules: str) -> str:
+        """Digest of what an attack on a fit depends on: these modules, the method, the family and the attack."""
+        named = wildcards.get("attack")
+        attack = self.suite.attacks[named] if named else self.suite.sweep_attacks[wildcards.sweep]
+        family = self.suite.specs[wildcards.architecture].family
+        entries = (
+            f"{suites.METHODS}.{wildcards.method}",
+            f"{suites.FAMILIES}.{family}",
+            f"{suites.ATTACKS}.{attack.kind}",
+        )
+        return code_digest(*modules, *entries)
+
+    def predictors_code(self, *modules: str) -> str:
+        """Digest of these modules and of all methods and families of the suite."""
+        families = sorted({spec.family for spec in self.suite.specs.values()})
+        methods = (f"{suites.METHODS}.{method}" for method in self.suite.methods)
+        return code_digest(*modules, *methods, *(f"{suites.FAMILIES}.{family}" for family in families))

@@ -8,7 +8,7 @@ from advntk import suite as suites
 from advntk.foundation import paths
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.provenance import code_digest
-from advntk import workflow as workflow_costs
+from advntk import workflow as jobs
 
 try:
     SUITE = suites.resolve(config)
@@ -22,9 +22,17 @@ except OSError as error:
         f"{error.filename}: cannot write results ({error.strerror}); check permissions or 'results'"
     ) from None
 
-workflow_costs.put_interpreter_first()
+jobs.put_interpreter_first()
 
 FIGURES = ["curves", "depth", "radius"]
+TABLES = ["robust_accuracy", "comparisons", "cost"]
+if SUITE.config.sweeps:
+    FIGURES.append("strength")
+if SUITE.config.transfer:
+    FIGURES.append("transfer")
+    TABLES.append("transfer")
+if SUITE.config.protocol == "reference":
+    TABLES.append("reference_protocol")
 COMPUTE = SUITE.config.compute
 KERNEL_METHODS = [
     name for name, entry in SUITE.methods.items() if entry.kind == "kernel"
@@ -32,6 +40,8 @@ KERNEL_METHODS = [
 NETWORK_METHODS = [
     name for name, entry in SUITE.methods.items() if entry.kind == "network"
 ]
+JOBS = jobs.Jobs(SUITE)
+pattern = JOBS.pattern
 NOTHING = "(?!)"  # a wildcard constraint that nothing meets
 
 
@@ -40,13 +50,10 @@ wildcard_constraints:
     seed=r"\d+",
     architecture="|".join(SUITE.specs),
     attack="|".join(SUITE.attacks),
+    chunk=r"\d+",
+    sweep="|".join(SUITE.config.sweeps) or NOTHING,
     trained_at=rf"eps[\d.]+|{paths.ANY_RADIUS}",
     eps255=r"[\d.]+",
-
-
-def pattern(template):
-    """A path pattern of this suite, its wildcards left open."""
-    return template.replace("{root}", SUITE.root).replace("{data}", SUITE.config.data)
 
 
 def as_json(model):
@@ -89,16 +96,6 @@ def threat_arguments(wildcards):
     )
 
 
-def fit_folder(wildcards):
-    method = SUITE.methods[wildcards.method]
-    at = paths.trained_at(
-        float(wildcards.eps255), depends_on_radius=method.depends_on_radius
-    )
-    return os.path.dirname(pattern(paths.FIT)).format(
-        **dict(wildcards.items()), trained_at=at
-    )
-
-
 def n_opt(wildcards):
     return SUITE.datasets[wildcards.dataset][1].n_opt
 
@@ -115,15 +112,15 @@ def engine_of(wildcards):
 
 
 def kernel_mem_mb(wildcards, attempt):
-    return attempt * workflow_costs.kernel_mb(n_opt(wildcards), COMPUTE.memory_mb)
+    return attempt * jobs.kernel_mb(n_opt(wildcards), COMPUTE.memory_mb)
 
 
 def evaluate_mem_mb(wildcards, attempt):
-    return attempt * workflow_costs.evaluate_mb(n_opt(wildcards), COMPUTE.memory_mb)
+    return attempt * jobs.evaluate_mb(n_opt(wildcards), COMPUTE.memory_mb)
 
 
 def solve_mem_mb(wildcards, attempt):
-    return attempt * workflow_costs.solve_mb(
+    return attempt * jobs.solve_mb(
         n_opt(wildcards), COMPUTE.memory_mb, wildcards.method
     )
 
@@ -139,6 +136,11 @@ def network_threads(wildcards):
 
 def network_mem_mb(wildcards, attempt):
     return attempt * 2000
+
+
+def attack_minutes(wildcards, attempt):
+    """Ensembles and sweeps ask for thousands of predictions."""
+    return 20 * kernel_minutes(wildcards, attempt)
 
 
 def kernel_minutes(wildcards, attempt):

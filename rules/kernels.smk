@@ -20,7 +20,7 @@ rule gram:
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=kernel_mem_mb,
         runtime=kernel_minutes,
-        disk_mb=lambda wildcards: int(workflow_costs.gram_mb(n_opt(wildcards))) + 1,
+        disk_mb=lambda wildcards: int(jobs.gram_mb(n_opt(wildcards))) + 1,
     params:
         architecture=kernel_of,
         engine=COMPUTE.kernel_engine,

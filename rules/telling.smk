@@ -3,6 +3,7 @@
 
 localrules:
     expand,
+    export,
     tabulate,
     plot,
 
@@ -27,24 +28,45 @@ rule tabulate:
         suite=f"{SUITE.root}/suite.json",
         records=SUITE.records(),
         outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
+        strength=[*SUITE.sweeps(), *SUITE.transfers()],
     output:
         csv=report(
-            f"{SUITE.root}/tables/robust_accuracy.csv",
+            f"{SUITE.root}/tables/{{table}}.csv",
             caption="../report/table.rst",
             category="Tables",
-            labels={"table": "robust accuracy", "format": "csv"},
+            labels={"table": "{table}", "format": "csv"},
         ),
-        md=f"{SUITE.root}/tables/robust_accuracy.md",
-        tex=f"{SUITE.root}/tables/robust_accuracy.tex",
+        md=f"{SUITE.root}/tables/{{table}}.md",
+        tex=f"{SUITE.root}/tables/{{table}}.tex",
     log:
-        f"{SUITE.root}/logs/tabulate.log",
+        f"{SUITE.root}/logs/tabulate/{{table}}.log",
+    wildcard_constraints:
+        table="|".join(TABLES),
     conda:
         "../envs/telling.yaml"
     params:
         code=code_digest("advntk.telling.tables"),
     shell:
-        "python -m advntk tabulate --suite {input.suite:q} --out {output.csv:q}"
+        "python -m advntk tabulate --suite {input.suite:q} --table {wildcards.table} --out {output.csv:q}"
         " 2> {log:q}"
+
+
+rule export:
+    input:
+        suite=f"{SUITE.root}/suite.json",
+        records=SUITE.records(),
+        outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
+        strength=[*SUITE.sweeps(), *SUITE.transfers()],
+    output:
+        directory(f"{SUITE.root}/robustbench"),
+    log:
+        f"{SUITE.root}/logs/export.log",
+    conda:
+        "../envs/telling.yaml"
+    params:
+        code=code_digest("advntk.telling.robustbench"),
+    shell:
+        "python -m advntk export --suite {input.suite:q} --out {output:q}" " 2> {log:q}"
 
 
 rule plot:
@@ -53,6 +75,7 @@ rule plot:
         records=SUITE.records(),
         outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
         curves=[curve["path"] for curve in SUITE.curves()],
+        strength=[*SUITE.sweeps(), *SUITE.transfers()],
     output:
         svg=report(
             f"{SUITE.root}/figures/{{figure}}.svg",

@@ -83,7 +83,7 @@ def test_a_cell_by_hand_with_another_activation(tmp_path):
             ["gram", "--split", "none.json", "--architecture", '{"family": "mlp", "depht": 3}', "--out", "x.npy"],
             "architecture.depht: unknown key (did you mean 'depth'?)",
         ),
-        (["evaluate", "--fit", "none", "--attack", "pgd", "--out", "x.json"], "--eps255: an evaluation needs a radius"),
+        (["evaluate", "--fit", "none", "--attack", "pgd", "--out", "x.json"], "--eps255: an attack needs a radius"),
         (
             ["evaluate", "--fit", "none", "--attack", "pgd", "--eps255", "1", "--out", "x.json"],
             "none/fit.json: file not found",

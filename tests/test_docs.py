@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from advntk import cli, suite
+from advntk import arguments, cli, suite
 from advntk.attacks.attack import Attack
 from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
@@ -52,7 +52,7 @@ def spans(page: Path) -> list[str]:
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
-    actions = cli._parser()._actions
+    actions = arguments.parser(cli.VERBS)._actions
     (sub,) = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
     return dict(sub.choices)
 

@@ -6,15 +6,21 @@ Options of datasets, methods and attacks are checked against the models in their
 
 from __future__ import annotations
 
+import itertools
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Closed, Compute
+from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import Norm
+
+REFERENCE_PROTOCOL = ("pgd", "reference_fixed_gradient")
+"""Attacks that a table of the reference protocol compares, by the names they have in config.yaml."""
 
 
 class ArchitectureEntry(Closed):
@@ -58,6 +64,22 @@ class Override(Closed):
     method_options: dict[str, dict[str, Any]] = Field(description="options by method, merged over the shared ones")
 
 
+class SweepEntry(Closed):
+    """Robust accuracy over one strength of an attack."""
+
+    attack: str = Field(description="attack, by its name in attack_options")
+    values: list[float] = Field(
+        min_length=1,
+        description="radius: in 1/255; steps, restarts: numbers. A radius at which none is robust is the last",
+    )
+
+    @model_validator(mode="after")
+    def _rises(self) -> SweepEntry:
+        if any(after <= before for before, after in itertools.pairwise(self.values)) or self.values[0] < 0:
+            raise ValueError("values must rise, from 0 or more")
+        return self
+
+
 class SuiteConfig(Closed):
     """A whole suite: what to run (lists) and how (options by name)."""
 
@@ -76,7 +98,28 @@ class SuiteConfig(Closed):
     method_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by method")
     overrides: list[Override] = Field(default_factory=list, description="method options of some cells only")
     attack_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by attack name")
+    protocol: Literal["paired", "reference"] = Field(
+        default="paired",
+        description="paired: one attack for all; reference: beside it, what the paper's reference code measures",
+    )
+    sweeps: dict[SweepName, SweepEntry] = Field(
+        default_factory=dict, description="robust accuracy over radius, steps and restarts of an attack"
+    )
+    transfer: list[str] = Field(
+        default_factory=list, description="attacks whose images are shown to all other predictors of the same split"
+    )
     compute: Compute = Field(default_factory=Compute, description="device, engine and memory")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _protocol_attacks(cls, content: Any) -> Any:
+        """The reference protocol adds its attack, and the right one, to the attacks."""
+        if not (isinstance(content, Mapping) and content.get("protocol") == "reference"):
+            return content
+        listed = content.get("attacks")
+        if not isinstance(listed, list):
+            return content
+        return {**content, "attacks": [*listed, *(name for name in REFERENCE_PROTOCOL if name not in listed)]}
 
     @model_validator(mode="after")
     def _no_repeats(self) -> SuiteConfig:
@@ -87,6 +130,7 @@ class SuiteConfig(Closed):
             ("datasets", self.datasets),
             ("methods", self.methods),
             ("attacks", self.attacks),
+            ("transfer", self.transfer),
             ("eps255", self.eps255),
             ("architectures", labels),
         ):
@@ -98,6 +142,9 @@ class SuiteConfig(Closed):
         for name in {*self.attacks, *self.attack_options}:
             if not re.fullmatch(r"[A-Za-z0-9_]+", name):
                 raise ValueError(f"attacks: a name has letters, digits and _ only, not '{name}'")
+        for name in self.transfer:
+            if name not in self.attacks:
+                raise ValueError(f"transfer: '{name}' is not among the attacks of this suite: {self.attacks}")
         return self
 
     def specs(self) -> list[Architecture]:

@@ -60,3 +60,18 @@ def value_and_logit_gradient(loss: LossName, logits: Any, target: Any) -> tuple[
         Values (m,) and ∂loss/∂f (m, c).
     """
     return _LOSSES[loss](array_namespace(logits), logits, target)
+
+
+def targeted_margin(logits: Any, target: Any, goal: Any) -> tuple[Any, Any]:
+    """f_t − f_y of each example, for an attack that aims at class t.
+
+    Args:
+        logits: f, (m, c).
+        target: one-hot y, (m, c).
+        goal: one-hot t, (m, c), t ≠ y.
+
+    Returns:
+        Values (m,), never above the margin, and their gradient e_t − e_y (m, c).
+    """
+    direction = goal - target
+    return array_namespace(logits).sum(logits * direction, axis=1), direction

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -54,6 +54,7 @@ class Evaluation(Closed):
         robust_interval: 95% Wilson interval of the robust accuracy.
         max_linf255: largest perturbation found, ℓ∞, in 1/255.
         max_l2_255: largest perturbation found, ℓ2, in 1/255.
+        max_l1_255: largest perturbation found, ℓ1, in 1/255.
         stages: of an attack that is made of several, in their order.
         health: measurements behind the flags, by name.
         flags: doubts about the evaluation, in words.
@@ -69,18 +70,26 @@ class Evaluation(Closed):
     robust_interval: tuple[float, float]
     max_linf255: float
     max_l2_255: float
+    max_l1_255: float
     stages: list[Stage]
     health: dict[str, float]
     flags: list[str]
 
 
 class Record(Closed):
-    """A cell under one attack, all checkpoints of its fit; equal runs give equal records outside the last two."""
+    """A cell under one attack, all checkpoints of its fit; equal runs give equal records outside the last two.
+
+    Attributes:
+        kind: what was trained: a kernel predictor (infinitely wide) or a finite network.
+        timing: ``attack_s``: seconds that the attack took, in whatever job; ``wall_s`` and ``peak_mb`` of the
+            evaluation.
+    """
 
     schema_version: str = SCHEMA
     dataset: str
     architecture: Architecture
     method: str
+    kind: Literal["kernel", "network"]
     method_options: dict[str, Any]
     trained_at: ThreatModel | None
     threat: ThreatModel

@@ -65,6 +65,7 @@ class Shown(Closed):
 
     architecture: Architecture
     method: str
+    kind: Literal["kernel", "network"]
     checkpoint: str
 
 

@@ -5,33 +5,32 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from advntk.attacks.attack import BATCH, Attack, to_numpy
+from advntk.attacks.attack import BROKEN, NOT_TRIED, Attack, Attacked
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.options import Compute
 from advntk.foundation.predictor import Predictor
-from advntk.foundation.records import AttackRecord, Evaluation, Record, write_record
+from advntk.foundation.records import AttackRecord, Evaluation, Record, Stage, write_record
 from advntk.foundation.statistics import wilson
-from advntk.foundation.threat import ThreatModel
+from advntk.foundation.threat import Norm, ThreatModel
 from advntk.ingredients.splits import Part
 from advntk.learning.fits import read_fit
 from advntk.learning.loading import load_checkpoint, split_of
-from advntk.learning.randomness import stream_seed
+from advntk.measuring.chunks import ChunkedAttack, distinct_checkpoints, evaluation_seed
+from advntk.measuring.health import diagnose
 
-SLACK = 1e-6
-"""Rounding that the ball and the box are allowed, on the [0, 1] scale."""
-FEW = 0.05
-"""Share of examples from which a health flag is raised."""
+Outcome = dict[str, np.ndarray]
+"""Of each test image: ``clean`` and ``robust`` (n_test,) boolean, and ``stage.NAME`` of attacks made of several."""
 
 
 def evaluate(
     predictor: Predictor, test: Part, *, attack: Attack, options: Any, threat: ThreatModel, seed: int
-) -> tuple[Evaluation, dict[str, np.ndarray]]:
-    """Attack a predictor on test images.
+) -> tuple[Evaluation, Outcome]:
+    """Attack a predictor on test images, and judge what was found.
 
     Args:
         predictor: of any kind.
@@ -42,16 +41,41 @@ def evaluate(
         seed: of the attack.
 
     Returns:
-        Counts with intervals and flags, and the outcome of each example: ``clean`` and ``robust`` (n_test,) boolean;
-        robust means correct on the clean image and under attack.
+        As :func:`judge`.
+    """
+    found = attack.run(predictor, test.images, test.labels, options=options, threat=threat, seed=seed)
+    return judge(predictor, test, found, attack=attack, options=options, threat=threat, seed=seed)
+
+
+def judge(
+    predictor: Predictor,
+    test: Part,
+    found: Attacked,
+    *,
+    attack: Attack,
+    options: Any,
+    threat: ThreatModel,
+    seed: int,
+) -> tuple[Evaluation, Outcome]:
+    """Counts, intervals and doubts from the images that an attack found.
+
+    Args:
+        predictor: of any kind.
+        test: images and labels.
+        found: perturbed images, in the order of ``test``.
+        attack: registry entry.
+        options: its options.
+        threat: ball and box.
+        seed: of the attack.
+
+    Returns:
+        Counts with intervals and flags, and the outcome of each example; robust means correct on the clean image and
+        under attack.
 
     Raises:
         NumericalError: a logit is NaN or infinite.
     """
-    clean_logits = predictor.logits(test.images)
-    found = attack.run(predictor, test.images, test.labels, options=options, threat=threat, seed=seed)
-    attacked = found.images
-    logits = predictor.logits(attacked)
+    clean_logits, logits = predictor.logits(test.images), predictor.logits(found.images)
     for what, values in (("clean", clean_logits), ("attacked", logits)):
         if not np.isfinite(values).all():
             bad = int((~np.isfinite(values).all(axis=1)).sum())
@@ -63,8 +87,18 @@ def evaluate(
     clean = clean_logits.argmax(axis=1) == test.labels
     right = logits.argmax(axis=1) == test.labels
     robust = clean & right
-    linf = ThreatModel(norm="linf", eps255=0).size255(attacked, test.images)
-    l2 = ThreatModel(norm="l2", eps255=0).size255(attacked, test.images)
+    diagnosis = diagnose(
+        predictor,
+        test,
+        attack=attack,
+        options=options,
+        threat=threat,
+        seed=seed,
+        clean_logits=clean_logits,
+        attacked=found,
+        attacked_logits=logits,
+    )
+    sizes = {norm: _largest255(found.images, test.images, norm) for norm in get_args(Norm)}
     count = len(test)
     evaluation = Evaluation(
         n_test=count,
@@ -75,46 +109,39 @@ def evaluate(
         robust_accuracy=float(robust.mean()),
         clean_interval=wilson(int(clean.sum()), count),
         robust_interval=wilson(int(robust.sum()), count),
-        max_linf255=float(linf.max()),
-        max_l2_255=float(l2.max()),
-        stages=[],
-        health={},
-        flags=_flags(predictor, test, float(clean.mean()), attacked, threat, attack),
+        max_linf255=sizes["linf"],
+        max_l2_255=sizes["l2"],
+        max_l1_255=sizes["l1"],
+        stages=_stages(found, clean),
+        health=diagnosis.measures,
+        flags=diagnosis.flags,
     )
-    return evaluation, {"clean": clean, "robust": robust}
+    return evaluation, {
+        "clean": clean,
+        "robust": robust,
+        **{f"stage.{name}": outcome for name, outcome in found.stages.items()},
+    }
 
 
-def _flags(
-    predictor: Predictor,
-    test: Part,
-    clean_accuracy: float,
-    attacked: np.ndarray,
-    threat: ThreatModel,
-    attack: Attack,
-) -> list[str]:
-    """Doubts about an evaluation: failed training, perturbations outside the threat model, vanishing gradients."""
-    flags = []
-    if clean_accuracy <= 1.5 / predictor.classes:
-        flags.append(f"clean accuracy {clean_accuracy:.2f} is near chance: training may have failed")
-    outside = float(np.max(threat.size255(attacked, test.images))) / 255 - threat.radius
-    if outside > SLACK:
-        flags.append(
-            f"perturbation of {255 * (outside + threat.radius):.2f}/255 exceeds the radius {threat.eps255:g}/255"
+def _largest255(images: np.ndarray, clean: np.ndarray, norm: Norm) -> float:
+    """Size of the largest perturbation in a norm, in 1/255."""
+    return float(ThreatModel(norm=norm, eps255=0).size255(images, clean).max())
+
+
+def _stages(found: Attacked, clean: np.ndarray) -> list[Stage]:
+    """Counts of each stage, and the worst case over it and those before it."""
+    stages, standing = [], clean.copy()
+    for name, outcome in found.stages.items():
+        standing &= outcome != BROKEN
+        stages.append(
+            Stage(
+                name=name,
+                tried=int((outcome != NOT_TRIED).sum()),
+                broken=int((outcome == BROKEN).sum()),
+                robust_after=float(standing.mean()),
+            )
         )
-    if attacked.min() < -SLACK or attacked.max() > 1 + SLACK:
-        flags.append(f"attacked pixels in [{attacked.min():.4f}, {attacked.max():.4f}], outside [0, 1]")
-    if threat.eps255 > 0:
-        first = test.first(BATCH)
-        _, _, gradient = predictor.loss_and_gradient(
-            predictor.native(first.images), predictor.native(first.labels), "margin"
-        )
-        largest = np.abs(to_numpy(gradient)).reshape(len(first), -1).max(axis=1)
-        zero = float((largest == 0).mean())
-        if zero >= FEW:
-            flags.append(f"zero margin gradient at {100 * zero:.0f}% of the clean images")
-    if not attack.inside_threat_model:
-        flags.append("the attack is outside the threat model")
-    return flags
+    return stages
 
 
 def evaluate_fit(
@@ -128,8 +155,23 @@ def evaluate_fit(
     out: Path,
     compute: Compute,
     threads: int,
+    keep_images: bool = False,
 ) -> Record:
     """Evaluate all checkpoints of a fit; write the record, and the outcome of each example beside it.
+
+    An attack in chunks finds them in ``NAME.chunks`` beside the record, or makes them there.
+
+    Args:
+        folder: of the fit.
+        attack: registry entry.
+        attack_name: its name in tables.
+        attack_kind: its name in the registry.
+        options: its options.
+        threat: ball and box.
+        out: path of the record.
+        compute: device, engine and memory.
+        threads: for provenance.
+        keep_images: keep the perturbed images with the outcomes, to show them to other predictors.
 
     Returns:
         The record.
@@ -137,23 +179,38 @@ def evaluate_fit(
     start = time.perf_counter()
     content, _ = read_fit(folder)
     split = split_of(folder, content)
-    seed = stream_seed(content.seed, "evaluate")
+    seed = evaluation_seed(content)
+    chunked = ChunkedAttack(
+        fit=folder,
+        attack=attack,
+        options=options,
+        threat=threat,
+        chunks=out.with_suffix(".chunks"),
+        compute=compute,
+    )
+    settings: dict[str, Any] = {"options": options, "threat": threat, "seed": seed}
     evaluations: dict[str, Evaluation] = {}
     outcomes: dict[str, np.ndarray] = {}
-    timing: dict[str, float] = {}
-    for checkpoint, facts in content.checkpoints.items():
-        # the best step on val is often the last one: the same predictor is not attacked twice
-        twin = next((name for name in evaluations if content.checkpoints[name] == facts), None)
-        if twin is not None:
-            evaluations[checkpoint] = evaluations[twin]
-            outcomes |= {f"{checkpoint}.{key}": outcomes[f"{twin}.{key}"] for key in ("clean", "robust")}
+    timing: dict[str, float] = {"attack_s": 0.0}
+    for checkpoint, first in distinct_checkpoints(content).items():
+        if checkpoint != first:
+            evaluations[checkpoint] = evaluations[first]
+            twins = {name for name in outcomes if name.startswith(f"{first}.")}
+            outcomes |= {f"{checkpoint}{name.removeprefix(first)}": outcomes[name] for name in sorted(twins)}
             continue
-        began = time.perf_counter()
         predictor = load_checkpoint(folder, checkpoint, compute)
-        evaluation, outcome = evaluate(predictor, split.test, attack=attack, options=options, threat=threat, seed=seed)
+        began = time.perf_counter()
+        if attack.chunked:
+            found, seconds = chunked.gather(checkpoint)
+        else:
+            found = attack.run(predictor, split.test.images, split.test.labels, **settings)
+            seconds = time.perf_counter() - began
+        timing["attack_s"] += seconds
+        evaluation, outcome = judge(predictor, split.test, found, attack=attack, **settings)
         evaluations[checkpoint] = evaluation
-        outcomes.update({f"{checkpoint}.{key}": value for key, value in outcome.items()})
-        timing[f"{checkpoint}_s"] = time.perf_counter() - began
+        outcomes |= {f"{checkpoint}.{key}": value for key, value in outcome.items()}
+        if keep_images:
+            outcomes[f"{checkpoint}.images"] = found.images
         print(
             f"evaluate {content.method} {checkpoint}: clean {evaluation.clean_accuracy:.3f}, "
             f"{attack_name} at {threat.eps255:g}/255 {evaluation.robust_accuracy:.3f} ({evaluation.n_test} images)",
@@ -165,6 +222,7 @@ def evaluate_fit(
         dataset=content.dataset,
         architecture=content.architecture,
         method=content.method,
+        kind=content.kind,
         method_options=content.options,
         trained_at=content.trained_at,
         threat=threat,

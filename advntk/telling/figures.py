@@ -1,4 +1,4 @@
-"""The figures: accuracy along training, over depth and over the radius."""
+"""The figures, by name: accuracy along training, over depth, radius and strength, and transfer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.telling import labels
 from advntk.telling.frames import Row, Suite, curves_frame, family, rows
+from advntk.telling.series import in_order, method_handles, top
 from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
+from advntk.telling.strength_figure import strength
+from advntk.telling.transfer_figure import transfer
 
 _ACCURACY = "accuracy (%)"
 _CURVED = ("at", "advntk")
@@ -78,7 +81,7 @@ def curves(suite: Suite) -> Figure:
         handles=_curve_handles(),
         y_label=_ACCURACY,
         x_label="",
-        y_top=_top(frame[["clean_accuracy", "robust_accuracy"]].to_numpy().ravel()),
+        y_top=top(frame[["clean_accuracy", "robust_accuracy"]].to_numpy().ravel()),
     )
     for key, axes in sheet.panels.items():
         dataset, eps255, label, method = key
@@ -165,7 +168,7 @@ def depth(suite: Suite) -> Figure:
         handles=_handles(suite, found),
         y_label=_ACCURACY,
         x_label="depth (layers)",
-        y_top=_top([100 * end for row in found for end in (row.clean[2], row.robust[2])]),
+        y_top=top([100 * end for row in found for end in (row.clean[2], row.robust[2])]),
     )
     for (dataset, eps255, name, attack), axes in sheet.panels.items():
         mine = [row for row in found if (row.dataset, row.eps255, row.architecture) == (dataset, eps255, name)]
@@ -204,7 +207,7 @@ def radius(suite: Suite) -> Figure:
         handles=[*_handles(suite, found), dotted],
         y_label=_ACCURACY,
         x_label=f"ε (1/255, {labels.NORMS[suite.config.norm]})",
-        y_top=_top([100 * end for row in found for end in (row.clean[2], row.robust[2])]),
+        y_top=top([100 * end for row in found for end in (row.clean[2], row.robust[2])]),
     )
     for (dataset, label, attack), axes in sheet.panels.items():
         mine = [row for row in found if (row.dataset, row.spec.label, row.attack) == (dataset, label, attack)]
@@ -248,27 +251,9 @@ def _notes(suite: Suite, found: Sequence[Row], attacks: dict[str, str]) -> list[
     ]
 
 
-def _series(suite: Suite, found: Iterable[Row]) -> list[tuple[str, str]]:
-    """Methods and checkpoints, in the configuration's order."""
-    known = dict.fromkeys((row.method, row.checkpoint) for row in found)
-    return [pair for method in suite.config.methods for pair in known if pair[0] == method]
-
-
 def _handles(suite: Suite, found: Sequence[Row]) -> list[Line2D]:
     """The legend's entries: one for each method and checkpoint."""
-    colours = labels.method_colours(suite.config.methods)
-    return [
-        Line2D(
-            [],
-            [],
-            color=colours[method],
-            marker=labels.marker(checkpoint),
-            linestyle=labels.dashes(checkpoint),
-            markersize=4.5,
-            label=labels.method_label(method, checkpoint),
-        )
-        for method, checkpoint in _series(suite, found)
-    ]
+    return method_handles(suite.config.methods, [(row.method, row.checkpoint) for row in found])
 
 
 def _draw_points(
@@ -287,7 +272,7 @@ def _draw_points(
         return
     places = sorted({place for _, place, _ in points})
     unit = min(np.diff(places)) if len(places) > 1 else 1.0
-    series = _series(suite, [row for row, _, _ in points])
+    series = in_order(suite.config.methods, [(row.method, row.checkpoint) for row, _, _ in points])
     colours = labels.method_colours(suite.config.methods)
     # side by side, a marker's width apart where there is room, so that bars do not hide each other
     apart = min(0.028 * (places[-1] - places[0] + unit), 0.6 * unit / len(series))
@@ -319,14 +304,10 @@ def _draw_points(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _top(percent: Iterable[float]) -> float:
-    """Upper end of the vertical axis: the next ten above the largest value, and a little."""
-    largest = max((value for value in percent if np.isfinite(value)), default=100.0)
-    return float(min(100, 10 * np.ceil((largest + 1) / 10)) + 2)
-
-
 FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
     "curves": (curves, "accuracy along AT's training beside Adv-NTK's, clean and robust, on val and test"),
     "depth": (depth, "clean and robust accuracy over depth, by method and checkpoint"),
     "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
+    "strength": (strength, "robust accuracy over the strength of an attack: radius, steps, restarts"),
+    "transfer": (transfer, "accuracy of each predictor on images made against each other"),
 }

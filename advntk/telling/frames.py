@@ -10,7 +10,8 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
-from advntk.foundation.statistics import bootstrap_mean
+from advntk.foundation.records import Evaluation
+from advntk.foundation.statistics import Spread, bootstrap_mean, spread
 from advntk.telling.labels import attack_label
 from advntk.telling.suite_file import CurveFile, Measured, Suite, read_suite
 
@@ -19,6 +20,7 @@ __all__ = ["COLUMNS", "CURVE_COLUMNS", "Row", "Suite", "curves_frame", "read_sui
 COLUMNS = (
     *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_test", "seeds"),
     *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
+    *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255"),
 )
 _CURVE_FILE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
 CURVE_COLUMNS = ("dataset", "architecture", "method", "seed", "eps255", *_CURVE_FILE_COLUMNS)
@@ -35,6 +37,11 @@ class Row:
         attack_label: the name with a warning where the attack may leave the threat model.
         clean: (mean, low, high) of the clean accuracy, 95%, fractions.
         robust: the same of the robust accuracy.
+        attacked: mean share of images that are classified correctly under attack, whatever the clean image's class.
+        robust_spread: what the spread of the robust accuracy comes from.
+        max_linf255: largest perturbation of all seeds, ℓ∞, in 1/255.
+        max_l2_255: the same, ℓ2.
+        stages: of an attack made of several, by name in their order: mean robust accuracy after it.
         flags: doubts about its evaluations, with the seeds that they are about.
     """
 
@@ -50,6 +57,11 @@ class Row:
     seeds: int
     clean: tuple[float, float, float]
     robust: tuple[float, float, float]
+    attacked: float
+    robust_spread: Spread
+    max_linf255: float
+    max_l2_255: float
+    stages: dict[str, float]
     flags: tuple[str, ...]
 
     @property
@@ -88,6 +100,7 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
     """One row from the records of its seeds."""
     group = sorted(group, key=lambda item: item.record.seed)
     record = group[0].record
+    evaluations = [item.record.evaluations[checkpoint] for item in group]
     doubts: dict[str, list[int]] = defaultdict(list)
     for item in group:
         for flag in item.record.evaluations[checkpoint].flags:
@@ -102,25 +115,40 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
         attack_label=attack_label(record.attack.name, inside_threat_model=record.attack.inside_threat_model),
         eps255=record.threat.eps255,
         n_opt=record.n_opt,
-        n_test=record.evaluations[checkpoint].n_test,
+        n_test=evaluations[0].n_test,
         seeds=len(group),
         clean=bootstrap_mean([item.clean[checkpoint] for item in group]),
         robust=bootstrap_mean([item.robust[checkpoint] for item in group]),
+        attacked=float(np.mean([evaluation.attacked_correct / evaluation.n_test for evaluation in evaluations])),
+        robust_spread=spread([item.robust[checkpoint] for item in group]),
+        max_linf255=max(evaluation.max_linf255 for evaluation in evaluations),
+        max_l2_255=max(evaluation.max_l2_255 for evaluation in evaluations),
+        stages=_mean_stages(evaluations),
         flags=tuple(flags),
     )
+
+
+def _mean_stages(evaluations: list[Evaluation]) -> dict[str, float]:
+    """Mean robust accuracy after each stage, by the stage's name."""
+    after: dict[str, list[float]] = defaultdict(list)
+    for evaluation in evaluations:
+        for stage in evaluation.stages:
+            after[stage.name].append(stage.robust_after)
+    return {name: float(np.mean(accuracies)) for name, accuracies in after.items()}
 
 
 def results_frame(suite: Suite) -> pd.DataFrame:
     """The table of results: one row for each dataset × architecture × depth × method × checkpoint × attack × ε.
 
     Returns:
-        Columns ``COLUMNS``; accuracies are fractions in [0, 1], each with its 95% bootstrap interval over seeds and
-        examples. Rows follow the configuration's lists.
+        Columns ``COLUMNS``; accuracies are fractions in [0, 1], clean and robust ones with their 95% bootstrap
+        interval over seeds and examples. ``seed_sd`` is NaN with one seed. Rows follow the configuration's lists.
     """
     values = [
         (
             *(row.dataset, row.architecture, row.spec.depth, row.method, row.checkpoint, row.attack, row.eps255),
             *(row.n_opt, row.n_test, row.seeds, *row.clean, *row.robust),
+            *(row.attacked, row.robust_spread.seed_sd, row.robust_spread.test_sd, row.max_linf255, row.max_l2_255),
         )
         for row in rows(suite)
     ]

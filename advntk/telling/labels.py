@@ -8,7 +8,7 @@ from matplotlib.typing import LineStyleType
 
 METHODS = {"ntk": "NTK", "early_stopped_ntk": "early-stopped NTK", "advntk": "Adv-NTK", "at": "AT"}
 CHECKPOINTS = {"final": "", "last": "last", "best_val": "best on val"}
-NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
+NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
 OUTSIDE = "outside threat model"
 
 # Okabe and Ito's palette, distinguishable with every common colour blindness

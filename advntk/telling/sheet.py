@@ -19,10 +19,9 @@ from matplotlib.lines import Line2D
 from advntk.foundation import files
 
 PANELS_ACROSS = 6
-_PANEL_W, _PANEL_H = 1.95, 1.75
-_LEFT, _RIGHT = 0.95, 0.2
+_RIGHT = 0.2
 _GAP, _GROUP_GAP = 0.22, 0.46
-_HEADING, _TITLE_LINE, _AXIS = 0.26, 0.15, 0.46
+_HEADING, _TITLE_LINE = 0.26, 0.15
 _LEAST_W = 6.6
 _LINE = 0.17
 _GREY = "#555555"
@@ -66,12 +65,33 @@ class Band:
     groups: Sequence[Group]
 
 
-def bands_of(label: str, groups: Sequence[Group]) -> Iterator[Band]:
-    """Groups in bands of at most ``PANELS_ACROSS`` panels, at least one group in each."""
+def bands_of(label: str, groups: Sequence[Group], across: int = PANELS_ACROSS) -> Iterator[Band]:
+    """Groups in bands of at most ``across`` panels, at least one group in each."""
     most = max((len(group.keys) for group in groups), default=1)
-    at_once = max(1, PANELS_ACROSS // max(most, 1))
+    at_once = max(1, across // max(most, 1))
     for start in range(0, len(groups), at_once):
         yield Band(label=label, groups=groups[start : start + at_once])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Room in inches, the same for all panels of a sheet.
+
+    Attributes:
+        width: of a panel.
+        height: of a panel.
+        left: beside the first panel of a band, for the band's label and the vertical axis.
+        below: under a panel, for the horizontal axis.
+    """
+
+    width: float = 1.95
+    height: float = 1.75
+    left: float = 0.95
+    below: float = 0.46
+
+    def across(self, widest: float) -> int:
+        """How many panels, each a group of its own, stand side by side on ``widest`` inches; at least one."""
+        return max(1, int((widest - self.left - _RIGHT + _GROUP_GAP) / (self.width + _GROUP_GAP)))
 
 
 @contextmanager
@@ -92,6 +112,7 @@ class Sheet:
         y_label: name of the vertical axes.
         x_label: name of the horizontal axes.
         y_top: upper end of the vertical axes, which start at 0.
+        shape: room of the panels.
     """
 
     def __init__(
@@ -104,15 +125,17 @@ class Sheet:
         y_label: str,
         x_label: str,
         y_top: float,
+        shape: Shape | None = None,
     ) -> None:
         self._y_label, self._x_label, self._y_top = y_label, x_label, y_top
+        self._shape = shape or Shape()
         self.panels: dict[tuple[Any, ...], Axes] = {}
-        width = max([_LEAST_W, *(_band_width(band) for band in bands)])
+        width = max([_LEAST_W, *(_band_width(band, self._shape) for band in bands)])
         wrapped = [line for note in notes for line in textwrap.wrap(note, int(width * 15.5))]
         columns = max(1, min(len(handles), int((width - 0.4) / _entry_width(handles))))
         legend_h = 0.2 * -(-len(handles) // columns) + 0.15 if handles else 0.0
         head_h = 0.42 + _LINE * len(wrapped) + 0.1
-        heights = [_band_height(band) for band in bands]
+        heights = [_band_height(band, self._shape) for band in bands]
         height = head_h + sum(heights) + legend_h + 0.1
         self.figure = Figure(figsize=(width, height))
         FigureCanvasAgg(self.figure)
@@ -143,24 +166,25 @@ class Sheet:
     def _draw_band(self, band: Band, top: float) -> None:
         """Make the axes of a band whose upper edge is ``top`` inches below the sheet's."""
         axes_top = top + _HEADING + _TITLE_LINE * _title_lines(band)
-        left = _LEFT
+        shape = self._shape
+        left = shape.left
         for place, group in enumerate(band.groups):
             self._text(left, top + 0.06, group.heading, size=9, weight="bold")
             for key, title in zip(group.keys, group.titles, strict=True):
-                box = (left / self._w, 1 - (axes_top + _PANEL_H) / self._h, _PANEL_W / self._w, _PANEL_H / self._h)
-                axes = self.figure.add_axes(box)
+                bottom = 1 - (axes_top + shape.height) / self._h
+                axes = self.figure.add_axes((left / self._w, bottom, shape.width / self._w, shape.height / self._h))
                 axes.set_title(title, loc="left", pad=4, color="#333333")
                 axes.set_ylim(0, self._y_top)
                 axes.set_xlabel(self._x_label, labelpad=2)
                 axes.tick_params(length=0)
-                if left > _LEFT:
+                if left > shape.left:
                     axes.tick_params(labelleft=False)
                 self.panels[key] = axes
-                left += _PANEL_W + _GAP
+                left += shape.width + _GAP
             left += _GROUP_GAP - _GAP
             if place == 0:
                 self.panels[group.keys[0]].set_ylabel(self._y_label, labelpad=3)
-        middle = 1 - (axes_top + _PANEL_H / 2) / self._h
+        middle = 1 - (axes_top + shape.height / 2) / self._h
         self.figure.text(0.15 / self._w, middle, band.label, rotation=90, ha="left", va="center", size=9, weight="bold")
 
 
@@ -184,14 +208,14 @@ def _title_lines(band: Band) -> int:
     return max(1 + title.count("\n") for group in band.groups for title in group.titles)
 
 
-def _band_width(band: Band) -> float:
+def _band_width(band: Band, shape: Shape) -> float:
     panels = sum(len(group.keys) for group in band.groups)
     groups = len(band.groups)
-    return _LEFT + panels * _PANEL_W + (panels - groups) * _GAP + (groups - 1) * _GROUP_GAP + _RIGHT
+    return shape.left + panels * shape.width + (panels - groups) * _GAP + (groups - 1) * _GROUP_GAP + _RIGHT
 
 
-def _band_height(band: Band) -> float:
-    return _HEADING + _TITLE_LINE * _title_lines(band) + _PANEL_H + _AXIS
+def _band_height(band: Band, shape: Shape) -> float:
+    return _HEADING + _TITLE_LINE * _title_lines(band) + shape.height + shape.below
 
 
 def _entry_width(handles: Sequence[Line2D]) -> float:

@@ -15,6 +15,7 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
+from advntk.foundation.strength import Sweep, Transfer, read_sweep, read_transfer
 
 SCHEMA = "advntk-suite-1"
 _REMAKE = "delete it and run the rules that make it again"
@@ -38,6 +39,8 @@ class _Listing(Closed):
     config: SuiteConfig
     records: list[str]
     curves: list[CurveFile]
+    sweeps: list[str]
+    transfers: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +67,12 @@ class Suite:
     config: SuiteConfig
     measured: tuple[Measured, ...]
     curves: tuple[CurveFile, ...]
+    sweeps: tuple[Sweep, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
 
 
 def read_suite(path: str | Path) -> Suite:
-    """Read a suite file and every record and outcome that it lists.
+    """Read a suite file and every record, outcome, sweep and transfer that it lists.
 
     Args:
         path: ``results/<suite>/suite.json``; the paths in it are relative to the working directory.
@@ -88,7 +93,13 @@ def read_suite(path: str | Path) -> Suite:
     _require_unmixed(measured)
     _require_complete(measured, listing.config)
     _require_complete_curves(listing.curves, listing.config, str(path))
-    return Suite(config=listing.config, measured=measured, curves=tuple(listing.curves))
+    return Suite(
+        config=listing.config,
+        measured=measured,
+        curves=tuple(listing.curves),
+        sweeps=tuple(read_sweep(place) for place in listing.sweeps),
+        transfers=tuple(read_transfer(place) for place in listing.transfers),
+    )
 
 
 def _read_measured(path: str) -> Measured:

@@ -1,21 +1,26 @@
-"""The table of results, as CSV for programs, Markdown for terminals and LaTeX for papers."""
+"""The tables: their registry, and the table of results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.errors import ConfigError, nearest
+from advntk.telling.comparisons import write_comparisons
+from advntk.telling.cost import write_cost
 from advntk.telling.frames import Row, Suite, results_frame, rows
 from advntk.telling.labels import NORMS, OUTSIDE, method_label, radius_label
+from advntk.telling.listing import EMPTY, Listing, aligned, csv_text, latex_float, latex_page
+from advntk.telling.protocol import write_protocol
 from advntk.telling.tex import escaped
+from advntk.telling.transfer import write_transfer
 
 _WIDTH = 112  # characters of a line before a table is split by architectures
 _CELL = 10  # characters of an accuracy
-_FLOATS = 4  # LaTeX tables before a page break
-_EMPTY = "—"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +60,37 @@ class Grid:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-def write_tables(suite: Suite, out_csv: str | Path) -> None:
-    """Write ``out_csv``, and the same as ``.md`` and ``.tex`` beside it.
+def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
+    """Write a table as csv, and as md and tex beside it.
+
+    Args:
+        name: one of ``TABLES``.
+        suite: what was measured.
+        out_csv: path of the csv file.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    if name not in TABLES:
+        hint = nearest(name, TABLES)
+        raise ConfigError(f"unknown table '{name}'{hint}", where="tables", remedy=f"allowed: {', '.join(TABLES)}")
+    write, _ = TABLES[name]
+    write(suite, out_csv)
+
+
+def write_robust_accuracy(suite: Suite, out_csv: str | Path) -> None:
+    """Write the table of results to ``out_csv``, and the same as ``.md`` and ``.tex`` beside it.
 
     Args:
         suite: what was measured.
         out_csv: path of the CSV file; fractions, six digits.
     """
     path = Path(out_csv)
-    frame = results_frame(suite)
-    frame["eps255"] = [f"{eps255:g}" for eps255 in frame["eps255"]]
-    files.write_text(path, frame.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
-    files.write_text(path.with_suffix(".md"), _markdown(suite, list(_grids(suite, _one_line_title))))
-    files.write_text(path.with_suffix(".tex"), _latex(suite, list(_grids(suite, _stacked_title))))
+    found = rows(suite)
+    markdown = _markdown(suite, list(_grids(suite, found, _one_line_title)), list(_stage_listings(suite, found)))
+    files.write_text(path, csv_text(results_frame(suite)))
+    files.write_text(path.with_suffix(".md"), markdown)
+    files.write_text(path.with_suffix(".tex"), _latex(suite, list(_grids(suite, found, _stacked_title))))
 
 
 def _one_line_title(network: str, quantity: str) -> str:
@@ -80,9 +103,8 @@ def _stacked_title(network: str, quantity: str) -> str:
     return max(_stacked_lines(quantity), key=len)
 
 
-def _grids(suite: Suite, title_of: Callable[[str, str], str]) -> Iterator[Grid]:
+def _grids(suite: Suite, found: Sequence[Row], title_of: Callable[[str, str], str]) -> Iterator[Grid]:
     """All printed tables, a wide one split by networks; ``title_of`` a network and quantity takes the width."""
-    found = rows(suite)
     config = suite.config
     specs = config.specs()
     for dataset in config.datasets:
@@ -173,13 +195,18 @@ def attack_settings(suite: Suite) -> dict[str, str]:
     settings = {}
     for item in suite.measured:
         attack = item.record.attack
-        options = ", ".join(f"{key} {value}" for key, value in attack.options.items())
+        options = ", ".join(f"{key} {_setting(value)}" for key, value in attack.options.items())
         warning = "" if attack.inside_threat_model else f"; {OUTSIDE}: its points may lie beyond ε"
         settings[attack.name] = f"{attack.kind}{': ' if options else ''}{options}{warning}"
     return {name: settings[name] for name in suite.config.attacks if name in settings}
 
 
-def _markdown(suite: Suite, grids: Sequence[Grid]) -> str:
+def _setting(value: Any) -> str:
+    """An option's value in words; what is done one after the other is joined by +."""
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _markdown(suite: Suite, grids: Sequence[Grid], stages: Sequence[Listing]) -> str:
     """All tables as Markdown whose columns line up in a terminal."""
     parts = [f"# Clean and robust accuracy: suite {suite.config.suite}", ""]
     parts += [f"* attack `{name}`: {text}" for name, text in attack_settings(suite).items()]
@@ -188,7 +215,7 @@ def _markdown(suite: Suite, grids: Sequence[Grid]) -> str:
     for grid in grids:
         parts += ["", f"## {grid.title}", "", grid.caption, "", *_aligned(grid)]
         parts += [""] * bool(grid.notes) + [f"* [{mark}] {text}" for mark, text in grid.notes.items()]
-    return "\n".join(parts) + "\n"
+    return "\n".join([*parts, *(f"\n{listing.as_markdown(2).rstrip()}" for listing in stages)]) + "\n"
 
 
 def _aligned(grid: Grid) -> list[str]:
@@ -197,59 +224,62 @@ def _aligned(grid: Grid) -> list[str]:
         "method",
         *(_one_line_title(network, quantity) for network in grid.networks for quantity in grid.quantities),
     ]
-    body = [[label, *(cell.text() if cell else _EMPTY for cell in cells)] for label, cells in grid.lines]
-    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    padded = [
-        [line[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))]
-        for line in [head, *body]
-    ]
-    return ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
+    return aligned(head, [[label, *(cell.text() if cell else EMPTY for cell in cells)] for label, cells in grid.lines])
+
+
+def _stage_listings(suite: Suite, found: Sequence[Row]) -> Iterator[Listing]:
+    """Robust accuracy after each stage of the attacks that are made of several."""
+    config = suite.config
+    staged = [row for row in found if row.stages]
+    for dataset in config.datasets:
+        for eps255 in config.eps255:
+            for attack in config.attacks:
+                mine = [row for row in staged if (row.dataset, row.eps255, row.attack) == (dataset, eps255, attack)]
+                if not mine:
+                    continue
+                names = list(dict.fromkeys(name for row in mine for name in row.stages))
+                yield Listing(
+                    title=f"{dataset}, {radius_label(eps255)} ({NORMS[config.norm]}): stages of {mine[0].attack_label}",
+                    caption=(
+                        "Robust accuracy in percent after each stage of the attack and all stages before it, mean over "
+                        f"seeds; n_test = {_span([row.n_test for row in mine])}, "
+                        f"seeds = {_span([row.seeds for row in mine])}."
+                    ),
+                    head=["network", "method", "clean", *names],
+                    lines=[_stage_line(row, names) for row in mine],
+                    words=2,
+                )
+
+
+def _stage_line(row: Row, names: Sequence[str]) -> list[str]:
+    accuracies = [f"{100 * row.stages[name]:.1f}" if name in row.stages else EMPTY for name in names]
+    return [row.spec.label, method_label(row.method, row.checkpoint), f"{100 * row.clean[0]:.1f}", *accuracies]
 
 
 def _latex(suite: Suite, grids: Sequence[Grid]) -> str:
     r"""All tables as LaTeX floats to be read with ``\input``."""
-    head = [
-        f"% Clean and robust accuracy: suite {suite.config.suite}",
-        "% needs \\usepackage{booktabs} and \\usepackage{graphicx}",
-    ]
     settings = "; ".join(f"{name} is {text}" for name, text in attack_settings(suite).items())
-    floats = [_float(grid, settings) for grid in grids]
-    for place in range(_FLOATS, len(floats), _FLOATS):  # LaTeX gives up on long runs of floats without text
-        floats[place] = "\\clearpage\n" + floats[place]
-    return "\n".join([*head, *floats]) + "\n"
+    title = f"Clean and robust accuracy: suite {suite.config.suite}"
+    return latex_page(title, [_float(grid, settings) for grid in grids])
 
 
 def _float(grid: Grid, settings: str) -> str:
-    """One table as a float, shrunk where it is wider than the line."""
+    """One table as a float, networks above their quantities."""
     across = len(grid.quantities)
     groups = [(network, 2 + across * i) for i, network in enumerate(grid.networks)]
     networks = " & ".join(f"\\multicolumn{{{across}}}{{c}}{{{escaped(network)}}}" for network, _ in groups)
     rules = " ".join(f"\\cmidrule(lr){{{start}-{start + across - 1}}}" for _, start in groups)
     titles = " & ".join([_stacked(quantity) for quantity in grid.quantities] * len(groups))
-    body = [
-        " & ".join([escaped(label), *(cell.tex() if cell else "---" for cell in cells)]) + r" \\"
-        for label, cells in grid.lines
-    ]
-    notes = [f"\\textsuperscript{{{mark}}} {escaped(text)}\\par" for mark, text in grid.notes.items()]
-    lines = [
-        r"\begin{table}[htbp]",
-        r"\centering\footnotesize",
-        f"\\caption{{{escaped(grid.title)}. {escaped(grid.caption)} Attacks: {escaped(settings)}.}}\\par\\medskip",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        f"\\begin{{tabular}}{{l{'r' * across * len(groups)}}}",
-        r"\toprule",
-        f" & {networks} \\\\",
-        rules,
-        f"method & {titles} \\\\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}}",
-        *([r"\par\smallskip\raggedright\scriptsize", *notes] if notes else []),
-        r"\end{table}",
-    ]
-    return "\n".join(lines)
+    return latex_float(
+        caption=f"{grid.title}. {grid.caption} Attacks: {settings}.",
+        columns="l" + "r" * across * len(groups),
+        head=[f" & {networks} \\\\", rules, f"method & {titles} \\\\"],
+        body=[
+            " & ".join([escaped(label), *(cell.tex() if cell else "---" for cell in cells)]) + r" \\"
+            for label, cells in grid.lines
+        ],
+        notes=[f"\\textsuperscript{{{mark}}} {escaped(text)}" for mark, text in grid.notes.items()],
+    )
 
 
 def _stacked_lines(title: str) -> list[str]:
@@ -273,3 +303,12 @@ def _stacked(title: str) -> str:
     lines = _stacked_lines(title)
     stack = r" \\ ".join(map(escaped, lines))
     return stack if len(lines) == 1 else f"\\shortstack[r]{{{stack}}}"
+
+
+TABLES: dict[str, tuple[Callable[[Suite, str | Path], None], str]] = {
+    "robust_accuracy": (write_robust_accuracy, "clean and robust accuracy, the table of results"),
+    "comparisons": (write_comparisons, "is one method more robust than another: paired differences and tests"),
+    "cost": (write_cost, "seconds and memory of each attack"),
+    "transfer": (write_transfer, "images made against one predictor, shown to the others"),
+    "reference_protocol": (write_protocol, "what the paper's reference code would have reported"),
+}

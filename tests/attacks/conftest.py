@@ -26,6 +26,10 @@ class Counting:
     def native(self, array):
         return self.inner.native(array)
 
+    def linearize(self, images):
+        self.points.append(to_numpy(images).copy())
+        return self.inner.linearize(images)
+
     def loss_and_gradient(self, images, labels, loss):
         self.points.append(to_numpy(images).copy())
         return self.inner.loss_and_gradient(images, labels, loss)

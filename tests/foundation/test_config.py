@@ -67,6 +67,18 @@ def changed(config, path, value):
         (["attack_options", "a/b"], {"kind": "pgd"}, r"letters, digits and _ only, not 'a/b'"),
         (["compute", "device"], "cuda", r"compute\.device: .*'auto', 'cpu' or 'gpu'"),
         (["suite"], "a b", r"suite: "),
+        (["protocol"], "referense", r"protocol: .*did you mean 'reference'"),
+        (["transfer"], ["pgx"], r"transfer: 'pgx' is not among the attacks of this suite"),
+        (["sweeps"], {"radios": {"attack": "pgd", "values": [1]}}, r"sweeps\.radios.*'radius', 'steps' or 'restarts'"),
+        (["sweeps"], {"radius": {"attack": "pgd", "values": [4, 2]}}, r"sweeps\.radius: values must rise"),
+        (["sweeps"], {"radius": {"attack": "pgb", "values": [4]}}, r"unknown attack 'pgb' \(did you mean 'pgd'"),
+        (
+            ["sweeps"],
+            {"steps": {"attack": "noise", "values": [4]}},
+            r"'noise' cannot be varied in its steps; use kind pgd",
+        ),
+        (["sweeps"], {"radius": {"attack": "autoattack", "values": [4]}}, r"'autoattack' cannot be varied"),
+        (["sweeps"], {"steps": {"attack": "pgd", "values": [0.5]}}, r"sweeps\.steps\.steps: .*integer"),
     ],
 )
 def test_wrong_keys_and_values(quick, path, value, message):
@@ -104,6 +116,23 @@ def test_every_suite_resolves(quick, overlay):
     merged = copy.deepcopy(quick)
     update_config(merged, yaml.safe_load(overlay.read_text()))
     assert resolve(merged).cells()
+
+
+def test_the_reference_protocol_adds_its_attack_and_the_right_one(quick):
+    suite = resolve(quick | {"attacks": ["pgd_margin"], "protocol": "reference"})
+    assert list(suite.attacks) == ["pgd_margin", "pgd", "reference_fixed_gradient"]
+    assert list(resolve(suite.config.model_dump()).attacks) == list(suite.attacks)
+
+
+def test_sweeps_and_transfers_expand_to_their_cells(quick):
+    radius = {"attack": "pgd_strong", "values": [1, 2]}  # an attack that does not evaluate
+    suite = resolve(quick | {"sweeps": {"radius": radius}, "transfer": ["pgd"], "eps255": [16]})
+    assert len(set(suite.sweeps())) == len(suite.cells())
+    assert suite.sweep_attacks["radius"].name == "pgd_strong"
+    assert len(suite.transfers()) == quick["seeds"]
+    shown = suite.shown("digits", 1, 16)
+    assert [(cell.spec.label, cell.method) for cell in shown][:2] == [("mlp-3", "ntk"), ("mlp-3", "early_stopped_ntk")]
+    assert len(shown) == 12
 
 
 def test_overrides_merge_at_any_depth(quick):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from advntk.foundation.losses import one_hot, value_and_logit_gradient
+from advntk.foundation.losses import one_hot, targeted_margin, value_and_logit_gradient
 
 LOSSES = ["squared_error", "cross_entropy", "margin"]
 
@@ -62,3 +62,23 @@ def test_cross_entropy_survives_huge_logits():
     value, slope = value_and_logit_gradient("cross_entropy", np.array([[1e4, -1e4]]), np.array([[0.0, 1.0]]))
     assert value[0] == pytest.approx(2e4)
     assert np.isfinite(slope).all()
+
+
+def test_targeted_margin_and_its_gradient():
+    logits, target = case(3)
+    label = target.argmax(axis=1)
+    goals = (label + np.arange(1, 10) % 4 + 1) % 5
+    value, slope = targeted_margin(logits, target, one_hot(goals, 5, np.float64))
+    rows = np.arange(9)
+    np.testing.assert_allclose(value, logits[rows, goals] - logits[rows, label], rtol=1e-12)
+    moved = logits + 0.1 * slope
+    np.testing.assert_allclose(targeted_margin(moved, target, one_hot(goals, 5, np.float64))[0], value + 0.2, rtol=1e-9)
+    # two logits move by 0.1 each and no other: e_t − e_y
+    np.testing.assert_array_equal(np.abs(slope).sum(axis=1), 2)
+
+
+def test_the_margin_is_the_largest_targeted_margin():
+    logits, target = case(4)
+    label = target.argmax(axis=1)
+    values = [targeted_margin(logits, target, one_hot((label + shift) % 5, 5, np.float64))[0] for shift in range(1, 5)]
+    np.testing.assert_allclose(value_and_logit_gradient("margin", logits, target)[0], np.max(values, axis=0))

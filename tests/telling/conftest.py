@@ -7,7 +7,7 @@ import pytest
 
 from advntk.foundation import files, paths
 from advntk.foundation.config import SuiteConfig
-from advntk.foundation.records import AttackRecord, Evaluation, Record, write_record
+from advntk.foundation.records import AttackRecord, Evaluation, Record, Stage, write_record
 from advntk.foundation.statistics import wilson
 from advntk.foundation.threat import ThreatModel
 
@@ -41,6 +41,15 @@ class Builder:
         )
         return clean, clean * max(0.05, 1 - drop * (eps255 / 20) ** 0.8 - 0.01 * spec.depth)
 
+    def stages(self, clean_count, robust_count):
+        """The first stage breaks half of what both break, rounded down."""
+        first = (clean_count - robust_count) // 2
+        rest = clean_count - robust_count - first
+        return [
+            Stage(name="apgd-ce", tried=clean_count, broken=first, robust_after=(clean_count - first) / self.n_test),
+            Stage(name="square", tried=clean_count - first, broken=rest, robust_after=robust_count / self.n_test),
+        ]
+
     def record(self, dataset, spec, method, eps255, attack, seed, /, **changes):
         place = paths.RECORD.format(
             root=self.folder,
@@ -52,6 +61,8 @@ class Builder:
             attack=attack,
         )
         evaluations, arrays = {}, {}
+        outside = attack == "reference_fixed_gradient"
+        size = 2 * eps255 if outside else eps255
         for checkpoint in CHECKPOINTS.get(method, ("final",)):
             clean_rate, robust_rate = self.rates(spec, method, checkpoint, attack, eps255)
             clean_count = round(self.n_test * clean_rate) + 4 * seed
@@ -61,22 +72,25 @@ class Builder:
             arrays[f"{checkpoint}.robust"] = order < robust_count
             evaluations[checkpoint] = Evaluation(
                 n_test=self.n_test, clean_correct=clean_count, robust_correct=robust_count,
-                attacked_correct=robust_count + 1, stages=[], health={},
+                attacked_correct=robust_count + 1, health={},
+                stages=self.stages(clean_count, robust_count) if attack == "autoattack" else [],
                 clean_accuracy=clean_count / self.n_test, robust_accuracy=robust_count / self.n_test,
                 clean_interval=wilson(clean_count, self.n_test), robust_interval=wilson(robust_count, self.n_test),
-                max_linf255=eps255, max_l2_255=8 * eps255, flags=self.flags.get((method, checkpoint, seed), []),
+                max_linf255=size, max_l2_255=8 * size, max_l1_255=64 * size,
+                flags=self.flags.get((method, checkpoint, seed), []),
             )  # fmt: skip
-        outside = attack == "reference_fixed_gradient"
         record = Record(
             dataset=dataset, architecture=spec, method=method,
+            kind="network" if method == "at" else "kernel",
             method_options={"report_attack": {"steps": 10, "loss": "squared_error"}} if method == "at" else {},
             trained_at=None, threat=ThreatModel(eps255=eps255, norm=self.config.norm),
             attack=AttackRecord(
-                name=attack, kind="pgd", options={"steps": 10, "loss": "squared_error"},
+                name=attack, kind=attack if outside or attack == "autoattack" else "pgd",
+                options={"steps": 10, "loss": "margin" if attack == "pgd_margin" else "squared_error"},
                 inside_threat_model=not outside, seed=1000 + seed,
             ),
             seed=seed, n_opt=800, n_val=200, split_hash=f"{dataset}{seed}", training={}, evaluations=evaluations,
-            provenance={}, timing={},
+            provenance={}, timing={"attack_s": 2.0 + seed, "wall_s": 5.0, "peak_mb": 300.0 + seed},
         )  # fmt: skip
         write_record(place, record.model_copy(update=changes))
         files.write_npz(place.removesuffix("json") + "npz", arrays)
@@ -122,6 +136,8 @@ class Builder:
             "config": self.config.model_dump(mode="json"),
             "records": self.paths,
             "curves": self.curves,
+            "sweeps": [],
+            "transfers": [],
         }
         files.write_json(path, content)
         return path

@@ -11,11 +11,16 @@ from advntk.telling.frames import read_suite
 from advntk.telling.labels import method_colours
 from advntk.telling.sheet import style
 
+FROM_RECORDS = ("curves", "depth", "radius")
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16]}
 DEGENERATE = {
     "one of everything": {**ONE, "seeds": 1, "methods": ["ntk"]},
     "no AT": {**ONE, "methods": ["ntk", "advntk"]},
+    "one radius, one depth": {
+        "eps255": [16],
+        "architectures": [{"family": "mlp", "depth": 3}, {"family": "cnn", "depth": 3}],
+    },
     "zero radius": {**ONE, "eps255": [0]},
     "unknown method": {**ONE, "methods": ["ntk", "my_method"]},
     "two datasets, l2": {**ONE, "datasets": ["digits", "fashion_mnist"], "norm": "l2"},
@@ -27,11 +32,11 @@ def words(path):
 
 
 def test_registry_describes_each_figure():
-    assert list(FIGURES) == ["curves", "depth", "radius"]
+    assert list(FIGURES) == [*FROM_RECORDS, "strength", "transfer"]
     assert all(callable(draw) and description for draw, description in FIGURES.values())
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FROM_RECORDS)
 def test_full_suite_names_attacks_sizes_and_seeds(build, tmp_path, name):
     suite = read_suite(build(attacks=["pgd", OUTSIDE]).fill().write())
     write_figure(name, suite, tmp_path / "f.svg")
@@ -48,7 +53,7 @@ def test_full_suite_names_attacks_sizes_and_seeds(build, tmp_path, name):
         assert text.count("(outside threat model)") > 2  # and above each panel
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FROM_RECORDS)
 @pytest.mark.parametrize("case", DEGENERATE)
 def test_degenerate_suites_are_drawn(build, tmp_path, name, case):
     suite = read_suite(build(**DEGENERATE[case]).fill().write())

@@ -29,6 +29,11 @@ COLUMNS = [
     "robust_mean",
     "robust_lo",
     "robust_hi",
+    "attacked_mean",
+    "seed_sd",
+    "test_sd",
+    "max_linf255",
+    "max_l2_255",
 ]
 
 
@@ -66,6 +71,26 @@ def test_means_are_known_and_intervals_hold_them(quick):
     for kind in ("clean", "robust"):
         assert np.all(frame[f"{kind}_lo"] <= frame[f"{kind}_mean"])
         assert np.all(frame[f"{kind}_mean"] <= frame[f"{kind}_hi"])
+
+
+def test_spread_and_perturbations_are_known(quick, build):
+    row = results_frame(read_suite(quick.path)).iloc[0]
+    n, robust = quick.builder.n_test, row["robust_mean"]
+    rates = np.array([robust + 3 / n, robust - 3 / n])
+    noise = np.mean(rates * (1 - rates) / n)
+    assert row["attacked_mean"] == pytest.approx(robust + 1 / n)
+    assert row["test_sd"] == pytest.approx(np.sqrt(noise))
+    assert row["seed_sd"] == pytest.approx(np.sqrt(max(0, 18 / n**2 - noise)))
+    spec = quick.builder.config.specs()[0]
+    place = quick.builder.record("digits", spec, "ntk", 16, "pgd", 1)
+    content = files.read_json(place)
+    content["evaluations"]["final"].update(max_linf255=15.5, max_l2_255=200.0)
+    files.write_json(place, content)
+    row = results_frame(read_suite(quick.path)).iloc[0]
+    assert (row["max_linf255"], row["max_l2_255"]) == (16, 200)
+    alone = results_frame(read_suite(build(seeds=1).fill().write()))
+    assert alone["seed_sd"].isna().all()
+    assert alone["test_sd"].notna().all()
 
 
 def test_intervals_cover_the_true_rate(build):

@@ -5,8 +5,9 @@ import re
 import pandas as pd
 import pytest
 
+from advntk.foundation.records import AttackRecord
 from advntk.telling.frames import read_suite, results_frame
-from advntk.telling.tables import write_tables
+from advntk.telling.tables import write_robust_accuracy
 from advntk.telling.tex import escaped
 
 OUTSIDE = "reference_fixed_gradient"
@@ -19,7 +20,7 @@ def written(build, tmp_path):
     builder.flags["ntk", "final", 1] = ["50% of gradients are 0 & λ_max > 1e5"]
     suite = read_suite(builder.fill().write())
     out = tmp_path / "tables" / "robust_accuracy.csv"
-    write_tables(suite, out)
+    write_robust_accuracy(suite, out)
     return suite, out
 
 
@@ -119,15 +120,52 @@ def test_latex_numbers_are_markdown_numbers(written):
     assert len(numbers) >= 6 * 2 * 3 * 2  # LaTeX puts more networks side by side, clean stands once in each block
 
 
+def test_stages_of_an_attack_stand_below_the_grids(build, tmp_path):
+    builder = build(attacks=["pgd", "autoattack"], eps255=[16], methods=["ntk", "at"]).fill()
+    suite = read_suite(builder.write())
+    write_robust_accuracy(suite, tmp_path / "t.csv")
+    text = (tmp_path / "t.md").read_text()
+    assert text.count("stages of") == text.count("stages of autoattack") == 1
+    below = text.partition("stages of")[2]
+    clean, robust = builder.rates(builder.config.specs()[0], "at", "last", "autoattack", 16)
+    n = builder.n_test  # seed 1 has 4 more clean and 6 fewer robust examples
+    counts = [(round(n * clean) + 4 * seed, round(n * robust) - 6 * seed) for seed in range(2)]
+    after = [right - (right - standing) // 2 for right, standing in counts]
+    numbers = [sum(pair) / 2 / n for pair in (*zip(*counts, strict=True), after)]
+    line = next(line for line in below.splitlines() if line.startswith("| mlp-3   | AT (last)"))
+    found = [float(part) for part in line.strip("|").split("|")[2:]]
+    assert found == pytest.approx([100 * numbers[i] for i in (0, 2, 1)], abs=0.051)
+    assert len([line for line in below.splitlines() if "-3 " in line or "-5 " in line]) == 3 * 3
+
+
+def test_a_suite_without_stages_has_no_table_of_them(written):
+    _, out = written
+    assert "stages of" not in out.with_suffix(".md").read_text()
+
+
+def test_settings_are_words(build, tmp_path):
+    builder = build(attacks=["pgd"], methods=["ntk"])
+    spec = builder.config.specs()[0]
+    attack = AttackRecord(
+        name="pgd", kind="autoattack", options={"attacks": ["apgd-ce", "square"], "cascade": True}, seed=0,
+        inside_threat_model=True,
+    )  # fmt: skip
+    for eps255 in builder.config.eps255:
+        for seed in range(2):
+            builder.record("digits", spec, "ntk", eps255, "pgd", seed, attack=attack)
+    write_robust_accuracy(read_suite(builder.write()), tmp_path / "t.csv")
+    assert "* attack `pgd`: autoattack: attacks apgd-ce + square, cascade True\n" in (tmp_path / "t.md").read_text()
+
+
 def test_one_seed_is_said(build, tmp_path):
-    write_tables(read_suite(build(seeds=1).fill().write()), tmp_path / "t.csv")
+    write_robust_accuracy(read_suite(build(seeds=1).fill().write()), tmp_path / "t.csv")
     assert "one seed: the spread over seeds is not in it" in (tmp_path / "t.md").read_text()
 
 
 def test_a_method_that_a_network_lacks_leaves_a_dash(build, tmp_path):
     builder = build().fill()
     builder.paths = [path for path in builder.paths if not ("cnn-3" in path and "/at/" in path)]
-    write_tables(read_suite(builder.write()), tmp_path / "t.csv")
+    write_robust_accuracy(read_suite(builder.write()), tmp_path / "t.csv")
     lines = [line for line in (tmp_path / "t.md").read_text().splitlines() if line.startswith("| AT")]
     assert all(line.count("—") == 2 for line in lines)
 
@@ -136,13 +174,13 @@ def test_a_kernel_fit_made_at_another_width_is_shown(build, tmp_path):
     builder = build(methods=["ntk"], eps255=[16], seeds=1, architectures=[{"family": "mlp", "depth": 3}])
     spec = builder.config.specs()[0]
     builder.record("digits", spec, "ntk", 16, "pgd", 0, architecture=spec.model_copy(update={"width": 7}))
-    write_tables(read_suite(builder.write()), tmp_path / "t.csv")
+    write_robust_accuracy(read_suite(builder.write()), tmp_path / "t.csv")
     assert len(markdown_cells((tmp_path / "t.md").read_text())) == 2
 
 
 def test_same_bytes_twice(written, tmp_path):
     suite, out = written
-    write_tables(suite, tmp_path / "again.csv")
+    write_robust_accuracy(suite, tmp_path / "again.csv")
     for suffix in (".csv", ".md", ".tex"):
         assert out.with_suffix(suffix).read_bytes() == (tmp_path / "again.csv").with_suffix(suffix).read_bytes()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from advntk.attacks.attack import Attack, Attacked, in_batches
-from advntk.attacks.gradient import ascend, ascend_keeping_best
+from advntk.attacks.gradient import Oracle, Schedule, WorstPoints, ascend, ascend_keeping_best
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.losses import one_hot, value_and_logit_gradient
+from advntk.foundation.losses import one_hot, targeted_margin, value_and_logit_gradient
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 
@@ -20,49 +20,102 @@ class Options(AttackOptions):
 
     restarts: int = Field(default=1, ge=1, description="independent random starts; the worst case counts")
     keep: Literal["final", "best"] = Field(
-        default="final", description="final: the last iterate (paper); best: the point of largest loss on the way"
+        default="final",
+        description="final: the last iterate (paper); best: of start and all iterates a misclassified one, else the "
+        "one of largest loss",
     )
+    schedule: Schedule = Field(
+        default="constant", description="step size over the steps: constant, or falling towards 0, linear or cosine"
+    )
+    targets: int = Field(
+        default=0,
+        ge=0,
+        description="0: untargeted; k: each restart aims in turn at each of the k largest wrong classes of the clean "
+        "image, or at all if there are fewer; loss margin only",
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _targets_have_margins(cls, targets: int, info: ValidationInfo) -> int:
+        loss = info.data.get("loss", "margin")
+        if targets > 0 and loss != "margin":
+            raise ValueError(f"must be 0 unless loss is margin (it is {loss})")
+        return targets
 
 
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:
-    """PGD with restarts; of all restarts an example keeps a misclassified point, else the one of largest loss."""
-    best, best_wrong, best_value = images.copy(), np.zeros(len(images), bool), np.full(len(images), -np.inf)
-    for restart in range(options.restarts):
-        offsets = np.zeros_like(images)
+    """PGD from all starts; of these an example keeps the first misclassified point, else the one of largest loss.
+
+    Later starts attack only what those before left unbroken, each example from the random point that it would have had
+    among all.
+
+    Returns:
+        The perturbed images.
+    """
+    aims = _aims(predictor, images, labels, options.targets) * options.restarts
+    worst = WorstPoints(predictor, images, labels, loss=options.loss)
+    attack = _attack(predictor, options, threat)
+    for index, aim in enumerate(aims):
+        left = worst.unbroken
+        if len(left) == 0:
+            break
+        starts = images
         if options.random_start:
-            offsets = threat.random_offsets(images.shape, np.random.default_rng([seed, restart]))
-        found = in_batches(predictor, images, labels, images + offsets, _attack(predictor, options, threat))
-        if options.restarts == 1:
+            starts = images + threat.random_offsets(images.shape, np.random.default_rng([seed, index]))
+        found = in_batches(predictor, images[left], aim[left], starts[left], attack)
+        if len(aims) == 1:
             return Attacked(images=found)
-        wrong, value = _judged(predictor, found, labels, options)
-        better = (wrong & ~best_wrong) | ((wrong == best_wrong) & (value > best_value)) | np.isnan(value)
-        best[better], best_wrong[better], best_value[better] = found[better], wrong[better], value[better]
-    return Attacked(images=best)
+        worst.offer(left, found)
+    return Attacked(images=worst.images)
+
+
+def _aims(predictor: Predictor, images: np.ndarray, labels: np.ndarray, targets: int) -> list[np.ndarray]:
+    """Of each start of a restart: label and, if targeted, target class of each example, (m, 1 or 2)."""
+    if targets == 0:
+        return [labels[:, None]]
+    logits = np.array(predictor.logits(images))
+    logits[np.arange(len(labels)), labels] = -np.inf
+    order = np.argsort(-logits, axis=1, kind="stable")[:, : min(targets, predictor.classes - 1)]
+    return [np.stack([labels, target], axis=1) for target in order.T]
 
 
 def _attack(predictor: Predictor, options: Options, threat: ThreatModel) -> Any:
-    step_size = options.step_ratio * threat.radius
+    how: dict[str, Any] = {
+        "threat": threat,
+        "steps": options.steps,
+        "step_size": options.step_ratio * threat.radius,
+        "schedule": options.schedule,
+    }
 
-    def attack(clean: Any, labels: Any, start: Any) -> Any:
-        def oracle(images: Any) -> tuple[Any, Any, Any]:
-            return predictor.loss_and_gradient(images, labels, options.loss)
-
+    def attack(clean: Any, aim: Any, start: Any) -> Any:
+        labels = aim[:, 0]
+        oracle = _targeted(predictor, labels, aim[:, 1]) if options.targets else _untargeted(predictor, labels, options)
         if options.keep == "best":
-            return ascend_keeping_best(oracle, clean, start, threat=threat, steps=options.steps, step_size=step_size)[0]
-        return ascend(oracle, clean, start, threat=threat, steps=options.steps, step_size=step_size)
+            return ascend_keeping_best(oracle, clean, labels, start, **how)[0]
+        return ascend(oracle, clean, start, **how)
 
     return attack
 
 
-def _judged(
-    predictor: Predictor, images: np.ndarray, labels: np.ndarray, options: Options
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each prediction is wrong, and its loss."""
-    logits = np.asarray(predictor.logits(images), dtype=np.float64)
-    value, _ = value_and_logit_gradient(options.loss, logits, one_hot(labels, predictor.classes, logits.dtype))
-    return logits.argmax(axis=1) != labels, np.asarray(value)
+def _untargeted(predictor: Predictor, labels: Any, options: Options) -> Oracle:
+    def oracle(images: Any) -> tuple[Any, Any, Any]:
+        return predictor.loss_and_gradient(images, labels, options.loss)
+
+    return oracle
+
+
+def _targeted(predictor: Predictor, labels: Any, targets: Any) -> Oracle:
+    """Climbs f_t − f_y, but tells the margin as its loss: a point that any wrong class wins is worth keeping."""
+
+    def oracle(images: Any) -> tuple[Any, Any, Any]:
+        logits, pullback = predictor.linearize(images)
+        target, goal = (one_hot(classes, predictor.classes, logits.dtype) for classes in (labels, targets))
+        value, _ = value_and_logit_gradient("margin", logits, target)
+        return logits, value, pullback(targeted_margin(logits, target, goal)[1])
+
+    return oracle
 
 
 ENTRY = Attack(

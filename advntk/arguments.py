@@ -1,0 +1,135 @@
+"""What every verb of the command line takes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from advntk import __version__
+from advntk.foundation import threads
+
+EPILOG = """\
+a cell by hand, from data to accuracy:
+  advntk prepare  --dataset digits --out work/digits.npz
+  advntk split    --dataset digits --prepared work/digits.npz --seed 0 --out work/split.json
+  advntk gram     --split work/split.json --architecture '{"family": "mlp", "depth": 3}' --out work/gram.npy
+  advntk fit      --split work/split.json --architecture '{"family": "mlp", "depth": 3}' --gram work/gram.npy \\
+                  --method advntk --options '{"steps": 20}' --eps255 16 --out work/advntk/fit.json
+  advntk evaluate --fit work/advntk --attack pgd --eps255 16 --out work/pgd.json
+and the strongest attack there is, which goes on where it was killed:
+  advntk evaluate --fit work/advntk --attack autoattack --eps255 16 --out work/autoattack.json
+"""
+
+
+def _whole(text: str) -> int:
+    """A number of at least one, for argparse."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
+
+
+def _seed(text: str) -> int:
+    """A number of at least zero, for argparse."""
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return number
+
+
+def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
+    """All verbs and their options; a verb's summary is the first line of its function's docstring."""
+    whole = argparse.ArgumentParser(
+        prog="advntk",
+        description="Benchmark suite for the adversarial robustness of wide networks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    whole.add_argument("--version", action="version", version=f"advntk {__version__}")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    compute = argparse.ArgumentParser(add_help=False)
+    compute.add_argument("--threads", type=_whole, default=threads.available(), help="threads (default: all cores)")
+    compute.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="where to compute")
+    compute.add_argument(
+        "--engine", choices=["auto", "numba", "neural_tangents"], default="auto", help="how kernels are computed"
+    )
+    compute.add_argument("--memory-mb", type=_whole, default=2000, help="bound of kernel temporaries, MiB")
+    threat = argparse.ArgumentParser(add_help=False)
+    threat.add_argument("--norm", choices=["linf", "l2", "l1"], default="linf", help="norm of the threat model")
+    threat.add_argument("--eps255", type=float, help="radius, in 1/255 of the pixel range")
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--options",
+        default="{}",
+        help="options as JSON, keys as in config.yaml (defaults: the paper's)",
+    )
+
+    def verb(name: str, parents: Sequence[argparse.ArgumentParser] = ()) -> argparse.ArgumentParser:
+        summary = (functions[name].__doc__ or "").splitlines()[0]
+        sub = verbs.add_parser(name, help=summary, description=summary, parents=list(parents))
+        sub.set_defaults(run=functions[name])
+        return sub
+
+    sub = verb("prepare", [options])
+    sub.add_argument("--dataset", required=True, help="registry entry, such as digits")
+    sub.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="folder for original files")
+    sub.add_argument("--out", type=Path, required=True, help="npz to write")
+    sub = verb("split", [options])
+    sub.add_argument("--dataset", required=True, help="registry entry, for its sizes")
+    sub.add_argument("--prepared", type=Path, required=True, help="npz written by prepare")
+    sub.add_argument("--seed", type=_seed, default=0, help="of the split and of everything trained on it")
+    sub.add_argument("--out", type=Path, required=True, help="split.json to write; split.npz goes beside it")
+    sub = verb("gram", [compute])
+    _add_problem(sub)
+    sub.add_argument("--out", type=Path, required=True, help="npy to write; a .json of what made it goes beside it")
+    for name in ("fit", "train"):
+        sub = verb(name, [compute, threat, options])
+        _add_problem(sub)
+        sub.add_argument("--method", required=True, help="kernel method" if name == "fit" else "network method")
+        if name == "fit":
+            sub.add_argument("--gram", type=Path, required=True, help="Gram matrix of the same split and architecture")
+        sub.add_argument("--out", type=Path, required=True, help="fit.json to write; fit.npz and curves.csv beside it")
+    attacking = [compute, threat, options, _attacking()]
+    sub = verb("attack", attacking)
+    sub.add_argument("--chunk", type=int, default=0, help="which chunk, from 0; how many there are is an option")
+    sub.add_argument("--chunks", type=Path, required=True, help="folder of the chunks; this one is NUMBER.npz")
+    sub = verb("evaluate", attacking)
+    sub.add_argument("--keep-images", action="store_true", help="keep the perturbed images, for the verb transfer")
+    sub.add_argument("--out", type=Path, required=True, help="record (json) to write; outcomes (npz) go beside it")
+    sub = verb("sweep", attacking)
+    sub.add_argument("--sweep", choices=["radius", "steps", "restarts"], required=True, help="what is varied")
+    sub.add_argument("--values", type=float, nargs="+", required=True, help="rising; radius in 1/255")
+    sub.add_argument("--out", type=Path, required=True, help="json to write; outcomes (npz) go beside it")
+    sub = verb("transfer", [compute])
+    sub.add_argument("--records", type=Path, nargs="+", required=True, help="of evaluations that kept their images")
+    sub.add_argument("--fits", type=Path, nargs="+", required=True, help="folder of each record's fit, in this order")
+    sub.add_argument("--out", type=Path, required=True, help="json to write; outcomes (npz) go beside it")
+    sub = verb("expand")
+    sub.add_argument("--config", required=True, help="the whole configuration as JSON")
+    sub.add_argument("--out", type=Path, required=True, help="suite.json to write")
+    sub = verb("tabulate")
+    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
+    sub.add_argument("--table", default="robust_accuracy", help="such as robust_accuracy, comparisons or cost")
+    sub.add_argument("--out", type=Path, required=True, help="csv to write; .md and .tex go beside it")
+    sub = verb("plot")
+    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
+    sub.add_argument("--figure", required=True, help="such as curves, depth, radius or strength")
+    sub.add_argument("--out", type=Path, required=True, help="svg to write; a png goes beside it")
+    sub = verb("export")
+    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
+    sub.add_argument("--out", type=Path, required=True, help="folder to write to")
+    return whole
+
+
+def _attacking() -> argparse.ArgumentParser:
+    """What all verbs that attack a fit have in common."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--fit", type=Path, required=True, help="folder of the fit")
+    parser.add_argument("--attack", required=True, help="name of the attack in tables")
+    parser.add_argument("--kind", help="registry entry, where it is not the name")
+    return parser
+
+
+def _add_problem(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", type=Path, required=True, help="split.json")
+    parser.add_argument("--architecture", required=True, help="""JSON, like '{"family": "mlp", "depth": 3}'""")

@@ -1,0 +1,93 @@
+"""Perturbed images of each predictor, shown to every other of the same split: do attacks transfer?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from advntk.foundation import files, provenance
+from advntk.foundation.errors import InputError
+from advntk.foundation.options import Compute
+from advntk.foundation.progress import Progress
+from advntk.foundation.records import Record, read_record
+from advntk.foundation.strength import Shown, Transfer
+from advntk.learning.fits import read_fit
+from advntk.learning.loading import load_checkpoint, split_of
+
+
+def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, compute: Compute, threads: int) -> Transfer:
+    """Show the images found against the default checkpoint of each fit to the default checkpoints of all.
+
+    Args:
+        records: one a predictor, all of one attack, radius and split, evaluated with their images kept.
+        fits: folder of each one's fit, in the same order.
+        out: path of the JSON file; outcomes go beside it: ``clean`` (k, n), ``robust`` (source, target, n).
+        compute: device, engine and memory.
+        threads: for provenance.
+
+    Returns:
+        The transfer.
+    """
+    start = time.perf_counter()
+    measured = [read_record(path) for path in records]
+    _require_alike(measured, records)
+    names = [next(iter(read_fit(folder)[0].checkpoints)) for folder in fits]
+    shown = [_images(path, name) for path, name in zip(records, names, strict=True)]
+    test = split_of(fits[0], read_fit(fits[0])[0]).test
+    clean = np.zeros((len(fits), len(test)), bool)
+    robust = np.zeros((len(fits), len(fits), len(test)), bool)
+    progress = Progress("transfer", len(fits), unit="predictors")
+    for target, (folder, name) in enumerate(zip(fits, names, strict=True)):
+        predictor = load_checkpoint(folder, name, compute)
+        clean[target] = predictor.logits(test.images).argmax(axis=1) == test.labels
+        for source, images in enumerate(shown):
+            robust[source, target] = clean[target] & (predictor.logits(images).argmax(axis=1) == test.labels)
+        progress.advance()
+    first = measured[0]
+    result = Transfer(
+        dataset=first.dataset,
+        seed=first.seed,
+        split_hash=first.split_hash,
+        attack=first.attack,
+        threat=first.threat,
+        n_test=len(test),
+        predictors=[
+            Shown(architecture=record.architecture, method=record.method, kind=record.kind, checkpoint=name)
+            for record, name in zip(measured, names, strict=True)
+        ],
+        clean_correct=clean.sum(axis=1).tolist(),
+        robust_correct=robust.sum(axis=2).tolist(),
+        provenance=provenance.environment(compute.device, threads),
+        timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
+    )
+    files.write_npz(out.with_suffix(".npz"), {"clean": clean, "robust": robust})
+    files.write_json(out, result.model_dump(mode="json"))
+    return result
+
+
+def _require_alike(measured: Sequence[Record], places: Sequence[Path]) -> None:
+    """Check that all records are of one split, attack and radius."""
+    for record, place in zip(measured, places, strict=True):
+        for what in ("split_hash", "attack", "threat"):
+            if getattr(record, what) != getattr(measured[0], what):
+                raise InputError(f"its {what} is not that of {places[0]}", where=place, remedy="evaluate both again")
+
+
+def _images(record: Path, checkpoint: str) -> np.ndarray:
+    """Perturbed images that an evaluation kept, (n, H, W, C).
+
+    Returns:
+        The images.
+
+    Raises:
+        InputError: it kept none.
+    """
+    outcomes = files.read_npz(record.with_suffix(".npz"))
+    if f"{checkpoint}.images" not in outcomes:
+        raise InputError(
+            f"no images of '{checkpoint}'", where=record.with_suffix(".npz"), remedy="evaluate with --keep-images"
+        )
+    return outcomes[f"{checkpoint}.images"]

@@ -1,0 +1,148 @@
+"""Flat tables, as CSV for programs, Markdown for terminals and LaTeX for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from advntk.foundation import files
+from advntk.telling.tex import escaped
+
+EMPTY = "—"
+"""A cell in which nothing was measured."""
+_FLOATS = 4  # LaTeX tables before a page break
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One printed table.
+
+    Attributes:
+        caption: what the numbers are.
+        head: column titles.
+        lines: cells, as many a line as titles.
+        notes: sentences below the table.
+        words: number of leading columns that hold words and are aligned to the left.
+    """
+
+    title: str
+    caption: str
+    head: list[str]
+    lines: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+    words: int = 1
+
+    def as_markdown(self, level: int = 1) -> str:
+        """The table in Markdown, its columns lined up, under a heading of this level."""
+        body = aligned(self.head, self.lines, words=self.words) if self.lines else ["Nothing was measured."]
+        notes = ["", *(f"* {note}" for note in self.notes)] if self.notes else []
+        return "\n".join([f"{'#' * level} {self.title}", "", self.caption, "", *body, *notes]) + "\n"
+
+    def as_latex(self) -> str:
+        """The table as a LaTeX float, everything escaped."""
+        return latex_float(
+            caption=f"{self.title}. {self.caption}",
+            columns="l" * self.words + "r" * (len(self.head) - self.words),
+            head=[" & ".join(map(escaped, self.head)) + r" \\"],
+            body=[" & ".join(map(escaped, line)) + r" \\" for line in self.lines],
+            notes=[escaped(note) for note in self.notes],
+        )
+
+
+def write_listing(frame: pd.DataFrame, listing: Listing, out_csv: str | Path) -> None:
+    """Write a frame to ``out_csv``, and the table that prints it as ``.md`` and ``.tex`` beside it.
+
+    Args:
+        frame: all numbers; accuracies as fractions.
+        listing: the same for readers.
+        out_csv: path of the CSV file.
+    """
+    _write(frame, out_csv, listing.as_markdown(), latex_page(listing.title, [listing.as_latex()]))
+
+
+def write_listings(title: str, frame: pd.DataFrame, listings: Sequence[Listing], out_csv: str | Path) -> None:
+    """Write a frame to ``out_csv``, and the tables that print it, one below the other, as ``.md`` and ``.tex``.
+
+    Args:
+        title: of all.
+        frame: all numbers; accuracies as fractions.
+        listings: the same for readers, in parts.
+        out_csv: path of the CSV file.
+    """
+    parts = [listing.as_markdown(2) for listing in listings] or ["Nothing was measured.\n"]
+    markdown = "\n".join([f"# {title}\n", *parts])
+    _write(frame, out_csv, markdown, latex_page(title, [listing.as_latex() for listing in listings]))
+
+
+def _write(frame: pd.DataFrame, out_csv: str | Path, markdown: str, latex: str) -> None:
+    path = Path(out_csv)
+    files.write_text(path, csv_text(frame))
+    files.write_text(path.with_suffix(".md"), markdown)
+    files.write_text(path.with_suffix(".tex"), latex)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV: six digits, more where a number is tiny (p does not become 0); short radii; unknowns empty."""
+    if "eps255" in frame.columns:
+        frame = frame.assign(eps255=[f"{eps255:g}" for eps255 in frame["eps255"]])
+    return frame.to_csv(index=False, float_format=_number, lineterminator="\n")
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3e}" if 0 < abs(value) < 1e-4 else f"{value:.6f}"
+
+
+def aligned(head: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> list[str]:
+    """A Markdown table with padded columns, the first ``words`` of them to the left."""
+    table = [head, *lines]
+    widths = [max(3, *(len(line[i]) for line in table)) for i in range(len(head))]
+    rule = ["-" * width if i < words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    padded = [
+        [text.ljust(widths[i]) if i < words else text.rjust(widths[i]) for i, text in enumerate(line)] for line in table
+    ]
+    return ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
+
+
+def latex_float(
+    *, caption: str, columns: str, head: Sequence[str], body: Sequence[str], notes: Sequence[str] = ()
+) -> str:
+    r"""A table as a LaTeX float, shrunk where it is wider than the line.
+
+    Args:
+        caption: plain text.
+        columns: alignment of the columns, such as ``lrr``.
+        head: LaTeX lines above the middle rule.
+        body: LaTeX lines below it, each with its ``\\``.
+        notes: LaTeX lines below the table.
+
+    Returns:
+        LaTeX that needs booktabs and graphicx.
+    """
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering\footnotesize",
+        f"\\caption{{{escaped(caption)}}}\\par\\medskip",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        f"\\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        *head,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        *([r"\par\smallskip\raggedright\scriptsize", *(f"{note}\\par" for note in notes)] if notes else []),
+        r"\end{table}",
+    ]
+    return "\n".join(lines)
+
+
+def latex_page(title: str, floats: Sequence[str]) -> str:
+    r"""Floats to be read with ``\input``."""
+    floats = list(floats)
+    for place in range(_FLOATS, len(floats), _FLOATS):  # LaTeX gives up on long runs of floats without text
+        floats[place] = "\\clearpage\n" + floats[place]
+    return "\n".join([f"% {title}", "% needs \\usepackage{booktabs} and \\usepackage{graphicx}", *floats]) + "\n"

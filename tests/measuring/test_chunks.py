@@ -1,0 +1,211 @@
+"""Attacks in chunks: made once, made again where they do not belong, gathered in order; sweeps and transfers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST, Attack, Attacked
+from advntk.attacks.entries import pgd
+from advntk.foundation import files
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.options import Closed, Compute
+from advntk.foundation.strength import read_sweep, read_transfer
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.grams import build_gram
+from advntk.ingredients.splits import write_split
+from advntk.learning.fits import write_fit
+from advntk.learning.method import Task
+from advntk.learning.methods import ntk
+from advntk.measuring.chunks import ChunkedAttack
+from advntk.measuring.evaluate import evaluate_fit
+from advntk.measuring.sweep import sweep_fit
+from advntk.measuring.transfer import transfer
+
+THREAT = ThreatModel(eps255=16)
+COMPUTE = Compute(device="cpu")
+
+
+class Options(Closed):
+    chunks: int = 3
+    steps: int = 5
+
+
+class Recording:
+    """A chunked attack of two stages that remembers what it was run on, and can be told to die once."""
+
+    def __init__(self):
+        self.seen, self.die_on = [], None
+
+    def __call__(self, predictor, images, labels, *, options, threat, seed, state):
+        if self.die_on == len(self.seen):
+            self.die_on = None
+            raise KeyboardInterrupt
+        self.seen.append((len(images), seed, state))
+        settings = {"options": pgd.Options(steps=options.steps, loss="margin"), "threat": threat, "seed": seed}
+        found = pgd.run(predictor, images, labels, **settings).images
+        clean = predictor.logits(images).argmax(axis=1) == labels
+        right = predictor.logits(found).argmax(axis=1) == labels
+        first = np.where(clean, np.where(right, ROBUST, BROKEN), NOT_TRIED).astype(np.int8)
+        second = np.where(first == ROBUST, ROBUST, NOT_TRIED).astype(np.int8)
+        return Attacked(images=found, stages={"first": first, "second": second}, flags=("a doubt",))
+
+
+@pytest.fixture
+def recording():
+    return Recording()
+
+
+@pytest.fixture
+def entry(recording):
+    return Attack(options=Options, run=recording, inside_threat_model=True, description="", chunked=True)
+
+
+@pytest.fixture(scope="module")
+def fits(digits_split, tmp_path_factory):
+    """NTK fits of two depths on one split."""
+    folder = tmp_path_factory.mktemp("fits")
+    manifest = folder / "split.json"
+    write_split(manifest, digits_split)
+    made = []
+    for depth in (2, 3):
+        spec = Architecture(family="mlp", depth=depth)
+        gram = folder / f"{depth}/gram.npy"
+        build_gram(digits_split, spec, out=gram, compute=COMPUTE, threads=1)
+        task = Task(
+            split=digits_split,
+            spec=spec,
+            threat=THREAT,
+            options=ntk.ENTRY.options(),
+            seed=0,
+            compute=COMPUTE,
+            gram=gram,
+            workdir=folder / str(depth),
+        )
+        settings = {"name": "ntk", "method": ntk.ENTRY, "task": task, "split_path": manifest}
+        write_fit(task.workdir, ntk.ENTRY.fit(task), **settings, provenance={}, timing={})
+        made.append(task.workdir)
+    return made
+
+
+def chunked(fit, entry, folder, **options):
+    return ChunkedAttack(
+        fit=fit, attack=entry, options=Options(**options), threat=THREAT, chunks=folder, compute=COMPUTE
+    )
+
+
+def evaluated(fit, entry, out, options=None, **settings):
+    names = {"attack_name": "it", "attack_kind": "it", "options": options or entry.options()}
+    where = {"threat": THREAT, "out": out, "compute": COMPUTE, "threads": 1}
+    return evaluate_fit(fit, attack=entry, **names, **where, **settings)
+
+
+def test_chunks_cover_the_test_images_in_order_each_with_a_seed_of_its_own(fits, entry, recording, tmp_path):
+    found, seconds = chunked(fits[0], entry, tmp_path).gather("final")
+    assert [count for count, _, _ in recording.seen] == [34, 33, 33]
+    assert len({seed for _, seed, _ in recording.seen}) == 3
+    assert len({state for _, _, state in recording.seen}) == 3
+    assert found.images.shape[0] == len(found.stages["first"]) == 100
+    assert found.flags == ("a doubt",)
+    assert seconds > 0
+
+
+def test_a_chunk_is_made_once_and_again_when_it_does_not_belong(fits, entry, recording, tmp_path):
+    chunked(fits[0], entry, tmp_path).gather("final")
+    chunked(fits[0], entry, tmp_path).gather("final")
+    assert len(recording.seen) == 3
+    chunked(fits[0], entry, tmp_path, steps=4).ensure(1)
+    assert len(recording.seen) == 4
+    chunked(fits[1], entry, tmp_path).ensure(0)
+    assert len(recording.seen) == 5
+
+
+def test_an_evaluation_killed_in_a_chunk_goes_on_with_the_same_result(fits, entry, recording, tmp_path):
+    whole = evaluated(fits[0], entry, tmp_path / "whole.json")
+    recording.die_on = len(recording.seen) + 1
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(fits[0], entry, tmp_path / "killed.json")
+    before = len(recording.seen)
+    again = evaluated(fits[0], entry, tmp_path / "killed.json")
+    assert len(recording.seen) == before + 2
+    assert again.evaluations == whole.evaluations
+
+
+def test_stages_are_counted_and_kept_for_each_example(fits, entry, tmp_path):
+    record = evaluated(fits[0], entry, tmp_path / "it.json")
+    evaluation = record.evaluations["final"]
+    first, second = evaluation.stages
+    assert first.tried == evaluation.clean_correct
+    assert second.tried == first.tried - first.broken
+    assert first.robust_after == second.robust_after == evaluation.robust_accuracy
+    assert "a doubt" in evaluation.flags
+    outcomes = files.read_npz(tmp_path / "it.npz")
+    assert (outcomes["final.stage.first"] == BROKEN).sum() == first.broken
+
+
+def test_wrong_chunks_are_refused(fits, entry, tmp_path):
+    with pytest.raises(ConfigError, match="no chunk 3; give 0 to 2"):
+        chunked(fits[0], entry, tmp_path).ensure(3)
+    with pytest.raises(ConfigError, match="101 chunks of 100 test images"):
+        chunked(fits[0], entry, tmp_path, chunks=101).ensure(0)
+
+
+def swept(fit, kind, values, out, **options):
+    settings = {"attack": pgd.ENTRY, "attack_name": "it", "attack_kind": "pgd", "options": pgd.Options(**options)}
+    return sweep_fit(fit, kind=kind, values=values, **settings, threat=THREAT, out=out, compute=COMPUTE, threads=1)
+
+
+def test_a_sweep_over_the_radius_starts_clean_and_ends_where_none_is_robust(fits, tmp_path):
+    sweep = swept(fits[0], "radius", [0, 8, 64, 128, 255], tmp_path / "radius.json", loss="margin")
+    accuracies = [point.robust_accuracy for point in sweep.points]
+    assert sweep.points[0].robust_correct == sweep.clean_correct
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[-1] == 0
+    assert all(accuracy > 0 for accuracy in accuracies[:-1])
+    assert read_sweep(tmp_path / "radius.json") == sweep
+    robust = files.read_npz(tmp_path / "radius.npz")["robust"]
+    np.testing.assert_array_equal(robust.sum(axis=1), [point.robust_correct for point in sweep.points])
+
+
+def test_sweeps_over_steps_and_restarts_vary_the_option(fits, tmp_path):
+    steps = swept(fits[0], "steps", [1, 10], tmp_path / "steps.json", loss="margin", step_ratio=0.2)
+    assert steps.points[1].robust_correct < steps.points[0].robust_correct
+    single = evaluated(fits[0], pgd.ENTRY, tmp_path / "one.json", pgd.Options(loss="margin", steps=1))
+    assert single.evaluations["final"].robust_correct == steps.points[0].robust_correct
+    restarts = swept(fits[0], "restarts", [1, 3], tmp_path / "restarts.json", steps=3)
+    assert restarts.points[1].robust_correct <= restarts.points[0].robust_correct
+
+
+def test_transfer_is_the_evaluation_on_the_diagonal(fits, tmp_path):
+    records = [tmp_path / f"{index}.json" for index in range(2)]
+    made = [
+        evaluated(fit, pgd.ENTRY, out, pgd.Options(loss="margin"), keep_images=True)
+        for fit, out in zip(fits, records, strict=True)
+    ]
+    result = transfer(records, fits, out=tmp_path / "transfer.json", compute=COMPUTE, threads=1)
+    assert read_transfer(tmp_path / "transfer.json") == result
+    for index, record in enumerate(made):
+        evaluation = record.evaluations["final"]
+        assert result.clean_correct[index] == evaluation.clean_correct
+        assert result.robust_correct[index][index] == evaluation.robust_correct
+    # what was made against one harms the other less than it harms its own
+    assert result.robust_correct[0][1] >= result.robust_correct[1][1]
+
+
+def test_transfer_needs_images_of_one_attack(fits, tmp_path):
+    records = [tmp_path / f"{index}.json" for index in range(2)]
+    evaluated(fits[0], pgd.ENTRY, records[0], pgd.Options())
+    evaluated(fits[1], pgd.ENTRY, records[1], pgd.Options(loss="margin"))
+    with pytest.raises(InputError, match="its attack is not that of"):
+        transfer(records, fits, out=tmp_path / "t.json", compute=COMPUTE, threads=1)
+    with pytest.raises(InputError, match="no images of 'final'"):
+        transfer(records[:1], fits[:1], out=tmp_path / "t.json", compute=COMPUTE, threads=1)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    files.write_json(tmp_path / "x.json", {"schema_version": "advntk-transfer-1"})
+    with pytest.raises(InputError, match="not a sweep"):
+        read_sweep(tmp_path / "x.json")
+    with pytest.raises(InputError, match="not a transfer"):
+        read_transfer(tmp_path / "x.json")

@@ -1,0 +1,116 @@
+"""Comparisons: pairs of methods on the same examples, numbers by hand, verdicts after correction."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advntk.foundation import files
+from advntk.foundation.errors import InputError
+from advntk.foundation.statistics import holm
+from advntk.telling.comparisons import COLUMNS, _compare, comparisons_frame, write_comparisons
+from advntk.telling.frames import read_suite
+
+OUTSIDE = "reference_fixed_gradient"
+ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16]}
+
+
+def plant(place, checkpoint, robust):
+    """Make these images the robust ones of a checkpoint, all images being right without attack."""
+    robust, place = np.asarray(robust, bool), Path(place)
+    content = files.read_json(place)
+    content["evaluations"][checkpoint].update(clean_correct=robust.size, robust_correct=int(robust.sum()))
+    arrays = files.read_npz(place.with_suffix(".npz"))
+    arrays |= {f"{checkpoint}.clean": np.ones_like(robust), f"{checkpoint}.robust": robust}
+    files.write_json(place, content)
+    files.write_npz(place.with_suffix(".npz"), arrays)
+
+
+@pytest.fixture
+def planted(build):
+    """NTK and AT with known joint outcomes: (both, only NTK, only AT, none) = (200, 9, 1, 190) and (190, 0, 0, 210)."""
+    builder = build(**ONE, methods=["ntk", "at"])
+    spec = builder.config.specs()[0]
+    joint = {0: (200, 9, 1, 190), 1: (190, 0, 0, 210)}
+    for seed, counts in joint.items():
+        for method, checkpoint, right in (("ntk", "final", (1, 1, 0, 0)), ("at", "last", (1, 0, 1, 0))):
+            plant(builder.record("digits", spec, method, 16, "pgd", seed), checkpoint, np.repeat(right, counts))
+    return builder
+
+
+def test_numbers_by_hand(planted, tmp_path):
+    suite = read_suite(planted.write())
+    frame = comparisons_frame(suite)
+    assert tuple(frame.columns) == COLUMNS
+    (row,) = frame.itertuples()
+    assert (row.method_a, row.checkpoint_a, row.method_b, row.checkpoint_b) == ("ntk", "final", "at", "last")
+    assert (row.n_test, row.seeds, row.only_a, row.only_b) == (400, 2, 9, 1)
+    assert row.robust_a == pytest.approx((209 + 190) / 800)
+    assert row.robust_b == pytest.approx((201 + 190) / 800)
+    assert row.difference == pytest.approx(8 / 800)
+    assert row.difference_lo <= row.difference <= row.difference_hi
+    assert row.p == row.p_holm == pytest.approx(2 * (1 + 10) / 2**10)
+    assert row.verdict == "A more robust"
+    write_comparisons(suite, tmp_path / "t.csv")
+    text = (tmp_path / "t.md").read_text()
+    assert "| mlp-3   | NTK | AT (last) | 49.9 | 48.9 | +1.0 [" in text
+    assert "|      9 |      1 | 0.021 |  0.021 | A more robust |" in text
+    assert "pools all seeds" in text
+    assert r"NTK & AT (last) & 49.9 & 48.9 & +1.0 [" in (tmp_path / "t.tex").read_text()
+
+
+def test_the_order_of_methods_turns_the_sign_only(planted):
+    forth = comparisons_frame(read_suite(planted.write())).iloc[0]
+    content = files.read_json(planted.folder / "suite.json")
+    content["config"]["methods"].reverse()
+    files.write_json(planted.folder / "suite.json", content)
+    back = comparisons_frame(read_suite(planted.folder / "suite.json")).iloc[0]
+    assert back["method_a"] == "at"
+    assert back["difference"] == -forth["difference"]
+    assert back["p"] == forth["p"]
+    assert back["verdict"] == "B more robust"
+
+
+def test_every_pair_once_inside_the_threat_model_and_adjusted_together(build):
+    methods = ["at", "ntk", "mine", "yours"]  # from the most robust to the least: AT, the equal two, NTK
+    suite = read_suite(build(attacks=["pgd", OUTSIDE, "pgd_margin"], methods=methods).fill().write())
+    frame = comparisons_frame(suite)
+    assert len(frame) == 2 * 3 * 2 * 6  # attacks, networks, radii, pairs of four methods
+    assert set(frame["attack"]) == {"pgd", "pgd_margin"}
+    assert frame["p_holm"].tolist() == pytest.approx(holm(frame["p"].tolist()))
+    assert (frame["p_holm"] >= frame["p"]).all()
+    apart = frame["p_holm"] <= 0.05
+    assert (frame["verdict"] == "not distinguished").equals(~apart)
+    assert (np.sign(frame["difference"])[apart] == np.where(frame["verdict"] == "A more robust", 1, -1)[apart]).all()
+    assert set(frame["verdict"]) == {"A more robust", "B more robust", "not distinguished"}
+    assert set(frame["checkpoint_a"]) == {"final", "last"}
+
+
+def test_one_seed_is_said(build, tmp_path):
+    write_comparisons(read_suite(build(**ONE, seeds=1).fill().write()), tmp_path / "t.csv")
+    text = (tmp_path / "t.md").read_text()
+    assert "One seed" in text
+    assert "pools all seeds" not in text
+
+
+def test_equal_methods_are_not_distinguished(build):
+    builder = build(**ONE, methods=["ntk", "early_stopped_ntk"])
+    spec = builder.config.specs()[0]
+    for seed in range(2):
+        for method in builder.config.methods:
+            plant(builder.record("digits", spec, method, 16, "pgd", seed), "final", np.arange(400) < 300)
+    (row,) = comparisons_frame(read_suite(builder.write())).itertuples()
+    assert (row.difference, row.difference_lo, row.difference_hi, row.p) == (0, 0, 0, 1)
+    assert row.verdict == "not distinguished"
+
+
+def test_other_examples_are_refused(planted):
+    ntk, at = (
+        [item for item in read_suite(planted.write()).measured if item.record.method == method]
+        for method in ("ntk", "at")
+    )
+    moved = [at[0], replace(at[1], record=at[1].record.model_copy(update={"split_hash": "other"}))]
+    for other in (moved, at[:1]):
+        with pytest.raises(InputError, match="cannot be compared"):
+            _compare(ntk, other)

@@ -1,0 +1,71 @@
+"""The reference protocol: which attack counts for kernels and networks, and what is counted."""
+
+import pandas as pd
+import pytest
+
+from advntk.foundation import files
+from advntk.telling.frames import read_suite
+from advntk.telling.protocol import COLUMNS, attack_pair, protocol_frame, write_protocol
+
+OUTSIDE = "reference_fixed_gradient"
+ONE = {"architectures": [{"family": "mlp", "depth": 3}], "methods": ["ntk", "at"]}
+
+
+def test_numbers_by_hand(build, tmp_path):
+    builder = build(**ONE, attacks=["pgd_margin", "pgd", OUTSIDE]).fill()
+    suite = read_suite(builder.write())
+    assert attack_pair(suite) == ("pgd", OUTSIDE)
+    frame = protocol_frame(suite)
+    assert tuple(frame.columns) == COLUMNS
+    assert frame[["eps255", "method", "checkpoint"]].to_numpy().tolist() == [
+        [eps255, *cell] for eps255 in (16, 32) for cell in (("ntk", "final"), ("at", "last"), ("at", "best_val"))
+    ]
+    n, spec = builder.n_test, builder.config.specs()[0]
+    for row in frame.itertuples():
+        attack = OUTSIDE if row.method == "ntk" else "pgd"
+        clean, robust = builder.rates(spec, row.method, row.checkpoint, "pgd", row.eps255)
+        _, theirs = builder.rates(spec, row.method, row.checkpoint, attack, row.eps255)
+        # the builder adds 4 clean and takes 6 robust examples at seed 1, and counts one more as attacked_correct
+        assert row.clean == pytest.approx((round(n * clean) + 2) / n)
+        assert row.robust == pytest.approx((round(n * robust) - 3) / n)
+        assert row.reference_robust == pytest.approx((round(n * theirs) - 3) / n)
+        assert row.reference == pytest.approx(row.reference_robust + 1 / n)
+        assert (row.attack, row.reference_attack) == ("pgd", attack)
+        assert row.kind == ("kernel" if row.method == "ntk" else "network")
+        assert row.max_size255 == row.eps255
+        assert row.reference_max_size255 == row.eps255 * (2 if row.method == "ntk" else 1)
+    write_protocol(suite, tmp_path / "t.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), frame, check_dtype=False, atol=1e-6)
+    text = (tmp_path / "t.md").read_text()
+    assert "reaches up to 2ε" in text
+    first = next(line for line in text.splitlines() if line.startswith("| mlp-3   | NTK"))
+    cells = [part.strip() for part in first.strip("|").split("|")]
+    row = frame.iloc[0]
+    assert cells[3:7] == [f"{100 * row[name]:.1f}" for name in ("clean", "robust", "reference", "reference_robust")]
+    assert cells[7:] == ["16.00", "32.00"]
+
+
+def test_sizes_are_in_the_norm_of_the_threat_model(build, tmp_path):
+    for norm, factor in (("linf", 1), ("l2", 8)):
+        suite = read_suite(build(**ONE, norm=norm, eps255=[16], attacks=["pgd", OUTSIDE]).fill().write())
+        assert protocol_frame(suite)["reference_max_size255"].tolist() == [factor * 32, factor * 16, factor * 16]
+    suite = read_suite(build(**ONE, norm="l1", eps255=[16], attacks=["pgd", OUTSIDE]).fill().write())
+    assert protocol_frame(suite)["max_size255"].isna().all()
+    write_protocol(suite, tmp_path / "t.csv")
+    assert "—" in (tmp_path / "t.md").read_text()
+
+
+@pytest.mark.parametrize("attacks", [["pgd"], [OUTSIDE], ["pgd_margin", OUTSIDE]])
+def test_a_suite_without_the_pair_says_so(build, tmp_path, attacks):
+    suite = read_suite(build(**ONE, attacks=attacks).fill().write())
+    assert attack_pair(suite) is None
+    write_protocol(suite, tmp_path / "t.csv")
+    assert "set `protocol: reference`" in (tmp_path / "t.md").read_text()
+    assert pd.read_csv(tmp_path / "t.csv").empty
+
+
+def test_a_users_own_network_method_is_attacked_as_a_network(build):
+    builder = build(**{**ONE, "methods": ["mine"]}, eps255=[16], attacks=["pgd", OUTSIDE]).fill()
+    for place in builder.paths:
+        files.write_json(place, {**files.read_json(place), "kind": "network"})
+    assert set(protocol_frame(read_suite(builder.write()))["reference_attack"]) == {"pgd"}

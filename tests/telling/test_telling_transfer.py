@@ -1,0 +1,171 @@
+"""The table and figure of transfer: rows are sources, columns targets, numbers are means over seeds."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.config import SuiteConfig
+from advntk.foundation.records import AttackRecord
+from advntk.foundation.statistics import bootstrap_mean
+from advntk.foundation.strength import Shown, Transfer
+from advntk.foundation.threat import ThreatModel
+from advntk.telling.figures import write_figure
+from advntk.telling.sheet import style
+from advntk.telling.suite_file import Suite
+from advntk.telling.transfer import COLUMNS, transfer_frame, write_transfer
+from advntk.telling.transfer_figure import transfer
+from tests.telling.conftest import QUICK
+
+N = 200
+MLP = Architecture(family="mlp", depth=3)
+
+
+def shown(method, spec=MLP):
+    kind = "network" if method == "at" else "kernel"
+    return Shown(architecture=spec, method=method, kind=kind, checkpoint="last" if method == "at" else "final")
+
+
+def make(predictors, clean, robust, **changes):
+    given = {
+        "dataset": "digits", "seed": 0, "split_hash": "s", "threat": ThreatModel(eps255=16), "n_test": N,
+        "attack": AttackRecord(name="pgd", kind="pgd", options={"steps": 20, "loss": "margin"},
+                               inside_threat_model=True, seed=5),
+        "predictors": predictors, "clean_correct": clean, "robust_correct": robust, "provenance": {}, "timing": {},
+    }  # fmt: skip
+    return Transfer(**{**given, **changes})
+
+
+def suite_of(transfers, **changes):
+    return Suite(config=SuiteConfig(**{**QUICK, **changes}), measured=(), curves=(), transfers=tuple(transfers))
+
+
+def pair(**changes):
+    """AT listed before NTK; NTK's images leave AT at 120 of 200, AT's leave NTK at 40."""
+    return make([shown("at"), shown("ntk")], [180, 190], [[100, 40], [120, 10]], **changes)
+
+
+def full(**changes):
+    suite = suite_of([], **changes)
+    config = suite.config
+    predictors = [shown(method, spec) for spec in config.specs() for method in config.methods]
+    count = len(predictors)
+    transfers = []
+    for name in config.attacks:
+        attack = pair().attack.model_copy(update={"name": name, "inside_threat_model": name == "pgd"})
+        for eps255 in config.eps255:
+            for seed in range(config.seeds):
+                robust = np.random.default_rng(seed).integers(0, N + 1, (count, count)).tolist()
+                own = {"threat": ThreatModel(eps255=eps255), "seed": seed, "attack": attack}
+                transfers.append(make(predictors, [190] * count, robust, **own))
+    return replace(suite, transfers=tuple(transfers))
+
+
+def row(frame, source, target):
+    found = frame[(frame["source_method"] == source) & (frame["target_method"] == target)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_frame_has_source_and_target_the_right_way_round():
+    frame = transfer_frame(suite_of([pair()], seeds=1))
+    assert list(frame.columns) == list(COLUMNS)
+    assert row(frame, "ntk", "at")["robust"] == pytest.approx(120 / N)
+    assert row(frame, "at", "ntk")["robust"] == pytest.approx(40 / N)
+    assert row(frame, "ntk", "at")["clean"] == pytest.approx(180 / N)
+    assert list(frame["source_method"]) == ["ntk", "ntk", "at", "at"]  # the configuration's order, kernels first
+
+
+def test_frame_is_the_mean_over_seeds_whatever_order_each_lists_its_predictors_in():
+    turned = make([shown("ntk"), shown("at")], [170, 160], [[20, 140], [60, 80]], seed=1)
+    frame = transfer_frame(suite_of([turned, pair()]))
+    found = row(frame, "ntk", "at")
+    outcomes = [np.arange(N) < 120, np.arange(N) < 140]
+    assert tuple(found[["robust", "lo", "hi"]]) == bootstrap_mean(outcomes)
+    assert found["clean"] == pytest.approx((180 + 160) / 2 / N)
+    assert found["seeds"] == 2
+
+
+def test_table_answers_in_numbers(tmp_path):
+    write_transfer(suite_of([pair()], seeds=1), tmp_path / "t.csv")
+    text = (tmp_path / "t.md").read_text()
+    cells = next(line for line in text.splitlines() if line.startswith("| mlp-3")).split("|")
+    numbers = [cell.split("±")[0].strip() for cell in cells[1:-1]]
+    assert numbers == ["mlp-3", "NTK", "AT (last)", "95.0", "90.0", "5.0", "50.0", "60.0", "20.0"]
+    # (90 − 60) / (90 − 50) and (95 − 20) / (95 − 5)
+    assert "cost the finite network 75% of the accuracy" in text
+    assert "the network's cost the kernel 83%" in text
+    assert "\\begin{tabular}{lllrrrrrr}" in (tmp_path / "t.tex").read_text()
+    assert len(pd.read_csv(tmp_path / "t.csv")) == 4
+
+
+def test_table_without_loss_to_own_images_or_without_pairs(tmp_path):
+    idle = make([shown("ntk"), shown("at")], [190, 180], [[190, 180], [190, 180]])
+    write_transfer(suite_of([idle], seeds=1), tmp_path / "idle.csv")
+    assert "cost the finite network — of" in (tmp_path / "idle.md").read_text()
+    for name, transfers in (("none", []), ("kernels", [make([shown("ntk")], [190], [[5]])])):
+        write_transfer(suite_of(transfers, seeds=1), tmp_path / f"{name}.csv")
+        assert "Nothing was measured." in (tmp_path / f"{name}.md").read_text()
+
+
+def numbers_of(axes):
+    return [int(text.get_text()) for text in axes.texts]
+
+
+def test_figure_has_sources_in_rows_and_a_row_of_clean_accuracies():
+    with style():
+        (axes,) = transfer(suite_of([pair()], seeds=1)).axes
+    places = {text.get_position(): int(text.get_text()) for text in axes.texts}
+    assert [places[x, y] for y in (0.5, 1.5) for x in (0.5, 1.5)] == [5, 60, 20, 50]
+    assert numbers_of(axes)[-2:] == [95, 90]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mlp-3 NTK", "mlp-3 AT (last)", "clean"]
+    assert [patch.get_xy() for patch in axes.patches] == [(0, 0), (1, 1)]
+
+
+def test_numbers_are_legible_on_their_cells():
+    with style():
+        (axes,) = transfer(suite_of([make([shown("ntk"), shown("at")], [N, N], [[0, 60], [120, N]])], seeds=1)).axes
+        axes.figure.draw_without_rendering()
+    colours = np.concatenate([mesh.get_facecolors() for mesh in axes.collections])[:, :3]
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    ink = np.array([0.0 if text.get_color() == "black" else 1.0 for text in axes.texts])
+    bright, dark = np.maximum(luminance, ink), np.minimum(luminance, ink)
+    assert ((bright + 0.05) / (dark + 0.05)).min() > 4.5  # WCAG's contrast for text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"seeds": 1, "eps255": [8], "methods": ["ntk", "at"], "architectures": [{"family": "mlp", "depth": 3}]},
+        {"attacks": ["pgd", "reference_fixed_gradient"],
+         "architectures": [{"family": "cnn", "depth": 12, "activation": "gelu"}]},
+        {"methods": ["ntk"], "architectures": [{"family": "mlp", "depth": 3}], "eps255": [8, 16, 32]},
+    ],
+)  # fmt: skip
+def test_nothing_overlaps_and_nothing_leaves_the_sheet(changes):
+    with style():
+        figure = transfer(full(**changes))
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()
+        boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+        boxes += [text.get_window_extent(renderer) for text in figure.texts]
+    for i, box in enumerate(boxes):
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_words_and_bytes(tmp_path):
+    suite = full(architectures=[{"family": "mlp", "depth": 3}])
+    for name in ("a", "b"):
+        write_figure("transfer", suite, tmp_path / name / "f.svg")
+    assert (tmp_path / "a" / "f.svg").read_bytes() == (tmp_path / "b" / "f.svg").read_bytes()
+    text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a" / "f.svg").read_text()))
+    for phrase in ("Row: the predictor that the images were made against", "n_test = 200", "seeds = 2", "20 steps"):
+        assert phrase in text
