@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from advntk.attacks import bridge
 from advntk.attacks.bridge import as_torch_module
 from advntk.foundation.architecture import Architecture
 from advntk.ingredients.kernels.engine import make_engine
@@ -192,6 +193,15 @@ def test_a_pullback_is_made_only_where_a_gradient_is_wanted(kind):
     assert (predictor.forward, predictor.linearized) == (2, 0)
     module(images.clone().requires_grad_())
     assert (predictor.forward, predictor.linearized) == (2, 1)
+
+
+def test_jax_arrays_that_torch_cannot_reach_go_through_numpy(monkeypatch):
+    predictor, images, cotangent = kernel("neural_tangents"), channels_first(pixels(3)), torch.eye(CLASSES)[:3]
+    wanted = gradient(as_torch_module(predictor), images, cotangent)
+    monkeypatch.setattr(bridge, "_torch_reaches", lambda array: False)
+    module = as_torch_module(predictor)
+    assert module.device == torch.device("cpu")
+    torch.testing.assert_close(gradient(module, images, cotangent), wanted)
 
 
 def test_a_network_goes_the_same_both_ways():

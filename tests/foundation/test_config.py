@@ -67,7 +67,7 @@ def changed(config, path, value):
         (["attack_options", "a/b"], {"kind": "pgd"}, r"letters, digits and _ only, not 'a/b'"),
         (["compute", "device"], "cuda", r"compute\.device: .*'auto', 'cpu' or 'gpu'"),
         (["suite"], "a b", r"suite: "),
-        (["protocol"], "referense", r"protocol: .*did you mean 'reference'"),
+        (["protocol"], "pairs", r"protocol: .*'paired' or 'reference'"),
         (["transfer"], ["pgx"], r"transfer: 'pgx' is not among the attacks of this suite"),
         (["sweeps"], {"radios": {"attack": "pgd", "values": [1]}}, r"sweeps\.radios.*'radius', 'steps' or 'restarts'"),
         (["sweeps"], {"radius": {"attack": "pgd", "values": [4, 2]}}, r"sweeps\.radius: values must rise"),
