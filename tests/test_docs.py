@@ -90,7 +90,9 @@ def test_a_command_line_is_seen(tmp_path):
 
 
 def test_documented_cell_is_the_one_of_the_help():
-    examples = [line.split() for line in arguments.EPILOG.replace("\\\n", " ").splitlines() if line.startswith("  advntk")]
+    examples = [
+        line.split() for line in arguments.EPILOG.replace("\\\n", " ").splitlines() if line.startswith("  advntk")
+    ]
     page = "\n".join(blocks(ROOT / "docs/reproduce.md", "sh")).replace("\\\n", " ")
     documented = [line.split() for line in page.splitlines()]
     assert examples

@@ -17,7 +17,7 @@ from advntk.telling.labels import NORMS, OUTSIDE, method_label, radius_label
 from advntk.telling.listing import EMPTY, Listing, aligned, csv_text, latex_float, latex_page
 from advntk.telling.protocol import write_protocol
 from advntk.telling.tex import escaped
-from advntk.telling.transfer import write_transfer
+from advntk.telling.transfer_table import write_transfer
 
 _WIDTH = 112  # characters of a line before a table is split by architectures
 _CELL = 10  # characters of an accuracy

@@ -358,6 +358,25 @@ def test_logits_that_are_not_finite_are_an_error(value):
         run(predictor, part)
 
 
+@pytest.mark.parametrize("attack", MEMBERS)
+def test_nan_logits_around_clean_images_are_an_error(attack):
+    """The largest of NaN logits is the first: images of class 0 would pass for robust."""
+    predictor = Linear(5)
+    part, logits = predictor.part(40), predictor.logits
+
+    def broken(images):
+        away = (np.abs(images - np.round(images, 1)) > 1e-3).any(axis=(1, 2, 3))
+        return np.where(away[:, None], np.nan, logits(images))
+
+    part.images = np.round(part.images, 1)
+    part.labels = logits(part.images).argmax(axis=1)
+    kept = part.labels == 0
+    assert kept.any()
+    predictor.logits = broken
+    with pytest.raises(NumericalError, match="attacked images"):
+        run(predictor, Part(part.images[kept], part.labels[kept]), QUICK.model_copy(update={"attacks": [attack]}))
+
+
 def test_what_the_checks_say_becomes_flags(caplog):
     """A predictor of probabilities with noise, and one whose gradient is zero."""
     part = Linear(4).part(6)

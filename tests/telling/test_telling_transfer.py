@@ -16,8 +16,9 @@ from advntk.foundation.threat import ThreatModel
 from advntk.telling.figures import write_figure
 from advntk.telling.sheet import style
 from advntk.telling.suite_file import Suite
-from advntk.telling.transfer import COLUMNS, transfer_frame, write_transfer
+from advntk.telling.transfer import COLUMNS, transfer_frame
 from advntk.telling.transfer_figure import transfer
+from advntk.telling.transfer_table import write_transfer
 from tests.telling.conftest import QUICK
 
 N = 200

@@ -198,7 +198,7 @@ def test_one_failing_cell_fails_the_run_but_not_the_others(finished, checkout):
     ("changes", "message"),
     [
         ({"sedes": 3}, "sedes: unknown key (did you mean 'seeds'?)"),
-        ({"norm": "l3"}, "norm: Input should be 'linf' or 'l2'"),
+        ({"norm": "l3"}, "norm: Input should be 'linf', 'l2' or 'l1'"),
         ({"results": "Snakefile"}, "cannot write results"),
         ({"datasets": ["cifar"]}, "unknown dataset 'cifar'"),
         (
