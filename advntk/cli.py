@@ -160,6 +160,7 @@ def attack(args: argparse.Namespace) -> None:
     chunked = ChunkedAttack(
         fit=args.fit,
         attack=entry,
+        kind=kind,
         options=options,
         threat=_threat(args),
         chunks=args.chunks,
@@ -189,15 +190,18 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def sweep(args: argparse.Namespace) -> None:
     """Robust accuracy over the strength of an attack: its radius, steps or restarts."""
+    from advntk.foundation.config import SweepEntry
+    from advntk.foundation.options import validated
     from advntk.measuring.sweep import sweep_fit
 
     kind, entry, options = _attack(args)
     if entry.chunked:
         raise ConfigError(f"'{kind}' takes too long for a sweep", where="--attack", remedy="use pgd")
+    values = validated(SweepEntry, {"attack": args.attack, "values": args.values}, "--values").values
     sweep_fit(
         args.fit,
         kind=args.sweep,
-        values=args.values,
+        values=values,
         attack=entry,
         attack_name=args.attack,
         attack_kind=kind,

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advntk.attacks import ATTACKS as ATTACKS
 from advntk.attacks.attack import Attack
 from advntk.foundation import paths, registry
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.config import SuiteConfig
+from advntk.foundation.config import REFERENCE_PROTOCOL, SuiteConfig
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.strength import SweepName
@@ -25,7 +26,6 @@ from advntk.learning.method import Method
 
 SCHEMA = "advntk-suite-1"
 DATASETS = "advntk.ingredients.datasets"
-ATTACKS = "advntk.attacks.entries"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +197,9 @@ def resolve(content: Mapping[str, Any]) -> Suite:
     datasets = _resolve_section(config.datasets, DATASETS, config.dataset_options, "dataset")
     sizes = {name: options for name, (_, options) in datasets.items()}
     named = _resolve_attacks(config)
+    _check_chunks(named, sizes)
+    _check_transfer(config, named)
+    _check_protocol(config, named)
     return Suite(
         config=config,
         datasets=datasets,
@@ -303,6 +306,40 @@ def _resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
         chosen = validated(entry.options, options, f"attack_options.{name}")
         resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
     return resolved
+
+
+def _check_chunks(named: Mapping[str, NamedAttack], sizes: Mapping[str, SplitSizes]) -> None:
+    for attack in named.values():
+        for dataset, options in sizes.items():
+            if 0 < options.n_test < attack.chunks:
+                raise ConfigError(
+                    f"{attack.chunks} chunks of the {options.n_test} test images of {dataset}",
+                    where=f"attack_options.{attack.name}.chunks",
+                    remedy="give fewer chunks",
+                )
+
+
+def _check_transfer(config: SuiteConfig, named: Mapping[str, NamedAttack]) -> None:
+    """An attack made of stages gives clean images where it broke nothing: a robust source would look harmless."""
+    for name in config.transfer:
+        if named[name].entry.chunked:
+            raise ConfigError(
+                f"'{name}' gives clean images where it breaks nothing", where="transfer", remedy="show those of a pgd"
+            )
+
+
+def _check_protocol(config: SuiteConfig, named: Mapping[str, NamedAttack]) -> None:
+    """The reference protocol compares its attack with plain PGD of the same options."""
+    if config.protocol != "reference":
+        return
+    right, reference = (named[name].options for name in REFERENCE_PROTOCOL)
+    alike = type(right).model_validate(reference.model_dump()) if named["pgd"].kind == "pgd" else None
+    if right != alike:
+        raise ConfigError(
+            "the reference protocol needs 'pgd' to be plain PGD with the options of 'reference_fixed_gradient'",
+            where="attack_options.pgd",
+            remedy="give both the same loss, steps, step_ratio and random_start, or name another attack for other ones",
+        )
 
 
 def _resolve_sweeps(config: SuiteConfig, named: Mapping[str, NamedAttack]) -> dict[SweepName, NamedAttack]:

@@ -129,8 +129,9 @@ rule transfer:
         runtime=kernel_minutes,
     params:
         folders=JOBS.shown_fits,
+        engine=COMPUTE.kernel_engine,
         code=lambda w: JOBS.predictors_code("advntk.measuring.transfer"),
     shell:
         "python -m advntk transfer --records {input.records:q} --fits {params.folders:q} --out {output.transfer:q}"
-        " --threads {threads} --device {resources.device} --memory-mb {resources.kernel_mb}"
+        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"

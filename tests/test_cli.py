@@ -12,6 +12,8 @@ import pytest
 import advntk
 from advntk.cli import main
 
+SWEEP = "sweep --fit f --attack pgd --sweep radius --eps255 8 --out x.json --values 8 4"
+CHUNK = "attack --fit f --attack pgd --eps255 8 --chunks c"
 MLP = '{"family": "mlp", "depth": 2, "width": 16}'
 
 
@@ -99,6 +101,14 @@ def test_a_cell_by_hand_with_another_activation(tmp_path):
         (
             ["fit", "--split", "s", "--architecture", MLP, "--gram", "g", "--method", "advntk", "--out", "f/fit.json"],
             "--eps255: 'advntk' trains for a radius",
+        ),
+        (
+            SWEEP.split(),
+            "--values: values must rise",
+        ),
+        (
+            CHUNK.split(),
+            "'pgd' is not run in chunks; use the verb 'evaluate'",
         ),
         (["plot", "--suite", "none.json", "--figure", "depth", "--out", "x.svg"], "none.json: "),
     ],

@@ -90,7 +90,7 @@ class SuiteConfig(Closed):
     datasets: list[str] = Field(min_length=1, description="datasets to run")
     architectures: list[ArchitectureEntry] = Field(min_length=1, description="networks to run")
     methods: list[str] = Field(min_length=1, description="training methods to run")
-    norm: Norm = Field(default="linf", description="norm of the threat model: linf or l2")
+    norm: Norm = Field(default="linf", description="norm of the threat model: linf, l2 or l1")
     eps255: list[float] = Field(min_length=1, description="radii of the threat model, in 1/255 of the pixel range")
     attacks: list[str] = Field(min_length=1, description="attacks that evaluate, by their name in attack_options")
     network: NetworkDefaults = Field(default_factory=NetworkDefaults, description="defaults of all architectures")

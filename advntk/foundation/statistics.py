@@ -18,12 +18,6 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def clopper_pearson(correct: int, total: int) -> tuple[float, float]:
-    """95% Clopper–Pearson interval of a proportion: covers at least so often for every true one."""
-    interval = scipy.stats.binomtest(correct, total).proportion_ci(LEVEL, method="exact")
-    return float(interval.low), float(interval.high)
-
-
 def bootstrap_mean(
     outcomes: Sequence[np.ndarray], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float, float, float]:

@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from advntk.attacks import ATTACKS
 from advntk.attacks.attack import Attack, Attacked
-from advntk.foundation import files
+from advntk.foundation import files, provenance
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.networks.layers import FAMILIES
 from advntk.ingredients.splits import Part
 from advntk.learning.fits import FitFile, read_fit
 from advntk.learning.loading import load_checkpoint, split_of
+from advntk.learning.method import METHODS
 from advntk.learning.randomness import stream_seed
 
 
@@ -43,11 +46,13 @@ class ChunkedAttack:
 
     Attributes:
         fit: folder of the fit.
+        kind: the attack's name in the registry.
         chunks: folder of the chunks.
     """
 
     fit: Path
     attack: Attack
+    kind: str
     options: Any
     threat: ThreatModel
     chunks: Path
@@ -83,7 +88,6 @@ class ChunkedAttack:
         if place.exists() and str(files.read_npz(place).get("digest")) == digest:
             return place
         part = _part(test, index, self.count)
-        seed = stream_seed(evaluation_seed(content), f"chunk {index}")
         kept: dict[str, np.ndarray] = {"digest": np.array(digest)}
         states = []
         for checkpoint, first in distinct_checkpoints(content).items():
@@ -99,7 +103,7 @@ class ChunkedAttack:
                 part.labels,
                 options=self.options,
                 threat=self.threat,
-                seed=seed,
+                seed=evaluation_seed(content),
                 state=state,
             )
             kept[f"{checkpoint}.images"] = found.images
@@ -129,9 +133,16 @@ class ChunkedAttack:
         return whole, float(sum(part[f"{checkpoint}.seconds"] for part in parts))
 
     def _digest(self, content: FitFile, arrays: dict[str, np.ndarray], index: int) -> str:
-        """Of all that a chunk depends on, but for the code."""
+        """Of all that a chunk depends on, the code of attack, method and family among it."""
+        entries = (
+            f"{METHODS}.{content.method}",
+            f"{FAMILIES}.{content.architecture.family}",
+            f"{ATTACKS}.{self.kind}",
+        )
         return files.sha256_of_json(
             {
+                "code": provenance.code_digest("advntk.measuring.chunks", *entries),
+                "engine": self.compute.kernel_engine if content.kind == "kernel" else "",
                 "fit": files.sha256_of_arrays(arrays),
                 "split": content.split_hash,
                 "options": self.options.model_dump(mode="json"),

@@ -86,6 +86,8 @@ def judge(
             )
     clean = clean_logits.argmax(axis=1) == test.labels
     right = logits.argmax(axis=1) == test.labels
+    for outcome in found.stages.values():  # on the boundary another batch may round to the other side
+        right &= outcome != BROKEN
     robust = clean & right
     diagnosis = diagnose(
         predictor,
@@ -183,6 +185,7 @@ def evaluate_fit(
     chunked = ChunkedAttack(
         fit=folder,
         attack=attack,
+        kind=attack_kind,
         options=options,
         threat=threat,
         chunks=out.with_suffix(".chunks"),

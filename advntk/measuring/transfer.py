@@ -34,6 +34,8 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
     start = time.perf_counter()
     measured = [read_record(path) for path in records]
     _require_alike(measured, records)
+    for record, place, folder in zip(measured, records, fits, strict=True):
+        _require_its_fit(record, place, folder)
     names = [next(iter(read_fit(folder)[0].checkpoints)) for folder in fits]
     shown = [_images(path, name) for path, name in zip(records, names, strict=True)]
     test = split_of(fits[0], read_fit(fits[0])[0]).test
@@ -74,6 +76,14 @@ def _require_alike(measured: Sequence[Record], places: Sequence[Path]) -> None:
         for what in ("split_hash", "attack", "threat"):
             if getattr(record, what) != getattr(measured[0], what):
                 raise InputError(f"its {what} is not that of {places[0]}", where=place, remedy="evaluate both again")
+
+
+def _require_its_fit(record: Record, place: Path, folder: Path) -> None:
+    """Check that a record is about a fit."""
+    content, _ = read_fit(folder)
+    for what in ("method", "architecture", "seed", "trained_at", "split_hash"):
+        if getattr(record, what) != getattr(content, what):
+            raise InputError(f"its {what} is not that of the fit in {folder}", where=place, remedy="evaluate the fit")
 
 
 def _images(record: Path, checkpoint: str) -> np.ndarray:

@@ -22,6 +22,10 @@ COLUMNS = (
     *("attack_s", "wall_s", "images", "ms_per_image", "peak_mb", "total_attack_s"),
 )
 _MEASURED = {"attack_s", "wall_s", "peak_mb"}
+_TIMES = (
+    "Times are of the machines that ran the suite and differ from run to run; of a job that was killed, only the time "
+    "since its restart is counted."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +138,7 @@ def _totals(found: Sequence[Cost]) -> Listing:
         lines.append([label, str(evaluations), _number(seconds), f"{images:.0f}", _number(1000 * seconds / images)])
     return Listing(
         title="All evaluations of each attack",
-        caption=(
-            "Seconds that the attack took, all jobs together, and images attacked. Times are of the machines that ran "
-            "the suite and differ from run to run."
-        ),
+        caption=f"Seconds that the attack took, all jobs together, and images attacked. {_TIMES}",
         head=["attack", "evaluations", "seconds", "images", "ms per image"],
         lines=lines,
     )
@@ -160,8 +161,7 @@ def _by_dataset(found: Sequence[Cost]) -> list[Listing]:
                 caption=(
                     "Means over seeds and radii. Attack: seconds of the attack in one evaluation (all its "
                     "checkpoints; chunks of an attack that is split into jobs are added up). Process: seconds of the "
-                    "process that evaluates, with loading and checks. Peak: its largest memory. Times are of the "
-                    "machines that ran the suite and differ from run to run."
+                    f"process that evaluates, with loading and checks. Peak: its largest memory. {_TIMES}"
                 ),
                 head=[
                     *("network", "method", "attack", "evaluations"),

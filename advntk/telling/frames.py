@@ -20,7 +20,7 @@ __all__ = ["COLUMNS", "CURVE_COLUMNS", "Row", "Suite", "curves_frame", "read_sui
 COLUMNS = (
     *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_test", "seeds"),
     *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
-    *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255"),
+    *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255", "max_l1_255"),
 )
 _CURVE_FILE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
 CURVE_COLUMNS = ("dataset", "architecture", "method", "seed", "eps255", *_CURVE_FILE_COLUMNS)
@@ -41,6 +41,7 @@ class Row:
         robust_spread: what the spread of the robust accuracy comes from.
         max_linf255: largest perturbation of all seeds, ℓ∞, in 1/255.
         max_l2_255: the same, ℓ2.
+        max_l1_255: the same, ℓ1.
         stages: of an attack made of several, by name in their order: mean robust accuracy after it.
         flags: doubts about its evaluations, with the seeds that they are about.
     """
@@ -61,6 +62,7 @@ class Row:
     robust_spread: Spread
     max_linf255: float
     max_l2_255: float
+    max_l1_255: float
     stages: dict[str, float]
     flags: tuple[str, ...]
 
@@ -123,6 +125,7 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
         robust_spread=spread([item.robust[checkpoint] for item in group]),
         max_linf255=max(evaluation.max_linf255 for evaluation in evaluations),
         max_l2_255=max(evaluation.max_l2_255 for evaluation in evaluations),
+        max_l1_255=max(evaluation.max_l1_255 for evaluation in evaluations),
         stages=_mean_stages(evaluations),
         flags=tuple(flags),
     )
@@ -148,7 +151,8 @@ def results_frame(suite: Suite) -> pd.DataFrame:
         (
             *(row.dataset, row.architecture, row.spec.depth, row.method, row.checkpoint, row.attack, row.eps255),
             *(row.n_opt, row.n_test, row.seeds, *row.clean, *row.robust),
-            *(row.attacked, row.robust_spread.seed_sd, row.robust_spread.test_sd, row.max_linf255, row.max_l2_255),
+            *(row.attacked, row.robust_spread.seed_sd, row.robust_spread.test_sd),
+            *(row.max_linf255, row.max_l2_255, row.max_l1_255),
         )
         for row in rows(suite)
     ]

@@ -36,7 +36,7 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     words: int = 1
 
-    def as_markdown(self, level: int = 1) -> str:
+    def as_markdown(self, level: int) -> str:
         """The table in Markdown, its columns lined up, under a heading of this level."""
         body = aligned(self.head, self.lines, words=self.words) if self.lines else ["Nothing was measured."]
         notes = ["", *(f"* {note}" for note in self.notes)] if self.notes else []
@@ -53,17 +53,6 @@ class Listing:
         )
 
 
-def write_listing(frame: pd.DataFrame, listing: Listing, out_csv: str | Path) -> None:
-    """Write a frame to ``out_csv``, and the table that prints it as ``.md`` and ``.tex`` beside it.
-
-    Args:
-        frame: all numbers; accuracies as fractions.
-        listing: the same for readers.
-        out_csv: path of the CSV file.
-    """
-    _write(frame, out_csv, listing.as_markdown(), latex_page(listing.title, [listing.as_latex()]))
-
-
 def write_listings(title: str, frame: pd.DataFrame, listings: Sequence[Listing], out_csv: str | Path) -> None:
     """Write a frame to ``out_csv``, and the tables that print it, one below the other, as ``.md`` and ``.tex``.
 
@@ -75,14 +64,10 @@ def write_listings(title: str, frame: pd.DataFrame, listings: Sequence[Listing],
     """
     parts = [listing.as_markdown(2) for listing in listings] or ["Nothing was measured.\n"]
     markdown = "\n".join([f"# {title}\n", *parts])
-    _write(frame, out_csv, markdown, latex_page(title, [listing.as_latex() for listing in listings]))
-
-
-def _write(frame: pd.DataFrame, out_csv: str | Path, markdown: str, latex: str) -> None:
     path = Path(out_csv)
     files.write_text(path, csv_text(frame))
     files.write_text(path.with_suffix(".md"), markdown)
-    files.write_text(path.with_suffix(".tex"), latex)
+    files.write_text(path.with_suffix(".tex"), latex_page(title, [listing.as_latex() for listing in listings]))
 
 
 def csv_text(frame: pd.DataFrame) -> str:

@@ -22,7 +22,8 @@ COLUMNS = (
     *("attack", "reference_attack", "clean", "robust", "reference", "reference_robust"),
     *("max_size255", "reference_max_size255"),
 )
-_SAME = ("loss", "steps", "step_ratio")
+_PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
+"""Options of PGD that the reference code's attack on kernels lacks, as the reference code attacks networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +61,22 @@ class Protocols:
 
 
 def attack_pair(suite: Suite) -> tuple[str, str] | None:
-    """Names of PGD and of the reference code's attack on kernels, of equal loss and steps, if both evaluate."""
+    """Names of plain PGD and of the reference code's attack on kernels, of equal options, if both evaluate."""
     known = {item.record.attack.name: item.record.attack for item in suite.measured}
     attacks = [known[name] for name in suite.config.attacks if name in known]
     for reference in attacks:
         if reference.kind == "reference_fixed_gradient":
             for attack in attacks:
-                if attack.kind == "pgd" and _settings(attack) == _settings(reference):
+                if attack.kind == "pgd" and _differ_by_gradient(attack, reference):
                     return attack.name, reference.name
     return None
 
 
-def _settings(attack: AttackRecord) -> list[object]:
-    return [attack.options.get(name) for name in _SAME]
+def _differ_by_gradient(attack: AttackRecord, reference: AttackRecord) -> bool:
+    """Whether PGD is plain and all options that it shares with the reference code's attack are equal."""
+    shared = attack.options.keys() & reference.options.keys()
+    expected = {**{name: reference.options[name] for name in shared}, **_PLAIN}
+    return all(attack.options.get(name) == value for name, value in expected.items())
 
 
 def protocols(suite: Suite) -> list[Protocols]:
@@ -161,8 +165,9 @@ def _missing() -> Listing:
     return Listing(
         title="No such evaluation",
         caption=(
-            "This suite has no attack of kind reference_fixed_gradient beside one of kind pgd with the same loss, "
-            "steps and step_ratio: set `protocol: reference`."
+            "The table needs an attack of kind reference_fixed_gradient and one of kind pgd with equal options (loss, "
+            "steps, step_ratio, random_start), the latter with restarts 1, keep final, schedule constant and targets "
+            "0. This suite measured no such two: set `protocol: reference`, or give both attacks equal options."
         ),
         head=["method"],
         lines=[],

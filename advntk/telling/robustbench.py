@@ -21,7 +21,7 @@ from advntk.telling.suite_file import Measured, Suite
 AUTOATTACK = "autoattack"
 """Kind of attack whose accuracy RobustBench ranks by."""
 _LINK = "https://arxiv.org/abs/2310.06112"
-_NOT_RUN = "AutoAttack was not run."
+_NOT_RUN = "AutoAttack was not run"
 _ELSEWHERE = ("host", "job")  # they say on whose machine, not on what
 
 Percent = Annotated[str, Field(pattern=r"^\d{1,3}\.\d{2}$")]
@@ -80,15 +80,20 @@ class RobustBenchEntry(Closed):
     dataset: str = Field(description="dataset; only a part of it is evaluated, see n_test")
     venue: str = Field(description="N/A: not published")
     architecture: str = Field(description="network, with its width or as infinitely wide")
-    eps: str = Field(description="radius: N/255 in linf, on the scale of [0, 1] in l2")
+    eps: str = Field(description="radius: N/255 in linf, on the scale of [0, 1] in l2 and l1")
     clean_acc: Percent = Field(description="clean accuracy, percent")
     reported: Percent | None = Field(
         description="robust accuracy, percent, image by image the worst case over all attacks of the suite inside the "
         "threat model; null without such attacks"
     )
     autoattack_acc: Percent | None = Field(description="robust accuracy under AutoAttack, percent; null: not run")
-    footnote: str | None = Field(description="doubts about AutoAttack's evaluation, in words")
-    unreliable: bool = Field(description="whether AutoAttack's evaluation carries a flag")
+    footnote: str | None = Field(
+        description="doubts about AutoAttack's evaluation, in words; where it was not run, that, and the doubts about "
+        "each attack behind `reported` after its name; null: none"
+    )
+    unreliable: bool | None = Field(
+        description="whether AutoAttack's evaluation carries a flag; null: AutoAttack was not run, nothing is known"
+    )
     advntk: Measurement = Field(description="how this was measured")
 
 
@@ -137,9 +142,9 @@ def _entry(suite: str, group: list[Measured], checkpoint: str) -> RobustBenchEnt
     # the suite may run it with several settings: the strongest counts
     strongest = min(automatic, key=lambda run: run.evaluations[checkpoint].robust_correct, default=None)
     judged = strongest.evaluations[checkpoint] if strongest else None
-    inside = [item.robust[checkpoint] for item in group if item.record.attack.inside_threat_model]
-    worst = int(np.logical_and.reduce(inside).sum()) if inside else None
-    doubts = judged.flags if judged else [_NOT_RUN]
+    inside = [item for item in group if item.record.attack.inside_threat_model]
+    worst = int(np.logical_and.reduce([item.robust[checkpoint] for item in inside]).sum()) if inside else None
+    doubts = judged.flags if judged else [_NOT_RUN, *_doubts([item.record for item in inside], checkpoint)]
     return RobustBenchEntry(
         link=_LINK,
         name=method_label(record.method, checkpoint),
@@ -154,7 +159,7 @@ def _entry(suite: str, group: list[Measured], checkpoint: str) -> RobustBenchEnt
         reported=None if worst is None else _percent(worst, evaluation.n_test),
         autoattack_acc=_percent(judged.robust_correct, judged.n_test) if judged else None,
         footnote="; ".join(doubts) or None,
-        unreliable=bool(judged and judged.flags),
+        unreliable=bool(judged.flags) if judged else None,
         advntk=Measurement(
             suite=suite,
             checkpoint=checkpoint,
@@ -171,6 +176,11 @@ def _entry(suite: str, group: list[Measured], checkpoint: str) -> RobustBenchEnt
             **{key: getattr(record, key) for key in ("n_opt", "n_val", "split_hash")},
         ),
     )
+
+
+def _doubts(records: list[Record], checkpoint: str) -> list[str]:
+    """Flags of all attacks, each after its attack's name."""
+    return [f"{record.attack.name}: {flag}" for record in records for flag in record.evaluations[checkpoint].flags]
 
 
 def _attack(record: Record, checkpoint: str) -> AttackResult:

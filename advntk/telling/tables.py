@@ -74,8 +74,7 @@ def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
     if name not in TABLES:
         hint = nearest(name, TABLES)
         raise ConfigError(f"unknown table '{name}'{hint}", where="tables", remedy=f"allowed: {', '.join(TABLES)}")
-    write, _ = TABLES[name]
-    write(suite, out_csv)
+    TABLES[name](suite, out_csv)
 
 
 def write_robust_accuracy(suite: Suite, out_csv: str | Path) -> None:
@@ -305,10 +304,10 @@ def _stacked(title: str) -> str:
     return stack if len(lines) == 1 else f"\\shortstack[r]{{{stack}}}"
 
 
-TABLES: dict[str, tuple[Callable[[Suite, str | Path], None], str]] = {
-    "robust_accuracy": (write_robust_accuracy, "clean and robust accuracy, the table of results"),
-    "comparisons": (write_comparisons, "is one method more robust than another: paired differences and tests"),
-    "cost": (write_cost, "seconds and memory of each attack"),
-    "transfer": (write_transfer, "images made against one predictor, shown to the others"),
-    "reference_protocol": (write_protocol, "what the paper's reference code would have reported"),
+TABLES: dict[str, Callable[[Suite, str | Path], None]] = {
+    "robust_accuracy": write_robust_accuracy,
+    "comparisons": write_comparisons,
+    "cost": write_cost,
+    "transfer": write_transfer,
+    "reference_protocol": write_protocol,
 }

@@ -92,7 +92,8 @@ def _listing(cell: Cell, found: list[Crossing], norm: str) -> Listing:
             "Accuracy in percent, ± half the width of its 95% bootstrap interval over seeds and test images"
             f"{alone}; n_test = {n_test}, seeds = {seeds}. White-box: on images made against the "
             "predictor itself. Kernel → net: the finite network on images made against the kernel; net → kernel: back. "
-            "Who loses more to the other's images than to its own was attacked too weakly."
+            "Where a predictor is right less often on the other's images than on its own, its own attack missed images "
+            "that break it."
         ),
         head=[
             *("network", "kernel", "net", "kernel clean", "net clean"),

@@ -12,8 +12,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from advntk.attacks import ensemble
 from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST
-from advntk.attacks.entries import autoattack
 from advntk.attacks.entries.autoattack import ENTRY, MEMBERS, Options
 from advntk.foundation.errors import ConfigError, NumericalError
 from advntk.foundation.threat import ThreatModel
@@ -280,9 +280,25 @@ class Killed(Exception):
     """Stands in for a kill."""
 
 
-def test_a_killed_run_goes_on_after_the_last_finished_attack(tmp_path, monkeypatch, predictors, digits_split):
-    predictor, part, state = predictors["kernel-numba"], digits_split.test.first(16), tmp_path / "state.npz"
-    attack, done = autoattack._Ensemble._perturbed, []
+def test_a_network_that_is_not_what_the_predictor_computes_is_told(predictors, digits_split):
+    class Wrapped:
+        def __init__(self, inner):
+            self.inner, self.net = inner, inner.net
+            self.classes, self.input_shape = inner.classes, inner.input_shape
+
+        def logits(self, images):
+            return -self.inner.logits(images)
+
+    part = digits_split.test.first(8)
+    found = run(Wrapped(predictors["torch"]), part, Options(attacks=["square"], iterations=2, queries=1))
+    assert "AutoAttack: torch sees other logits than the predictor gives" in found.flags
+    assert not any("other logits" in flag for flag in run(predictors["torch"], part).flags)
+
+
+@pytest.mark.parametrize("kind", ["kernel-numba", "kernel-jax"])
+def test_a_killed_run_goes_on_after_the_last_finished_attack(kind, tmp_path, monkeypatch, predictors, digits_split):
+    predictor, part, state = predictors[kind], digits_split.test.first(16), tmp_path / "state.npz"
+    attack, done = ensemble._Ensemble._perturbed, []
 
     def mortal(ensemble, name, chosen):
         if name == "fab-t" and "fab-t" not in done:
@@ -291,14 +307,14 @@ def test_a_killed_run_goes_on_after_the_last_finished_attack(tmp_path, monkeypat
         done.append(name)
         return attack(ensemble, name, chosen)
 
-    monkeypatch.setattr(autoattack._Ensemble, "_perturbed", mortal)
+    monkeypatch.setattr(ensemble._Ensemble, "_perturbed", mortal)
     with pytest.raises(Killed):
         run(predictor, part, state=state)
     found = run(predictor, part, state=state)
     assert done == ["apgd-ce", "apgd-t", "fab-t", "fab-t", "square"]
     again = run(predictor, part, state=state)
     assert len(done) == 5
-    monkeypatch.setattr(autoattack._Ensemble, "_perturbed", attack)
+    monkeypatch.setattr(ensemble._Ensemble, "_perturbed", attack)
     wanted = run(predictor, part)
     for one in (found, again):
         np.testing.assert_array_equal(one.images, wanted.images)
@@ -339,7 +355,7 @@ def test_a_state_of_another_run_is_ignored(tmp_path):
 def test_radius_zero_runs_nothing(monkeypatch):
     predictor = Linear(5)
     part = predictor.part(6)
-    monkeypatch.setattr(autoattack, "as_torch_module", None)
+    monkeypatch.setattr(ensemble, "as_torch_module", None)
     found = run(predictor, part, threat=ThreatModel(norm="linf", eps255=0))
     np.testing.assert_array_equal(found.images, part.images)
     assert found.images is not part.images
@@ -397,10 +413,10 @@ def test_what_the_checks_say_becomes_flags(caplog):
     small = ThreatModel(norm="linf", eps255=4)
     found = run(Doubtful(), part, Options(iterations=2, queries=1, cascade=False), small)
     spoken = " ".join(found.flags)
-    assert all(what in spoken for what in ("randomised", "probabilities", "zero gradient"))
+    assert all(what in spoken for what in ("randomised", "probabilities", "zero gradient", "sees other logits"))
     assert "\n" not in spoken
     assert "flags_doc" not in spoken
-    assert len(set(found.flags)) == len(found.flags) == 4
+    assert len(set(found.flags)) == len(found.flags) == 6
     assert not caplog.records
 
 

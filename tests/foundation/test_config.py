@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from advntk.foundation.errors import ConfigError
-from advntk.suite import resolve
+from advntk.suite import merged, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +71,8 @@ def changed(config, path, value):
         (["suite"], "a b", r"suite: "),
         (["protocol"], "pairs", r"protocol: .*'paired' or 'reference'"),
         (["transfer"], ["pgx"], r"transfer: 'pgx' is not among the attacks of this suite"),
+        (["transfer"], ["autoattack"], r"transfer: 'autoattack' is not among the attacks"),
+        (["dataset_options", "digits", "n_test"], -1, r"dataset_options\.digits\.n_test"),
         (["sweeps"], {"radios": {"attack": "pgd", "values": [1]}}, r"sweeps\.radios.*'radius', 'steps' or 'restarts'"),
         (["sweeps"], {"radius": {"attack": "pgd", "values": [4, 2]}}, r"sweeps\.radius: values must rise"),
         (["sweeps"], {"radius": {"attack": "pgb", "values": [4]}}, r"unknown attack 'pgb' \(did you mean 'pgd'"),
@@ -122,6 +126,40 @@ def test_the_reference_protocol_adds_its_attack_and_the_right_one(quick):
     suite = resolve(quick | {"attacks": ["pgd_margin"], "protocol": "reference"})
     assert list(suite.attacks) == ["pgd_margin", "pgd", "reference_fixed_gradient"]
     assert list(resolve(suite.config.model_dump()).attacks) == list(suite.attacks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attacks": ["autoattack"], "transfer": ["autoattack"]}, r"transfer: 'autoattack' gives clean images where"),
+        (
+            {"attack_options": {"autoattack": {"chunks": 9}}, "dataset_options": {"digits": {"n_test": 8}}},
+            r"attack_options\.autoattack\.chunks: 9 chunks of the 8 test images of digits",
+        ),
+        (
+            {"protocol": "reference", "attack_options": {"pgd": {"steps": 11}}},
+            r"attack_options\.pgd: the reference protocol needs 'pgd' to be plain PGD",
+        ),
+        (
+            {"protocol": "reference", "attack_options": {"pgd": {"restarts": 2}}},
+            r"attack_options\.pgd: the reference protocol needs",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(quick, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(merged(quick, changes))
+
+
+def test_a_suite_is_resolved_without_what_attacks_and_trains():
+    """The environment that makes tables holds neither JAX nor torch."""
+    code = """
+import sys, yaml
+sys.modules.update(dict.fromkeys(["jax", "torch", "numba", "pyautoattack", "neural_tangents", "sklearn"]))
+from advntk.suite import resolve
+assert resolve(yaml.safe_load(open("config.yaml"))).cells()
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_sweeps_and_transfers_expand_to_their_cells(quick):

@@ -8,13 +8,11 @@ from math import comb
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
 from advntk.foundation.statistics import (
     bootstrap_mean,
-    clopper_pearson,
     holm,
     mcnemar,
     paired_bootstrap,
@@ -71,21 +69,6 @@ def test_bootstrap_of_examples_equals_drawing_them():
 def test_bootstrap_is_deterministic():
     outcomes = [np.arange(50) < 20, np.arange(60) < 40]
     assert bootstrap_mean(outcomes) == bootstrap_mean(outcomes)
-
-
-@pytest.mark.parametrize(("correct", "total"), [(0, 10), (3, 10), (10, 10), (797, 1000)])
-def test_clopper_pearson_against_beta_quantiles(correct, total):
-    low = scipy.stats.beta.ppf(0.025, correct, total - correct + 1) if correct else 0.0
-    high = scipy.stats.beta.ppf(0.975, correct + 1, total - correct) if correct < total else 1.0
-    np.testing.assert_allclose(clopper_pearson(correct, total), (low, high), rtol=1e-9)
-
-
-def test_clopper_pearson_never_covers_too_rarely():
-    total = 20
-    intervals = np.array([clopper_pearson(correct, total) for correct in range(total + 1)])
-    for truth in np.linspace(0.01, 0.99, 99):
-        covering = (intervals[:, 0] <= truth) & (truth <= intervals[:, 1])
-        assert scipy.stats.binom.pmf(np.arange(total + 1), total, truth)[covering].sum() >= 0.95
 
 
 def test_paired_bootstrap_of_examples_equals_drawing_pairs():

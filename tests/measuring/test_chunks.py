@@ -91,20 +91,19 @@ def fits(digits_split, tmp_path_factory):
 
 def chunked(fit, entry, folder, **options):
     return ChunkedAttack(
-        fit=fit, attack=entry, options=Options(**options), threat=THREAT, chunks=folder, compute=COMPUTE
+        fit=fit, attack=entry, kind="pgd", options=Options(**options), threat=THREAT, chunks=folder, compute=COMPUTE
     )
 
 
 def evaluated(fit, entry, out, options=None, **settings):
-    names = {"attack_name": "it", "attack_kind": "it", "options": options or entry.options()}
+    names = {"attack_name": "it", "attack_kind": "pgd", "options": options or entry.options()}
     where = {"threat": THREAT, "out": out, "compute": COMPUTE, "threads": 1}
     return evaluate_fit(fit, attack=entry, **names, **where, **settings)
 
 
-def test_chunks_cover_the_test_images_in_order_each_with_a_seed_of_its_own(fits, entry, recording, tmp_path):
+def test_chunks_cover_the_test_images_in_order(fits, entry, recording, tmp_path):
     found, seconds = chunked(fits[0], entry, tmp_path).gather("final")
     assert [count for count, _, _ in recording.seen] == [34, 33, 33]
-    assert len({seed for _, seed, _ in recording.seen}) == 3
     assert len({state for _, _, state in recording.seen}) == 3
     assert found.images.shape[0] == len(found.stages["first"]) == 100
     assert found.flags == ("a doubt",)
@@ -201,6 +200,28 @@ def test_transfer_needs_images_of_one_attack(fits, tmp_path):
         transfer(records, fits, out=tmp_path / "t.json", compute=COMPUTE, threads=1)
     with pytest.raises(InputError, match="no images of 'final'"):
         transfer(records[:1], fits[:1], out=tmp_path / "t.json", compute=COMPUTE, threads=1)
+
+
+def test_transfer_needs_each_record_with_its_own_fit(fits, tmp_path):
+    records = [tmp_path / f"{index}.json" for index in range(2)]
+    for fit, out in zip(fits, records, strict=True):
+        evaluated(fit, pgd.ENTRY, out, pgd.Options(), keep_images=True)
+    with pytest.raises(InputError, match="its architecture is not that of the fit in"):
+        transfer(records, fits[::-1], out=tmp_path / "t.json", compute=COMPUTE, threads=1)
+
+
+def test_what_a_stage_broke_is_never_robust(fits, entry, recording, tmp_path):
+    """Even where the logits of another batch round to the right class again."""
+    inner = recording.__call__
+
+    def lenient(predictor, images, labels, **settings):
+        found = inner(predictor, images, labels, **settings)
+        return Attacked(images=images, stages=found.stages)
+
+    soft = Attack(options=Options, run=lenient, inside_threat_model=True, description="", chunked=True)
+    evaluation = evaluated(fits[0], soft, tmp_path / "it.json").evaluations["final"]
+    assert evaluation.robust_correct == evaluation.clean_correct - evaluation.stages[0].broken
+    assert evaluation.stages[0].broken > 0
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

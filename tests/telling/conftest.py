@@ -13,6 +13,8 @@ from advntk.foundation.threat import ThreatModel
 
 CHECKPOINTS = {"at": ("last", "best_val"), "advntk": ("last", "best_val")}
 STRENGTH = {"ntk": 0.25, "early_stopped_ntk": 0.7, "advntk": 0.75, "at": 0.85}
+OPTIONS = {"loss": "squared_error", "steps": 10, "step_ratio": 0.2, "random_start": True}
+PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
 QUICK = {
     "suite": "quick",
     "seeds": 2,
@@ -33,6 +35,7 @@ class Builder:
         self.folder, self.n_test = folder, n_test
         self.paths, self.curves = [], []
         self.flags = {}
+        self.attack_options = {"pgd_margin": {"loss": "margin"}}
 
     def rates(self, spec, method, checkpoint, attack, eps255):
         clean = 0.97 - 0.01 * spec.depth - 0.04 * STRENGTH.get(method, 0.5) * eps255 / 16
@@ -86,7 +89,7 @@ class Builder:
             trained_at=None, threat=ThreatModel(eps255=eps255, norm=self.config.norm),
             attack=AttackRecord(
                 name=attack, kind=attack if outside or attack == "autoattack" else "pgd",
-                options={"steps": 10, "loss": "margin" if attack == "pgd_margin" else "squared_error"},
+                options={**OPTIONS, **({} if outside else PLAIN), **self.attack_options.get(attack, {})},
                 inside_threat_model=not outside, seed=1000 + seed,
             ),
             seed=seed, n_opt=800, n_val=200, split_hash=f"{dataset}{seed}", training={}, evaluations=evaluations,

@@ -34,6 +34,7 @@ COLUMNS = [
     "test_sd",
     "max_linf255",
     "max_l2_255",
+    "max_l1_255",
 ]
 
 
@@ -84,10 +85,10 @@ def test_spread_and_perturbations_are_known(quick, build):
     spec = quick.builder.config.specs()[0]
     place = quick.builder.record("digits", spec, "ntk", 16, "pgd", 1)
     content = files.read_json(place)
-    content["evaluations"]["final"].update(max_linf255=15.5, max_l2_255=200.0)
+    content["evaluations"]["final"].update(max_linf255=15.5, max_l2_255=200.0, max_l1_255=1023.0)
     files.write_json(place, content)
     row = results_frame(read_suite(quick.path)).iloc[0]
-    assert (row["max_linf255"], row["max_l2_255"]) == (16, 200)
+    assert (row["max_linf255"], row["max_l2_255"], row["max_l1_255"]) == (16, 200, 1024)
     alone = results_frame(read_suite(build(seeds=1).fill().write()))
     assert alone["seed_sd"].isna().all()
     assert alone["test_sd"].notna().all()

@@ -60,6 +60,45 @@ def test_a_suite_without_the_pair_says_so(build, tmp_path, attacks):
     assert pd.read_csv(tmp_path / "t.csv").empty
 
 
+@pytest.mark.parametrize(
+    ("attack", "changes"),
+    [
+        ("pgd", {"restarts": 5}),
+        ("pgd", {"keep": "best"}),
+        ("pgd", {"schedule": "cosine"}),
+        ("pgd", {"targets": 3}),
+        ("pgd", {"loss": "margin"}),
+        ("pgd", {"steps": 11}),
+        (OUTSIDE, {"step_ratio": 0.1}),
+        (OUTSIDE, {"random_start": False}),
+    ],
+)
+def test_attacks_that_differ_by_more_than_the_gradient_are_no_pair(build, tmp_path, attack, changes):
+    builder = build(**ONE, eps255=[16], attacks=["pgd", "plain", OUTSIDE])
+    builder.attack_options["plain"] = {"steps": 20}
+    builder.attack_options[attack] = changes
+    suite = read_suite(builder.fill().write())
+    assert attack_pair(suite) is None
+    write_protocol(suite, tmp_path / "t.csv")
+    assert "give both attacks equal options" in (tmp_path / "t.md").read_text()
+
+
+def test_the_pair_may_have_other_options_and_names(build):
+    builder = build(**ONE, eps255=[16], attacks=["pgd", "mine", OUTSIDE])
+    builder.attack_options |= {name: {"steps": 20, "random_start": False} for name in ("mine", OUTSIDE)}
+    assert attack_pair(read_suite(builder.fill().write())) == ("mine", OUTSIDE)
+
+
+def test_only_pgd_is_paired(build):
+    builder = build(**ONE, eps255=[16], attacks=["pgd", OUTSIDE]).fill()
+    for place in builder.paths:
+        content = files.read_json(place)
+        if content["attack"]["kind"] == "pgd":
+            content["attack"]["kind"] = "mine"
+            files.write_json(place, content)
+    assert attack_pair(read_suite(builder.write())) is None
+
+
 def test_a_users_own_network_method_is_attacked_as_a_network(build):
     builder = build(**{**ONE, "methods": ["mine"]}, eps255=[16], attacks=["pgd", OUTSIDE]).fill()
     for place in builder.paths:

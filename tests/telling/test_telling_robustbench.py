@@ -82,8 +82,9 @@ def test_numbers_are_the_records(build, tmp_path):
     assert block["attacks"][1]["interval"] == list(evaluation.robust_interval)
 
 
-def test_a_kernel_has_no_width_and_l2_radii_are_on_the_pixel_scale(build, tmp_path):
-    suite = read_suite(build(**{**ONE, "eps255": [51]}, norm="l2").fill().write())
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_a_kernel_has_no_width_and_radii_of_other_norms_are_on_the_pixel_scale(build, tmp_path, norm):
+    suite = read_suite(build(**{**ONE, "eps255": [51]}, norm=norm).fill().write())
     content = exported(suite, tmp_path)["digits_mlp-3_ntk_final_eps51_seed0.json"]
     assert content["architecture"] == "mlp-3, infinitely wide"
     assert content["eps"] == "0.2"
@@ -93,8 +94,8 @@ def test_without_autoattack_nothing_is_claimed(build, tmp_path):
     suite = read_suite(build(**ONE, attacks=["reference_fixed_gradient"]).fill().write())
     for content in exported(suite, tmp_path).values():
         assert content["autoattack_acc"] is None
-        assert content["footnote"] == "AutoAttack was not run."
-        assert content["unreliable"] is False
+        assert content["footnote"] == "AutoAttack was not run"
+        assert content["unreliable"] is None
         assert content["reported"] is None  # its only attack is outside the threat model
         jsonschema.validate(content, schema())
 
@@ -115,8 +116,25 @@ def test_flags_of_autoattack_make_an_entry_unreliable(build, tmp_path):
     assert content["footnote"] == "zero margin gradient; near chance"
     other = exported(as_autoattack(suite, "aa"), tmp_path)["digits_mlp-3_at_last_eps16_seed1.json"]
     assert (other["unreliable"], other["footnote"]) == (False, None)
-    unjudged = exported(suite, tmp_path)["digits_mlp-3_at_last_eps16_seed0.json"]
-    assert unjudged["unreliable"] is False
+
+
+def test_without_autoattack_the_doubts_are_of_the_attacks_behind_the_reported_number(build, tmp_path):
+    builder = build(**ONE, attacks=["pgd", "reference_fixed_gradient", "mine"])
+    builder.flags["at", "last", 0] = ["zero margin gradient", "near chance"]
+    suite = read_suite(builder.fill().write())
+    content = exported(suite, tmp_path)["digits_mlp-3_at_last_eps16_seed0.json"]
+    assert content["unreliable"] is None
+    assert content["footnote"].split("; ") == [
+        "AutoAttack was not run",
+        *("pgd: zero margin gradient", "pgd: near chance", "mine: zero margin gradient", "mine: near chance"),
+    ]
+    jsonschema.validate(content, schema())
+
+
+def test_the_schema_says_what_an_unknown_reliability_means():
+    field = schema()["properties"]["unreliable"]
+    assert {option["type"] for option in field["anyOf"]} == {"boolean", "null"}
+    assert "null: AutoAttack was not run" in field["description"]
 
 
 def test_of_several_settings_the_strongest_counts(build, tmp_path):
