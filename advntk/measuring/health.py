@@ -42,6 +42,8 @@ ALMOST_ALL = 0.9
 SATURATED_GAP = 17.0
 """Gap of the two largest logits from which softmax is one-hot in float32 (24 log 2 = 16.6): the true logit drops out
 of the gradient of cross-entropy, and squared error is led by the largest logit instead of the target."""
+SCALED_GAP = 1e4
+"""Gap that no training reaches: logits were multiplied, whatever the attack. Margin does not mind, the next one may."""
 TINY_LOGIT = 0.05
 """Largest |logit| below which f − y is −y but for 5%, so that squared error lowers one logit and sees no other."""
 SOME = 2
@@ -292,6 +294,7 @@ def _output_scale(case: _Case) -> Diagnosis:
             for loss in case.losses
             if loss in misled
         ),
+        (gap > SCALED_GAP, "logits look scaled, which hides gradients from attacks on softmax"),
         (
             largest < TINY_LOGIT and "squared_error" in case.losses,
             "logits are so small that squared_error hardly sees them: evaluate by pgd with loss margin",
