@@ -55,7 +55,7 @@ def test_attacks_that_take_long_run_in_chunks_and_strength_is_swept(checkout):
         "attack": 8,  # one chunk of AutoAttack a cell
         "evaluate": 32,
         "sweep": 24,
-        "transfer": 2,
+        "transfer": 1,
         "expand": 1,
         "tabulate": 5,
         "plot": 5,
