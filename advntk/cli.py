@@ -19,6 +19,7 @@ from advntk.foundation import threads
 from advntk.foundation.errors import AdvntkError, ConfigError
 
 if TYPE_CHECKING:
+    from advntk.attacks.named import NamedAttack
     from advntk.foundation.architecture import Architecture
     from advntk.foundation.options import Compute
     from advntk.foundation.threat import ThreatModel
@@ -140,31 +141,27 @@ def fit(args: argparse.Namespace) -> None:
     )
 
 
-def _attack(args: argparse.Namespace) -> tuple[str, Any, Any]:
-    """Kind, registry entry and checked options of the attack on the command line."""
+def _attack(args: argparse.Namespace) -> NamedAttack:
+    """The attack on the command line, its options checked."""
     from advntk import suite
+    from advntk.attacks.named import NamedAttack
 
     kind = args.kind or args.attack
     if args.eps255 is None:
         raise ConfigError("an attack needs a radius", where="--eps255", remedy="give it, in 1/255; 0 for none")
-    return kind, *_entry(suite.ATTACKS, kind, _mapping(args.options))
+    entry, options = _entry(suite.ATTACKS, kind, _mapping(args.options))
+    return NamedAttack(name=args.attack, kind=kind, entry=entry, options=options)
 
 
 def attack(args: argparse.Namespace) -> None:
     """Attack one chunk of the test images; goes on where a killed run stopped."""
     from advntk.measuring.chunks import ChunkedAttack
 
-    kind, entry, options = _attack(args)
-    if not entry.chunked:
-        raise ConfigError(f"'{kind}' is not run in chunks", where="--attack", remedy="use the verb 'evaluate'")
+    chosen = _attack(args)
+    if not chosen.entry.chunked:
+        raise ConfigError(f"'{chosen.kind}' is not run in chunks", where="--attack", remedy="use the verb 'evaluate'")
     chunked = ChunkedAttack(
-        fit=args.fit,
-        attack=entry,
-        kind=kind,
-        options=options,
-        threat=_threat(args),
-        chunks=args.chunks,
-        compute=_compute(args),
+        fit=args.fit, attack=chosen, threat=_threat(args), chunks=args.chunks, compute=_compute(args)
     )
     chunked.ensure(args.chunk)
 
@@ -173,19 +170,8 @@ def evaluate(args: argparse.Namespace) -> None:
     """Attack all checkpoints of a fit; write a record and each example's outcome."""
     from advntk.measuring.evaluate import evaluate_fit
 
-    kind, entry, options = _attack(args)
-    evaluate_fit(
-        args.fit,
-        attack=entry,
-        attack_name=args.attack,
-        attack_kind=kind,
-        options=options,
-        threat=_threat(args),
-        out=args.out,
-        compute=_compute(args),
-        threads=args.threads,
-        keep_images=args.keep_images,
-    )
+    settings = {"threat": _threat(args), "compute": _compute(args), "threads": args.threads}
+    evaluate_fit(args.fit, attack=_attack(args), out=args.out, keep_images=args.keep_images, **settings)
 
 
 def sweep(args: argparse.Namespace) -> None:
@@ -194,23 +180,12 @@ def sweep(args: argparse.Namespace) -> None:
     from advntk.foundation.options import validated
     from advntk.measuring.sweep import sweep_fit
 
-    kind, entry, options = _attack(args)
-    if entry.chunked:
-        raise ConfigError(f"'{kind}' takes too long for a sweep", where="--attack", remedy="use pgd")
+    chosen = _attack(args)
+    if chosen.entry.chunked:
+        raise ConfigError(f"'{chosen.kind}' takes too long for a sweep", where="--attack", remedy="use pgd")
     values = validated(SweepEntry, {"attack": args.attack, "values": args.values}, "--values").values
-    sweep_fit(
-        args.fit,
-        kind=args.sweep,
-        values=values,
-        attack=entry,
-        attack_name=args.attack,
-        attack_kind=kind,
-        options=options,
-        threat=_threat(args),
-        out=args.out,
-        compute=_compute(args),
-        threads=args.threads,
-    )
+    settings = {"threat": _threat(args), "compute": _compute(args), "threads": args.threads}
+    sweep_fit(args.fit, kind=args.sweep, values=values, attack=chosen, out=args.out, **settings)
 
 
 def transfer(args: argparse.Namespace) -> None:

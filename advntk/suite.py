@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advntk.attacks import ATTACKS as ATTACKS
-from advntk.attacks.attack import Attack
+from advntk.attacks.named import NamedAttack
 from advntk.foundation import paths, registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import REFERENCE_PROTOCOL, SuiteConfig
@@ -26,21 +26,6 @@ from advntk.learning.method import Method
 
 SCHEMA = "advntk-suite-1"
 DATASETS = "advntk.ingredients.datasets"
-
-
-@dataclass(frozen=True, kw_only=True)
-class NamedAttack:
-    """An attack of a suite: a registry entry under a name of the user's, with options."""
-
-    name: str
-    kind: str
-    entry: Attack
-    options: Any
-
-    @property
-    def chunks(self) -> int:
-        """Number of parts of the test images that are jobs of their own; 0: the evaluation attacks by itself."""
-        return int(self.options.chunks) if self.entry.chunked else 0
 
 
 @dataclass(frozen=True, kw_only=True)

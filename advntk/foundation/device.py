@@ -40,3 +40,11 @@ def jax_device(device: Device) -> Literal["cpu", "gpu"]:
             remedy="set device: auto or cpu, or install jax[cuda12] on a machine with a GPU",
         )
     return "cpu"
+
+
+def enable_float64() -> None:
+    """Turn on JAX's x64 mode, for the whole process."""
+    import jax
+
+    # JAX 0.5 gives `update` no annotations: to mypy's strict mode that is an untyped call
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]

@@ -79,7 +79,7 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], *, compress: b
     """Write named arrays atomically as an npz."""
     with replacing(path) as temporary, temporary.open("wb") as handle:
         save = np.savez_compressed if compress else np.savez
-        save(handle, **dict(arrays))  # type: ignore[arg-type]  # numpy's stub reserves allow_pickle
+        save(handle, allow_pickle=False, **dict(arrays))
 
 
 def read_npz(path: str | Path) -> dict[str, np.ndarray]:

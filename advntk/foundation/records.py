@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
 
+Model = TypeVar("Model", bound=Closed)
 SCHEMA = "advntk-record-2"
 
 
@@ -110,20 +111,30 @@ def write_record(path: str | Path, record: Record) -> None:
 
 
 def read_record(path: str | Path) -> Record:
-    """Read and check a record.
+    """Read and check a record; a wrong file is an ``InputError``."""
+    return read_model(path, Record, f"record of schema {SCHEMA}")
+
+
+def read_model(path: str | Path, model: type[Model], what: str) -> Model:
+    """Read JSON and check it against a model.
+
+    Args:
+        path: of the file.
+        model: of its content.
+        what: what it should be, for the message.
 
     Returns:
-        The record.
+        The content.
 
     Raises:
-        InputError: missing, not JSON, or not of this schema.
+        InputError: missing, not JSON, or not of this model.
     """
     content = files.read_json(path)
     try:
-        return Record.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"not a record of schema {SCHEMA} ({key}: {first['msg']})", where=path, remedy="delete it and run again"
+            f"not a {what} ({key}: {first['msg']})", where=path, remedy="delete it and run again"
         ) from error

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
-from advntk.foundation.records import AttackRecord
+from advntk.foundation.records import AttackRecord, read_model
 from advntk.foundation.threat import ThreatModel
 
-Model = TypeVar("Model", bound=Closed)
 SweepName = Literal["radius", "steps", "restarts"]
 
 
@@ -95,21 +90,9 @@ class Transfer(Closed):
 
 def read_sweep(path: str | Path) -> Sweep:
     """Read and check a sweep; a wrong file is an ``InputError``."""
-    return _read(path, Sweep)
+    return read_model(path, Sweep, "sweep")
 
 
 def read_transfer(path: str | Path) -> Transfer:
     """Read and check a transfer; a wrong file is an ``InputError``."""
-    return _read(path, Transfer)
-
-
-def _read(path: str | Path, model: type[Model]) -> Model:
-    content = files.read_json(path)
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"not a {model.__name__.lower()} ({key}: {first['msg']})", where=path, remedy="delete it and run again"
-        ) from error
+    return read_model(path, Transfer, "transfer")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from advntk.foundation.device import jax_device
+from advntk.foundation.device import enable_float64, jax_device
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.options import Device
 
@@ -44,7 +44,7 @@ class GramOperator:
         if self._device == "gpu":
             import jax
 
-            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # untyped in this JAX
+            enable_float64()
             self._wide = jax.device_put(np.asarray(gram, dtype=np.float64))
         elif 8 * self.n**2 <= memory_mb * 2**20 / 2:
             self._wide = np.asarray(gram, dtype=np.float64)

@@ -52,7 +52,7 @@ def attacked(
     if threat.eps255 == 0:
         return images
     start = images + torch.from_numpy(offsets).to(images) if attack.random_start else images
-    return ascend(  # type: ignore[no-any-return]  # array-agnostic
+    points: Tensor = ascend(
         lambda points: loss_and_image_gradient(net, points, target, attack.loss),
         images,
         start,
@@ -60,6 +60,7 @@ def attacked(
         steps=attack.steps,
         step_size=attack.step_ratio * threat.radius,
     )
+    return points
 
 
 def _loss_scale(options: AdversarialTrainingOptions, classes: int) -> float:

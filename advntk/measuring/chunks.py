@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from advntk.attacks import ATTACKS
-from advntk.attacks.attack import Attack, Attacked
+from advntk.attacks.attack import Attacked
+from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Compute
@@ -46,14 +46,11 @@ class ChunkedAttack:
 
     Attributes:
         fit: folder of the fit.
-        kind: the attack's name in the registry.
         chunks: folder of the chunks.
     """
 
     fit: Path
-    attack: Attack
-    kind: str
-    options: Any
+    attack: NamedAttack
     threat: ThreatModel
     chunks: Path
     compute: Compute
@@ -61,7 +58,7 @@ class ChunkedAttack:
     @property
     def count(self) -> int:
         """Number of chunks."""
-        return int(self.options.chunks)
+        return self.attack.chunks
 
     def ensure(self, index: int) -> Path:
         """Make one chunk, unless it is there.
@@ -97,11 +94,12 @@ class ChunkedAttack:
             states.append(state)
             began = time.perf_counter()
             predictor = load_checkpoint(self.fit, checkpoint, self.compute)
-            found = self.attack.run(  # type: ignore[call-arg]  # chunked attacks take a state
+            # one type serves all attacks; only those that are chunked take a state, which the type does not know
+            found = self.attack.entry.run(  # type: ignore[call-arg]
                 predictor,
                 part.images,
                 part.labels,
-                options=self.options,
+                options=self.attack.options,
                 threat=self.threat,
                 seed=evaluation_seed(content),
                 state=state,
@@ -137,7 +135,7 @@ class ChunkedAttack:
         entries = (
             f"{METHODS}.{content.method}",
             f"{FAMILIES}.{content.architecture.family}",
-            f"{ATTACKS}.{self.kind}",
+            f"{ATTACKS}.{self.attack.kind}",
         )
         return files.sha256_of_json(
             {
@@ -145,7 +143,7 @@ class ChunkedAttack:
                 "engine": self.compute.kernel_engine if content.kind == "kernel" else "",
                 "fit": files.sha256_of_arrays(arrays),
                 "split": content.split_hash,
-                "options": self.options.model_dump(mode="json"),
+                "options": self.attack.options.model_dump(mode="json"),
                 "threat": self.threat.model_dump(mode="json"),
                 "chunk": [index, self.count],
             }

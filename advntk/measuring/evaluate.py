@@ -10,11 +10,12 @@ from typing import Any, get_args
 import numpy as np
 
 from advntk.attacks.attack import BROKEN, NOT_TRIED, Attack, Attacked
+from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.options import Compute
 from advntk.foundation.predictor import Predictor
-from advntk.foundation.records import AttackRecord, Evaluation, Record, Stage, write_record
+from advntk.foundation.records import Evaluation, Record, Stage, write_record
 from advntk.foundation.statistics import wilson
 from advntk.foundation.threat import Norm, ThreatModel
 from advntk.ingredients.splits import Part
@@ -149,10 +150,7 @@ def _stages(found: Attacked, clean: np.ndarray) -> list[Stage]:
 def evaluate_fit(
     folder: Path,
     *,
-    attack: Attack,
-    attack_name: str,
-    attack_kind: str,
-    options: Any,
+    attack: NamedAttack,
     threat: ThreatModel,
     out: Path,
     compute: Compute,
@@ -165,10 +163,7 @@ def evaluate_fit(
 
     Args:
         folder: of the fit.
-        attack: registry entry.
-        attack_name: its name in tables.
-        attack_kind: its name in the registry.
-        options: its options.
+        attack: with its options.
         threat: ball and box.
         out: path of the record.
         compute: device, engine and memory.
@@ -185,13 +180,11 @@ def evaluate_fit(
     chunked = ChunkedAttack(
         fit=folder,
         attack=attack,
-        kind=attack_kind,
-        options=options,
         threat=threat,
         chunks=out.with_suffix(".chunks"),
         compute=compute,
     )
-    settings: dict[str, Any] = {"options": options, "threat": threat, "seed": seed}
+    settings: dict[str, Any] = {"options": attack.options, "threat": threat, "seed": seed}
     evaluations: dict[str, Evaluation] = {}
     outcomes: dict[str, np.ndarray] = {}
     timing: dict[str, float] = {"attack_s": 0.0}
@@ -203,20 +196,20 @@ def evaluate_fit(
             continue
         predictor = load_checkpoint(folder, checkpoint, compute)
         began = time.perf_counter()
-        if attack.chunked:
+        if attack.entry.chunked:
             found, seconds = chunked.gather(checkpoint)
         else:
-            found = attack.run(predictor, split.test.images, split.test.labels, **settings)
+            found = attack.entry.run(predictor, split.test.images, split.test.labels, **settings)
             seconds = time.perf_counter() - began
         timing["attack_s"] += seconds
-        evaluation, outcome = judge(predictor, split.test, found, attack=attack, **settings)
+        evaluation, outcome = judge(predictor, split.test, found, attack=attack.entry, **settings)
         evaluations[checkpoint] = evaluation
         outcomes |= {f"{checkpoint}.{key}": value for key, value in outcome.items()}
         if keep_images:
             outcomes[f"{checkpoint}.images"] = found.images
         print(
             f"evaluate {content.method} {checkpoint}: clean {evaluation.clean_accuracy:.3f}, "
-            f"{attack_name} at {threat.eps255:g}/255 {evaluation.robust_accuracy:.3f} ({evaluation.n_test} images)",
+            f"{attack.name} at {threat.eps255:g}/255 {evaluation.robust_accuracy:.3f} ({evaluation.n_test} images)",
             file=sys.stderr,
             flush=True,
         )
@@ -229,13 +222,7 @@ def evaluate_fit(
         method_options=content.options,
         trained_at=content.trained_at,
         threat=threat,
-        attack=AttackRecord(
-            name=attack_name,
-            kind=attack_kind,
-            options=options.model_dump(mode="json"),
-            inside_threat_model=attack.inside_threat_model,
-            seed=seed,
-        ),
+        attack=attack.record(seed),
         seed=content.seed,
         n_opt=len(split.opt),
         n_val=len(split.val),

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from advntk.attacks.attack import Attack
+from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.options import Compute, validated
 from advntk.foundation.progress import Progress
-from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import wilson
 from advntk.foundation.strength import Sweep, SweepName, SweepPoint
 from advntk.foundation.threat import ThreatModel
@@ -27,10 +25,7 @@ def sweep_fit(
     *,
     kind: SweepName,
     values: Sequence[float],
-    attack: Attack,
-    attack_name: str,
-    attack_kind: str,
-    options: Any,
+    attack: NamedAttack,
     threat: ThreatModel,
     out: Path,
     compute: Compute,
@@ -42,10 +37,7 @@ def sweep_fit(
         folder: of the fit.
         kind: what is varied.
         values: rising; over the radius the sweep ends at the first at which no example is robust.
-        attack: registry entry; not one that runs in chunks.
-        attack_name: its name in the suite.
-        attack_kind: its name in the registry.
-        options: its options; the one that is varied is replaced.
+        attack: not one that runs in chunks; its option that is varied is replaced.
         threat: norm, and radius unless that is varied.
         out: path of the JSON file.
         compute: device, engine and memory.
@@ -64,12 +56,12 @@ def sweep_fit(
     points, outcomes = [], []
     progress = Progress(f"sweep over {kind}", len(values), unit="points")
     for value in values:
-        here, chosen = threat, options
+        here, options = threat, attack.options
         if kind == "radius":
             here = ThreatModel(norm=threat.norm, eps255=value)
         else:
-            chosen = validated(type(options), options.model_dump() | {kind: value}, kind)
-        found = attack.run(predictor, test.images, test.labels, options=chosen, threat=here, seed=seed).images
+            options = validated(type(options), options.model_dump() | {kind: value}, kind)
+        found = attack.entry.run(predictor, test.images, test.labels, options=options, threat=here, seed=seed).images
         robust = clean & (predictor.logits(found).argmax(axis=1) == test.labels)
         count = int(robust.sum())
         points.append(
@@ -93,13 +85,7 @@ def sweep_fit(
         seed=content.seed,
         split_hash=split.hash,
         kind=kind,
-        attack=AttackRecord(
-            name=attack_name,
-            kind=attack_kind,
-            options=options.model_dump(mode="json"),
-            inside_threat_model=attack.inside_threat_model,
-            seed=seed,
-        ),
+        attack=attack.record(seed),
         threat=threat,
         n_test=len(test),
         clean_correct=int(clean.sum()),

@@ -7,6 +7,7 @@ import pytest
 
 from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST, Attack, Attacked
 from advntk.attacks.entries import pgd
+from advntk.attacks.named import NamedAttack
 from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError
@@ -89,16 +90,19 @@ def fits(digits_split, tmp_path_factory):
     return made
 
 
+def named(entry, options):
+    return NamedAttack(name="it", kind="pgd", entry=entry, options=options)
+
+
 def chunked(fit, entry, folder, **options):
     return ChunkedAttack(
-        fit=fit, attack=entry, kind="pgd", options=Options(**options), threat=THREAT, chunks=folder, compute=COMPUTE
+        fit=fit, attack=named(entry, Options(**options)), threat=THREAT, chunks=folder, compute=COMPUTE
     )
 
 
 def evaluated(fit, entry, out, options=None, **settings):
-    names = {"attack_name": "it", "attack_kind": "pgd", "options": options or entry.options()}
     where = {"threat": THREAT, "out": out, "compute": COMPUTE, "threads": 1}
-    return evaluate_fit(fit, attack=entry, **names, **where, **settings)
+    return evaluate_fit(fit, attack=named(entry, options or entry.options()), **where, **settings)
 
 
 def test_chunks_cover_the_test_images_in_order(fits, entry, recording, tmp_path):
@@ -151,8 +155,8 @@ def test_wrong_chunks_are_refused(fits, entry, tmp_path):
 
 
 def swept(fit, kind, values, out, **options):
-    settings = {"attack": pgd.ENTRY, "attack_name": "it", "attack_kind": "pgd", "options": pgd.Options(**options)}
-    return sweep_fit(fit, kind=kind, values=values, **settings, threat=THREAT, out=out, compute=COMPUTE, threads=1)
+    where = {"threat": THREAT, "out": out, "compute": COMPUTE, "threads": 1}
+    return sweep_fit(fit, kind=kind, values=values, attack=named(pgd.ENTRY, pgd.Options(**options)), **where)
 
 
 def test_a_sweep_over_the_radius_starts_clean_and_ends_where_none_is_robust(fits, tmp_path):

@@ -17,6 +17,7 @@ from jax.ad_checkpoint import checkpoint
 from jax.experimental import enable_x64
 
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.device import enable_float64
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_kernel
@@ -64,7 +65,7 @@ class JaxEngine:
         dtype: Literal["float32", "float64"],
     ) -> None:
         if dtype == "float64":
-            jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # untyped in this JAX
+            enable_float64()
         self.input_shape = input_shape
         self.dtype = np.dtype(dtype)
         self.device = jax.devices(device)[0]

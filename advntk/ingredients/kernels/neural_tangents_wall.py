@@ -12,25 +12,18 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-sys.modules.setdefault("neural_tangents.experimental", types.ModuleType("neural_tangents.experimental"))
+import jax
 
-import jax  # noqa: E402  # after the stub
+from advntk.foundation.architecture import Activation, Architecture
+from advntk.foundation.errors import ConfigError
+from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, layers_of
+
+sys.modules.setdefault("neural_tangents.experimental", types.ModuleType("neural_tangents.experimental"))
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it uses names that jax 0.5 deprecates
     import neural_tangents as nt
     from neural_tangents import stax
-
-from advntk.foundation.architecture import Activation, Architecture  # noqa: E402  # after the stub
-from advntk.foundation.errors import ConfigError  # noqa: E402  # after the stub
-from advntk.ingredients.networks.layers import (  # noqa: E402  # after the stub
-    Activate,
-    Conv,
-    Dense,
-    Flatten,
-    Layer,
-    layers_of,
-)
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 Init = Callable[[jax.Array], Any]
