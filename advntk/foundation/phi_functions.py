@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 
@@ -28,6 +30,12 @@ def graded_rule(rate: float, order: int = 12) -> tuple[np.ndarray, np.ndarray]:
     panels = max(int(np.ceil(np.log2(max(rate, 1.0)))), 1)
     edges = np.concatenate([[0.0], 0.5 ** np.arange(panels, 0, -1)])
     edges = np.concatenate([edges, 1 - edges[-2::-1]])
-    node, weight = np.polynomial.legendre.leggauss(order)
+    node, weight = _legendre(order)
     width = np.diff(edges)[:, None]
     return (edges[:-1, None] + width * (node + 1) / 2).ravel(), (width * weight / 2).ravel()
+
+
+@functools.cache
+def _legendre(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on [−1, 1]; an eigenvalue problem each, so kept."""
+    return np.polynomial.legendre.leggauss(order)

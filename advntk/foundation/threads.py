@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -29,3 +33,21 @@ def limit(threads: int) -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+@functools.cache
+def _libraries() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Small BLAS and LAPACK calls between numba loops on one thread; a context or a decorator.
+
+    Two pools of threads that take turns wait for each other's spinning: a QR factorisation of 3,000 × 10 took 0.8 ms on
+    two threads beside a numba loop, and takes 0.1 ms on one.
+    """
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield

@@ -1,21 +1,26 @@
-"""Products with a stored Gram matrix: float32 on disk or in memory, float64 in every accumulation.
+"""Products with a stored Gram matrix: float32 on disk, in memory or on a GPU, float64 in every product and sum.
 
-On the CPU the float32 rows are widened block by block, so that nothing holds a second n×n array unless it fits in
-``memory_mb``; on a GPU the matrix lies on the device in float64.
+On the CPU Θ is read as it is stored, once a product: from memory where it fits into half of ``memory_mb``, else from
+its file, which the operating system pages in and out as it finds room; no second n×n array is ever made. On a GPU the
+float32 matrix lies on the device, or is sent block by block where it does not fit, and rows are widened there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from advntk.foundation.device import enable_float64, jax_device
-from advntk.foundation.errors import NumericalError
+from advntk.foundation.errors import ConfigError, NumericalError
 from advntk.foundation.options import Device
 
-_BLOCK_BYTES = 64 * 2**20
+MIB = 2**20
+BLOCK_BYTES = 64 * MIB
+LEAST_COLUMNS = 40
+"""Columns below which a Krylov basis of ten classes is not worth starting."""
 
 
 class GramOperator:
@@ -24,7 +29,7 @@ class GramOperator:
     Args:
         gram: float32 or float64, (n, n), symmetric; a memory map will do.
         device: where the products run.
-        memory_mb: a float64 copy is kept when it takes at most half of this.
+        memory_mb: Θ is held in memory when it takes at most half of this; the bases of a solution get the other half.
         where: the file, for messages.
 
     Raises:
@@ -37,21 +42,14 @@ class GramOperator:
         self.n = len(gram)
         self._stored = gram
         self._memory_mb = memory_mb
-        self._rows = max(1, _BLOCK_BYTES // (8 * self.n))
         self._check(where)
-        self._wide: Any = None
-        self._device = jax_device(device)
-        if self._device == "gpu":
-            import jax
-
-            enable_float64()
-            self._wide = jax.device_put(np.asarray(gram, dtype=np.float64))
-        elif 8 * self.n**2 <= memory_mb * 2**20 / 2:
-            self._wide = np.asarray(gram, dtype=np.float64)
+        on_gpu = jax_device(device) == "gpu"
+        self._product = device_product(gram) if on_gpu else _cpu_product(gram, memory_mb)
 
     def _check(self, where: str | Path) -> None:
-        for low in range(0, self.n, self._rows):
-            bad = ~np.isfinite(self._stored[low : low + self._rows])
+        rows = max(1, BLOCK_BYTES // (8 * self.n))
+        for low in range(0, self.n, rows):
+            bad = ~np.isfinite(self._stored[low : low + rows])
             if bad.any():
                 row = low + int(np.flatnonzero(bad.any(axis=1))[0])
                 raise NumericalError(
@@ -62,22 +60,29 @@ class GramOperator:
 
     @property
     def max_columns(self) -> int:
-        """Columns that two Krylov bases with their images may have within ``memory_mb``; at least 200, at most n."""
-        return min(self.n, max(200, int(self._memory_mb * 2**20 / (4 * 8 * self.n))))
+        """Columns that each of the two Krylov bases of a gradient may have within ``memory_mb``, at most n.
+
+        A column takes 16 n bytes where D is small everywhere (V and Θ D^½ V), else half of that.
+
+        Returns:
+            The number of columns.
+
+        Raises:
+            ConfigError: too few to start with.
+        """
+        column_mb = 2 * 16 * self.n / MIB
+        columns = int(self._memory_mb / 2 / column_mb)
+        if columns < min(LEAST_COLUMNS, self.n):
+            raise ConfigError(
+                f"{self._memory_mb:g} MiB hold Krylov bases of {columns} columns of {self.n}: too few",
+                where="memory_mb",
+                remedy=f"set compute.memory_mb to at least {int(2 * LEAST_COLUMNS * column_mb) + 1}",
+            )
+        return min(self.n, columns)
 
     def product(self, block: np.ndarray) -> np.ndarray:
         """Θ · block, (n, b) float64."""
-        if self._device == "gpu":
-            import jax.numpy as jnp
-
-            return np.asarray(jnp.matmul(self._wide, block, precision="highest"))
-        if self._wide is not None:
-            return np.asarray(self._wide @ block)
-        out = np.empty((self.n, block.shape[1]))
-        for low in range(0, self.n, self._rows):
-            high = min(low + self._rows, self.n)
-            np.matmul(self._stored[low:high].astype(np.float64), block, out=out[low:high])
-        return out
+        return self._product(np.asarray(block, dtype=np.float64))
 
     def dense(self) -> np.ndarray:
         """A float64 copy that the caller may overwrite, (n, n)."""
@@ -86,3 +91,55 @@ class GramOperator:
     def mean_diagonal(self) -> float:
         """Mean of Θ(x, x) over the training images."""
         return float(np.mean(np.diagonal(self._stored), dtype=np.float64))
+
+
+def _cpu_product(gram: np.ndarray, memory_mb: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Products by numba, with Θ in memory if it takes at most half of ``memory_mb``."""
+    from advntk.ingredients.kernels.numba_product import GROUP, multiply
+
+    mapped = isinstance(gram, np.memmap)
+    theta = np.array(gram) if mapped and gram.nbytes <= memory_mb * MIB / 2 else np.asarray(gram)
+
+    def product(block: np.ndarray) -> np.ndarray:
+        columns = block.shape[1]
+        across = np.zeros((-(-columns // GROUP) * GROUP, len(theta)))
+        across[:columns] = block.T
+        out = np.empty_like(across)
+        multiply(theta, across, out)
+        return out[:columns].T
+
+    return product
+
+
+def device_product(gram: np.ndarray, *, room: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
+    """Products by JAX on its default device, Θ in float32 there and widened row block by row block.
+
+    Args:
+        gram: Θ, (n, n).
+        room: bytes of the device that Θ may take; None: three quarters of what the device reports, if it does. Where
+            Θ takes more, each product sends it block by block.
+
+    Returns:
+        The product.
+    """
+    enable_float64()
+    import jax
+    import jax.numpy as jnp
+
+    if room is None:
+        limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+        room = gram.nbytes if limit is None else int(0.75 * limit)
+    rows = max(1, BLOCK_BYTES // (8 * len(gram)))
+    parts: list[Any] = [gram[low : low + rows] for low in range(0, len(gram), rows)]
+    if gram.nbytes <= room:
+        parts = [jax.device_put(np.asarray(part)) for part in parts]
+
+    @jax.jit
+    def times(part: Any, block: Any) -> Any:
+        return jnp.matmul(part.astype(jnp.float64), block, precision="highest")
+
+    def product(block: np.ndarray) -> np.ndarray:
+        on_device = jax.device_put(block)
+        return np.concatenate([np.asarray(times(part, on_device)) for part in parts])
+
+    return product

@@ -63,6 +63,7 @@ class Trajectory:
         gradient_norm: ‖g‖₂, (T,).
         lambda_max: largest eigenvalue of D^½ΘD^½ before each update, (T,).
         columns: Krylov columns of P, (T,).
+        blocks: products with Θ for P, (T,).
         error: estimated relative error of P, (T,).
     """
 
@@ -71,9 +72,10 @@ class Trajectory:
     gradient_norm: list[float] = field(default_factory=list)
     lambda_max: list[float] = field(default_factory=list)
     columns: list[float] = field(default_factory=list)
+    blocks: list[float] = field(default_factory=list)
     error: list[float] = field(default_factory=list)
 
-    SERIES = ("loss", "gradient_norm", "lambda_max", "columns", "error")
+    SERIES = ("loss", "gradient_norm", "lambda_max", "columns", "blocks", "error")
 
     @property
     def step(self) -> int:
@@ -112,14 +114,15 @@ class AdvNtk:
         shape = self.targets.shape if self.options.diagonal == "per_class" else self.targets.shape[:1]
         return Trajectory(varpi=[np.zeros(shape)])
 
-    def solve(self, varpi: np.ndarray) -> krylov.Solution:
-        """P(|ϖ|)."""
+    def solve(self, varpi: np.ndarray, *, expected_blocks: int = 0) -> krylov.Solution:
+        """P(|ϖ|); see :func:`advntk.foundation.krylov.solve`."""
         return krylov.solve(
             self.operator.product,
             np.abs(varpi),
             self.targets,
             tolerance=self.options.tolerance,
             max_columns=self.operator.max_columns,
+            expected_blocks=expected_blocks,
         )
 
     def update(self, trajectory: Trajectory, inputs: Inputs, rate: float) -> None:
@@ -134,7 +137,7 @@ class AdvNtk:
             NumericalError: the loss or the gradient is not finite.
         """
         varpi = trajectory.varpi[-1]
-        solution = self.solve(varpi)
+        solution = self.solve(varpi, expected_blocks=int(trajectory.blocks[-1]) if trajectory.blocks else 0)
         images, wanted = inputs(trajectory.step, solution.coef)
         rows = self.kernel.rows(images).astype(np.float64)
         residual = rows @ solution.coef - wanted
@@ -159,6 +162,7 @@ class AdvNtk:
         trajectory.gradient_norm.append(norm)
         trajectory.lambda_max.append(solution.lambda_max)
         trajectory.columns.append(solution.columns)
+        trajectory.blocks.append(solution.blocks)
         trajectory.error.append(solution.error)
 
     def train(self, inputs: Inputs, rate: float, *, state: StateFile | None = None) -> Trajectory:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advntk.foundation.errors import NotPositiveDefinite, NumericalError
-from advntk.foundation.krylov import Basis, gradient, grow, solve
+from advntk.foundation.krylov import gradient, grow, solve
+from advntk.foundation.krylov_basis import Basis
 from advntk.foundation.phi_functions import alpha, graded_rule, phi
 from tests.conftest import relu_kernel
 
@@ -53,7 +54,7 @@ def relative(a, b):
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-@pytest.mark.parametrize("lambda_max", [1.0, 63.0, 628.0, 6278.0, 1e5])
+@pytest.mark.parametrize("lambda_max", [1.0, 63.0, 628.0, 6278.0, 1e5, 1e6])
 def test_coefficients_and_gradient_match_the_dense_form(lambda_max):
     theta, d, y, g = problem(250, lambda_max, zeros=0.0)
     solution = solve(lambda b: theta @ b, d, y)
@@ -62,7 +63,7 @@ def test_coefficients_and_gradient_match_the_dense_form(lambda_max):
     assert relative(gradient(lambda b: theta @ b, solution, g), slope) <= 1e-8
 
 
-@pytest.mark.parametrize("lambda_max", [63.0, 6278.0, 1e5])
+@pytest.mark.parametrize("lambda_max", [63.0, 6278.0, 1e5, 1e6])
 def test_zeros_in_the_diagonal(lambda_max):
     theta, d, y, g = problem(250, lambda_max, zeros=0.3)
     solution = solve(lambda b: theta @ b, d, y)
@@ -154,10 +155,69 @@ def test_duplicate_columns_and_rank_deficient_targets():
     assert relative(solution.coef, dense(theta, d, y, g)[0]) <= 1e-8
 
 
-def test_a_basis_that_is_too_small_is_an_error():
+@pytest.mark.parametrize("lambda_max", [628.0, 6278.0, 1e5])
+@pytest.mark.parametrize("per_class", [False, True])
+def test_a_bounded_basis_splits_time_and_stays_exact(lambda_max, per_class):
+    theta, d, y, g = problem(250, lambda_max, classes=4, zeros=0.1)
+    if per_class:
+        d = d[:, None] * np.random.default_rng(2).uniform(0.5, 1.0, (250, 4))
+    whole = solve(lambda b: theta @ b, d, y)
+    split = solve(lambda b: theta @ b, d, y, max_columns=60)
+    assert len(whole.stretches) == 1 < len(split.stretches)
+    assert all(stretch.blocks * (1 if per_class else 4) <= 60 for stretch in split.stretches)
+    assert relative(split.coef, whole.coef) <= 1e-8
+    slope = gradient(lambda b: theta @ b, whole, g)
+    assert relative(gradient(lambda b: theta @ b, split, g, max_columns=60), slope) <= 1e-8
+
+
+def test_a_gradient_in_shorter_stretches_than_its_solution():
+    theta, d, y, g = problem(200, 6278.0, classes=4, zeros=0.1)
+    solution = solve(lambda b: theta @ b, d, y, max_columns=100)
+    expected = gradient(lambda b: theta @ b, solve(lambda b: theta @ b, d, y), g)
+    assert relative(gradient(lambda b: theta @ b, solution, g, max_columns=40), expected) <= 1e-7
+
+
+def test_a_bound_of_one_block_is_an_error():
     theta, d, y, _ = problem(200, 6278.0)
-    with pytest.raises(NumericalError, match="reached its bound"):
-        solve(lambda b: theta @ b, d, y, max_columns=40)
+    with pytest.raises(NumericalError, match="raise memory_mb"):
+        solve(lambda b: theta @ b, d, y, max_columns=10)
+
+
+@pytest.mark.parametrize("lambda_max", [63.0, 6278.0, 1e5])
+def test_the_error_bound_holds_and_is_sharp(lambda_max):
+    theta, d, y, _ = problem(300, lambda_max)
+    root = np.sqrt(d)[:, None]
+    exact = dense(theta, d, y, y)[0]
+    for tolerance in (1e-2, 1e-5, 1e-8):
+        basis = Basis.of(root[:, 0], root * y)
+        bound = grow(lambda b: theta @ b, [basis], tolerance=tolerance)
+        assert bound <= tolerance
+        weighted = np.where(root > 0, 1 / np.where(root > 0, root, 1), 0) * exact  # φ(A) D^½ Y where D > 0
+        found = np.where(root > 0, basis.integral(1.0), 0)
+        error = relative(found, weighted)
+        assert error <= 1.01 * bound + 1e-12
+        assert error >= bound / 10 or bound == 0
+
+
+def test_products_in_float32_are_told():
+    theta, d, y, _ = problem(300, 628.0)
+    single = theta.astype(np.float32)
+    with pytest.raises(NumericalError, match="asymmetric"):
+        solve(lambda b: (single @ b.astype(np.float32)).astype(np.float64), d, y, tolerance=1e-9)
+    assert solve(lambda b: single @ b, d, y, tolerance=1e-9).error <= 1e-9
+
+
+def test_a_matrix_that_is_not_symmetric_is_told():
+    theta, d, y, _ = problem(100, 63.0)
+    theta[3, 70] *= 1 + 1e-6
+    with pytest.raises(NumericalError, match="asymmetric"):
+        solve(lambda b: theta @ b, d, y)
+
+
+def test_an_unreachable_tolerance_stagnates():
+    theta, d, y, _ = problem(600, 63.0)
+    with pytest.raises(NumericalError, match="stagnates"):
+        solve(lambda b: theta @ b, d, y, tolerance=1e-30)
 
 
 def test_products_below_tolerance_are_counted():

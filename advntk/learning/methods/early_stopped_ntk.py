@@ -13,7 +13,9 @@ import numpy as np
 from pydantic import Field
 
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.krylov import Basis, grow
+from advntk.foundation.errors import NumericalError
+from advntk.foundation.krylov import grow
+from advntk.foundation.krylov_basis import Basis
 from advntk.foundation.options import Closed
 from advntk.foundation.phi_functions import phi
 from advntk.foundation.progress import Progress
@@ -24,6 +26,7 @@ from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load
 from advntk.learning.method import Fit, Method, Row, Task
 from advntk.learning.randomness import stream_seed
 
+TOLERANCE = 1e-6
 DENSE_LIMIT = 3000
 """Up to this n one dense eigendecomposition is cheaper than a Krylov basis for the largest t."""
 
@@ -53,12 +56,25 @@ class TimeFamily:
 
     @classmethod
     def of(cls, operator: GramOperator, targets: np.ndarray, longest: float) -> TimeFamily:
-        """Dense for small n, else a Krylov basis that resolves every t up to ``longest``."""
+        """Dense for small n, else a Krylov basis that resolves every t up to ``longest``.
+
+        Returns:
+            The family.
+
+        Raises:
+            NumericalError: the basis that fits into memory does not reach ``longest``.
+        """
         if operator.n <= DENSE_LIMIT:
             values, vectors = np.linalg.eigh(operator.dense())
             return cls(values=np.maximum(values, 0.0), vectors=vectors, rows=vectors.T @ targets)
         basis = Basis.of(np.ones(operator.n), targets)
-        grow(operator.product, [basis], tolerance=1e-6, time=longest, max_columns=operator.max_columns)
+        error = grow(operator.product, [basis], tolerance=TOLERANCE, time=longest, max_columns=operator.max_columns)
+        if error > TOLERANCE:
+            raise NumericalError(
+                f"{basis.size} Krylov columns reach t = {basis.reach(longest, TOLERANCE):.3g} of {longest:.3g}",
+                where="early_stopped_ntk",
+                remedy="raise compute.memory_mb, or lower method_options.early_stopped_ntk.decades",
+            )
         values, inner = basis.ritz()
         return cls(values=values, vectors=basis.vectors @ inner, rows=inner.T @ basis.start_rows)
 
