@@ -13,7 +13,7 @@ import numpy as np
 
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
-from advntk.ingredients.kernels.numba_math import HALF, expand, mirror_upper, project
+from advntk.ingredients.kernels.numba_math import HALF, aligned_rows, expand, inverse_of, mirror_upper, project
 from advntk.ingredients.kernels.numba_planes import LANES, pullback_blocks, theta_blocks
 
 
@@ -62,32 +62,35 @@ class NumbaCnn:
             variance = w9 / 2 * box_sum(variance) + self.b2
         return out
 
-    def blocks(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Training images and their √a, LANES side by side; the last block is filled up with its last image.
+    def blocks(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Training images and their s_b, LANES side by side; the last block is filled up with its last image.
 
         Returns:
-            Images − 0.5 (blocks, C, H, W · LANES) and √a (blocks, L, H, W · LANES).
+            Images − 0.5 (blocks, C, H, W · LANES), s_b (blocks, L, H, W · LANES) and 1/(2 s_b) as s_b.
         """
         count = -(-len(images) // LANES)
         height, width, channels = self.input_shape
-        xb = np.empty((count, channels, height, width, LANES), np.float32)
-        sb = np.empty((count, self.depth, height, width, LANES), np.float32)
+        rows = width * LANES
+        xb = aligned_rows(count * channels * height, rows).reshape(count, channels, height, rows)
+        sb = aligned_rows(count * self.depth * height, rows).reshape(count, self.depth, height, rows)
+        ib = aligned_rows(count * self.depth * height, rows).reshape(count, self.depth, height, rows)
         for block in range(count):
             part = _centred(images[block * LANES : (block + 1) * LANES])
             short = LANES - len(part)
             if short:
                 part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
-            xb[block] = np.moveaxis(part, 0, -1)
-            sb[block] = np.moveaxis(self.deviations(part), 0, -1)
-        rows = width * LANES
-        return xb.reshape(count, channels, height, rows), sb.reshape(count, self.depth, height, rows)
+            xb[block] = np.moveaxis(part, 0, -1).reshape(channels, height, rows)
+            sb[block] = np.moveaxis(self.deviations(part), 0, -1).reshape(self.depth, height, rows)
+            ib[block] = HALF * inverse_of(sb[block])
+        return xb, sb, ib
 
     def _tile(self, a: np.ndarray, b: np.ndarray, *, triangle: bool) -> np.ndarray:
-        xb, sb = self.blocks(b)
+        xb, sb, ib = self.blocks(b)
         out = np.empty((len(a), len(xb) * LANES), np.float32)
         centred = _centred(a)
+        sa = self.deviations(centred)
         w2, b2 = np.float32(self.w2), np.float32(self.b2)
-        theta_blocks(centred, self.deviations(centred), xb, sb, w2, b2, triangle, out)
+        theta_blocks(centred, sa, inverse_of(sa), xb, sb, ib, w2, b2, triangle, out)
         return out[:, : len(b)]
 
     def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -119,7 +122,7 @@ class BoundNumbaCnn:
         self.engine = engine
         self.train_images = train_images
         height, width, channels = engine.input_shape
-        block_mb = LANES * height * width * (channels + engine.depth) * 4 / 2**20
+        block_mb = LANES * height * width * (channels + 2 * engine.depth) * 4 / 2**20
         self.part = LANES * max(1, int(memory_mb / block_mb))
         self._kept = engine.blocks(train_images) if self.part >= len(train_images) else None
 
@@ -127,7 +130,7 @@ class BoundNumbaCnn:
         """The array itself: this engine works on numpy arrays."""
         return np.asarray(array)
 
-    def _parts(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    def _parts(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
         if self._kept is not None:
             yield slice(0, len(self.train_images)), *self._kept
             return
@@ -137,10 +140,11 @@ class BoundNumbaCnn:
 
     def _rows(self, centred: np.ndarray, deviations: np.ndarray) -> np.ndarray:
         out = np.empty((len(centred), len(self.train_images)), np.float32)
+        inverse = inverse_of(deviations)
         w2, b2 = np.float32(self.engine.w2), np.float32(self.engine.b2)
-        for part, xb, sb in self._parts():
+        for part, xb, sb, ib in self._parts():
             theta = np.empty((len(centred), len(xb) * LANES), np.float32)
-            theta_blocks(centred, deviations, xb, sb, w2, b2, False, theta)
+            theta_blocks(centred, deviations, inverse, xb, sb, ib, w2, b2, False, theta)
             out[:, part] = theta[:, : part.stop - part.start]
         return out
 
@@ -183,12 +187,12 @@ class BoundNumbaCnn:
     def _pullback(self, centred: np.ndarray, deviations: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         """Gradient by the images (m, H, W, C) of Σ cotangent · Θ(images, X)."""
         gradient = np.zeros_like(centred)
-        by_variance = np.zeros_like(deviations)
+        by_variance, inverse = np.zeros_like(deviations), inverse_of(deviations)
         w2 = np.float32(self.engine.w2)
-        for part, xb, sb in self._parts():
+        for part, xb, sb, ib in self._parts():
             weights = np.zeros((len(centred), len(xb) * LANES), np.float32)
             weights[:, : part.stop - part.start] = cotangent[:, part]
-            pullback_blocks(centred, deviations, xb, sb, w2, weights, gradient, by_variance)
+            pullback_blocks(centred, deviations, inverse, xb, sb, ib, w2, weights, gradient, by_variance)
         half_w9 = np.float32(self.engine.w2 / 18)
         for layer in range(self.engine.depth - 1, 0, -1):
             by_variance[:, layer - 1] += half_w9 * box_sum(by_variance[:, layer])

@@ -2,14 +2,16 @@
 
 A pair of inputs with pre-activation variances a, b and covariance K is carried as its distance D = a + b − 2K, the
 variance of the difference, and not as K: D is a sum of squares at the input, hence small without cancellation where
-two inputs (or only two patches of them) nearly agree. With s_a = √a, s_b = √b and θ the angle, c = cos θ:
+two inputs (or only two patches of them) nearly agree. With s_a = √a, s_b = √b, p = s_a s_b and θ the angle:
 
-    z  = sin²(θ/2) = (D − (s_a − s_b)²) / (4 s_a s_b)
-    κ  = (π − θ) / 2π = ∂F/∂K                                  arc-cosine kernel of order 0, halved
-    F  = s_a s_b (sin θ + (π − θ) c) / 2π                       order 1, halved: covariance after ReLU
-    D' = a/2 + b/2 − 2F = ½(s_a − s_b)² + 2 s_a s_b (2 z κ + φ − σ)   with φ = θ/2π, σ = sin θ / 2π
+    y  = 1 − cos θ = (D − (s_a − s_b)²) / 2p
+    s  = sin θ = √(y (2 − y)),  τ = θ/π,  K = p (1 − y)
+    κ  = (1 − τ)/2 = ∂F/∂K                               arc-cosine kernel of order 0, halved
+    F  = ½ p (1 − g),  g = y + τ (1 − y) − s/π           order 1, halved: covariance after ReLU
+    D' = a/2 + b/2 − 2F = ½(s_a − s_b)² + p g
 
-The angle needs one square root and two polynomials in min(z, 1 − z) ∈ [0, ½].
+The angle needs one square root and one polynomial in min(y, 2 − y) ∈ [0, 1]. Nothing is divided: 1/2p is a product of
+what is known of each input alone.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ import numpy as np
 from numba import njit, prange
 
 from advntk.ingredients.kernels.numba_cache import drop_stale
+from advntk.ingredients.kernels.numba_target import use_wide_vectors
 
 drop_stale(Path(__file__).parent)  # before the first kernel is looked up
+use_wide_vectors()  # before the first one is compiled
 
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Fast-math flags that allow vectorised reductions but keep comparisons with infinity and NaN meaningful."""
@@ -34,86 +38,100 @@ TWO = np.float32(2.0)
 ZERO = np.float32(0.0)
 QUARTER = np.float32(0.25)
 TINY = np.float32(1e-30)
-INVERSE_8_PI_SQUARED = np.float32(1 / (8 * math.pi**2))
-ANGLE_FLOOR = np.float32(1e-7)
-"""Below this sin θ / 2π the angle's derivative counts as zero: equal inputs, where it does not exist."""
+INVERSE_2_PI = np.float32(0.5 / math.pi)
+SINE_FLOOR = np.float32(6e-7)
+"""Below this sin θ the angle's derivative counts as zero: equal inputs, where it does not exist."""
 
-# asin(√m)/(π√m) and √(1 − m)/π on [0, ½]: Chebyshev interpolation, relative error 1.6e-8 and 2.7e-8
-_ARC = [0.31830988, 0.05305269, 0.02383137, 0.01484477, 0.00503818, 0.02490104, -0.02993586, 0.03563826]
-_SINE = [0.31830989, -0.15915609, -0.03974266, -0.02059309, -0.00732887, -0.02831603, 0.03264736, -0.03969881]
-P0, P1, P2, P3, P4, P5, P6, P7 = (np.float32(value) for value in _ARC)
-S0, S1, S2, S3, S4, S5, S6, S7 = (np.float32(value) for value in _SINE)
+# θ/(π sin θ) in y = 1 − cos θ on [0, 1], exact at 0: least largest error of τ, 2.3e-8
+_ARC = [0.318309873, 0.106097416, 0.0425917967, 0.0168202473, 0.0142359288, -0.0116425495, 0.0234438919]
+_ARC += [-0.0160226864, 0.00616605937]
+P0, P1, P2, P3, P4, P5, P6, P7, P8 = (np.float32(value) for value in _ARC)
+
+
+def inverse_of(deviations: np.ndarray) -> np.ndarray:
+    """1/s, and 0 where s = 0: an input without variance then counts as parallel to all others."""
+    out = np.zeros_like(deviations)
+    np.divide(1, deviations, out=out, where=deviations > 0)
+    return out
 
 
 @njit(fastmath=FAST, forceinline=True)
-def half_angle(z: Any) -> Any:
-    """Angle terms of sin²(θ/2).
+def versine(distance: Any, sa: Any, sb: Any, half_inverse: Any) -> Any:
+    """The y = 1 − cos θ ∈ [0, 2] of D, s_a, s_b and 1/2p, and beside it s_a − s_b."""
+    gap = sa - sb
+    return min(max((distance - gap * gap) * half_inverse, ZERO), TWO), gap
+
+
+@njit(fastmath=FAST, forceinline=True)
+def angle(y: Any) -> Any:
+    """Angle terms of y = 1 − cos θ.
 
     Args:
-        z: sin²(θ/2) ∈ [0, 1].
+        y: ∈ [0, 2].
 
     Returns:
-        φ = θ/2π ∈ [0, ½] and σ = sin θ / 2π, with absolute errors below 1e-7, both 0 at z = 0.
+        s = sin θ, never quite zero, τ = θ/π and g, with absolute errors below 1e-7.
     """
-    m = min(z, ONE - z)
-    root = math.sqrt(m)
-    arc = root * (P0 + m * (P1 + m * (P2 + m * (P3 + m * (P4 + m * (P5 + m * (P6 + m * P7)))))))
-    sigma = root * (S0 + m * (S1 + m * (S2 + m * (S3 + m * (S4 + m * (S5 + m * (S6 + m * S7)))))))
-    phi = arc if z <= HALF else HALF - arc
-    return phi, sigma
+    other = TWO - y
+    m = min(y, other)
+    sine = math.sqrt(y * other + TINY)
+    arc = sine * (P0 + m * (P1 + m * (P2 + m * (P3 + m * (P4 + m * (P5 + m * (P6 + m * (P7 + m * P8))))))))
+    tau = arc if y <= ONE else ONE - arc
+    return sine, tau, y + tau * (ONE - y) - P0 * sine
 
 
 @njit(fastmath=FAST, forceinline=True)
-def sine_squared(distance: Any, product: Any, gap: Any) -> Any:
-    """The z = sin²(θ/2) of D, s_a s_b and s_a − s_b; ½ (a right angle) where an input has no variance."""
-    excess = max(distance - gap * gap, ZERO)
-    z = min(QUARTER * excess / max(product, TINY), ONE)
-    return z if product > TINY else HALF
-
-
-@njit(fastmath=FAST, forceinline=True)
-def relu_step(distance: Any, sa: Any, sb: Any) -> Any:
+def relu_step(distance: Any, sa: Any, sb: Any, half_inverse: Any) -> Any:
     """One ReLU on a pair.
 
     Args:
         distance: D before the activation.
         sa: s_a, standard deviation of the first input.
         sb: s_b, that of the second.
+        half_inverse: 1/(2 s_a s_b), or 0 where one of them is.
 
     Returns:
-        D' after the activation, κ, φ, σ and z.
+        (s_a − s_b)², p, g, τ and K.
     """
-    gap = sa - sb
+    y, gap = versine(distance, sa, sb, half_inverse)
     product = sa * sb
-    z = sine_squared(distance, product, gap)
-    phi, sigma = half_angle(z)
-    kappa = HALF - phi
-    after = HALF * gap * gap + TWO * product * (TWO * z * kappa + phi - sigma)
-    return after, kappa, phi, sigma, z
+    _, tau, g = angle(y)
+    return gap * gap, product, g, tau, product * (ONE - y)
 
 
-@njit(fastmath=FAST, forceinline=True)
-def relu_slopes(sa: Any, sb: Any, inverse_a: Any, phi: Any, sigma: Any, z: Any) -> Any:
-    """Derivatives of one ReLU step by D and by a = s_a², at the other one fixed (∂D'/∂D = κ needs no work).
+@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+def relu_slopes(distance: Any, sa: Any, sb: Any, inverse_a: Any, half_inverse: Any) -> Any:
+    """One ReLU on a pair, and its derivatives by D and by a = s_a², at the other one fixed (∂D'/∂D = κ).
 
-    ∂κ/∂D = −1 / (8π² p σ), ∂κ/∂a = ((s_a − s_b) + 2 z s_b) / (s_a · 8π² p σ), ∂D'/∂a = φ − σ s_b/s_a, p = s_a s_b.
+    ∂κ/∂D = −1 / (4π p s), ∂κ/∂a = ((s_a − s_b) + y s_b) / (s_a · 4π p s), ∂D'/∂a = τ/2 − s s_b/(2π s_a). Where the
+    angle has no derivative the first two are zero; an input without variance is at right angles to all others.
 
     Args:
+        distance: D before the activation.
         sa: s_a.
         sb: s_b.
-        inverse_a: 1/s_a, or anything finite where s_a = 0 (the divider is what these loops wait for).
-        phi: φ.
-        sigma: σ.
-        z: sin²(θ/2).
+        inverse_a: 1/s_a, or 0 where s_a = 0.
+        half_inverse: 1/(2 s_a s_b), or 0 where one of them is.
 
     Returns:
-        ∂κ/∂D, ∂κ/∂a and ∂D'/∂a; zero where the angle has no derivative or an input no variance.
+        (s_a − s_b)², p, g, τ, K, ∂κ/∂D, ∂κ/∂a and ∂D'/∂a.
     """
+    y, gap = versine(distance, sa, sb, half_inverse)
     product = sa * sb
-    smooth = (sigma > ANGLE_FLOOR) & (product > TINY)  # no `and`: a branch would keep the loop scalar
-    steep = INVERSE_8_PI_SQUARED / max(product * sigma, TINY) if smooth else ZERO
-    by_variance = steep * ((sa - sb) + TWO * z * sb) * inverse_a
-    return -steep, by_variance, phi - sigma * sb * inverse_a if product > TINY else ZERO
+    y = y if product > TINY else ONE
+    sine, tau, g = angle(y)
+    steep = INVERSE_2_PI * half_inverse / sine if sine > SINE_FLOOR else ZERO
+    by_variance = steep * (gap + y * sb) * inverse_a
+    after_a = HALF * tau - INVERSE_2_PI * sine * (sb * inverse_a)
+    return gap * gap, product, g, tau, product * (ONE - y), -steep, by_variance, after_a
+
+
+@njit(cache=True)
+def aligned_rows(rows: int, size: int) -> Any:
+    """Zeros (rows, size), float32, from a multiple of 64 bytes on: no vector then lies across two cache lines."""
+    flat = np.zeros(rows * size + 16, np.float32)
+    start = -(flat.ctypes.data // 4) % 16
+    return flat[start : start + rows * size].reshape((rows, size))
 
 
 @njit(cache=True, parallel=True)

@@ -18,10 +18,22 @@ from numba import njit, prange
 
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
-from advntk.ingredients.kernels.numba_math import FAST, HALF, ONE, TINY, ZERO, mirror_upper, relu_slopes, relu_step
+from advntk.ingredients.kernels.numba_math import (
+    FAST,
+    HALF,
+    ONE,
+    ZERO,
+    inverse_of,
+    mirror_upper,
+    relu_slopes,
+    relu_step,
+)
 
 BLOCK = 256
 """Training columns at a time: their state stays in the first-level cache."""
+
+ROWS = 512
+"""Rows of the triangle in one BLAS product; a multiple of BLOCK, so that no block of columns starts before it."""
 
 NEAR = np.float32(0.02)
 """Below this |x − x'|²/(|x|² + |x'|²) the BLAS product has cancelled too far: the distance is summed directly."""
@@ -48,31 +60,42 @@ def _distances(dot: Any, xi: Any, xb: Any, norm_i: Any, norm_b: Any, start: int,
 
 
 @njit(cache=True, fastmath=FAST)
-def _theta_block(dist: Any, tang: Any, sa: Any, sb: Any, start: int, w2: Any, scale: Any, out: Any) -> None:
+def _theta_block(
+    dist: Any, tang: Any, sa: Any, ia: Any, sb: Any, ib: Any, i: int, start: int, w2: Any, scale: Any, out: Any
+) -> None:
     """Θ of one image and a block of columns; ``dist`` and ``tang`` are scratch, ``dist`` holds |x − x'|²."""
-    width = out.shape[0]
+    width, last = out.shape[0], sa.shape[1] - 1
+    half = HALF * w2
     for k in range(width):
         dist[k] *= scale
         tang[k] = ZERO
-    for layer in range(sa.shape[0] - 1):
-        a = sa[layer]
-        columns = sb[layer, start : start + width]
+    for layer in range(last):
+        a, inverse_a = sa[i, layer], ia[i, layer]
         for k in range(width):
-            b = columns[k]
-            covariance = HALF * (a * a + b * b - dist[k])
-            after, kappa, _, _, _ = relu_step(dist[k], a, b)
-            tang[k] = w2 * kappa * (tang[k] + covariance)
-            dist[k] = w2 * after
-    a = sa[-1]
-    columns = sb[sa.shape[0] - 1, start : start + width]
+            b, inverse = sb[layer, start + k], inverse_a * ib[layer, start + k]
+            square, product, g, tau, covariance = relu_step(dist[k], a, b, inverse)
+            tang[k] = (half - half * tau) * (tang[k] + covariance)
+            dist[k] = half * square + (w2 * product) * g
+    a = sa[i, last]
     for k in range(width):
-        b = columns[k]
+        b = sb[last, start + k]
         out[k] = tang[k] + HALF * (a * a + b * b - dist[k])
 
 
 @njit(cache=True, parallel=True, fastmath=FAST)
 def theta_in_place(
-    products: Any, xa: Any, xb: Any, norm_a: Any, norm_b: Any, sa: Any, sb: Any, w2: Any, scale: Any, triangle: bool
+    products: Any,
+    xa: Any,
+    xb: Any,
+    norm_a: Any,
+    norm_b: Any,
+    sa: Any,
+    ia: Any,
+    sb: Any,
+    ib: Any,
+    w2: Any,
+    scale: Any,
+    triangle: bool,
 ) -> None:
     """Turn x·x' (m, n) into Θ (m, n) in place; with ``triangle`` only the blocks that meet the upper triangle."""
     m, n = products.shape
@@ -84,15 +107,28 @@ def theta_in_place(
             width = min(BLOCK, n - start)
             out = products[i, start : start + width]
             _distances(out, xa[i], xb, norm_a[i], norm_b, start, dist[:width])
-            _theta_block(dist, tang, sa[i], sb, start, w2, scale, out)
+            _theta_block(dist, tang, sa, ia, sb, ib, i, start, w2, scale, out)
 
 
 @njit(cache=True, fastmath=FAST)
 def _slopes_block(
-    dist: Any, work: Any, sa: Any, sb: Any, start: int, w2: Any, scale: Any, theta: Any, by_d: Any, by_a: Any
+    dist: Any,
+    work: Any,
+    sa: Any,
+    ia: Any,
+    sb: Any,
+    ib: Any,
+    i: int,
+    start: int,
+    w2: Any,
+    scale: Any,
+    theta: Any,
+    by_d: Any,
+    by_a: Any,
 ) -> None:
     """Θ, ∂Θ/∂D₁ and ∂Θ/∂a₁ of one image and a block of columns."""
-    width = theta.shape[0]
+    width, last = theta.shape[0], sa.shape[1] - 1
+    half = HALF * w2
     tang, dist_d, tang_d, dist_a, tang_a = work[0], work[1], work[2], work[3], work[4]
     for k in range(width):
         dist[k] *= scale
@@ -102,28 +138,28 @@ def _slopes_block(
         dist_a[k] = ZERO
         tang_a[k] = ZERO
     growth = ONE  # ∂a_l/∂a₁
-    for layer in range(sa.shape[0] - 1):
-        a = sa[layer]
-        inverse_a = ONE / max(a, TINY)
-        columns = sb[layer, start : start + width]
+    for layer in range(last):
+        a, inverse_a = sa[i, layer], ia[i, layer]
         for k in range(width):
-            b = columns[k]
-            after, kappa, phi, sigma, z = relu_step(dist[k], a, b)
-            kappa_d, kappa_a, after_a = relu_slopes(a, b, inverse_a, phi, sigma, z)
-            tangent = tang[k] + HALF * (a * a + b * b - dist[k])
-            tangent_d = tang_d[k] - HALF * dist_d[k]
-            tangent_a = tang_a[k] + HALF * (growth - dist_a[k])
-            tang[k] = w2 * kappa * tangent
-            tang_d[k] = w2 * (kappa * tangent_d + tangent * kappa_d * dist_d[k])
-            tang_a[k] = w2 * (kappa * tangent_a + tangent * (kappa_d * dist_a[k] + kappa_a * growth))
-            dist[k] = w2 * after
-            dist_d[k] = w2 * kappa * dist_d[k]
-            dist_a[k] = w2 * (kappa * dist_a[k] + after_a * growth)
-        growth = HALF * w2 * growth
-    a = sa[-1]
-    columns = sb[sa.shape[0] - 1, start : start + width]
+            b, inverse = sb[layer, start + k], inverse_a * ib[layer, start + k]
+            square, product, g, tau, covariance, kappa_d, kappa_a, after_a = relu_slopes(
+                dist[k], a, b, inverse_a, inverse
+            )
+            kappa = half - half * tau
+            tangent = tang[k] + covariance
+            slope = w2 * tangent
+            tang_d[k] = kappa * (tang_d[k] - HALF * dist_d[k]) + slope * (kappa_d * dist_d[k])
+            tang_a[k] = kappa * (tang_a[k] + HALF * (growth - dist_a[k])) + slope * (
+                kappa_d * dist_a[k] + kappa_a * growth
+            )
+            tang[k] = kappa * tangent
+            dist[k] = half * square + (w2 * product) * g
+            dist_d[k] = kappa * dist_d[k]
+            dist_a[k] = kappa * dist_a[k] + (w2 * growth) * after_a
+        growth = half * growth
+    a = sa[i, last]
     for k in range(width):
-        b = columns[k]
+        b = sb[last, start + k]
         theta[k] = tang[k] + HALF * (a * a + b * b - dist[k])
         by_d[k] = tang_d[k] - HALF * dist_d[k]
         by_a[k] = tang_a[k] + HALF * (growth - dist_a[k])
@@ -137,7 +173,9 @@ def theta_and_slopes(
     norm_a: Any,
     norm_b: Any,
     sa: Any,
+    ia: Any,
     sb: Any,
+    ib: Any,
     w2: Any,
     scale: Any,
     by_d: Any,
@@ -153,11 +191,15 @@ def theta_and_slopes(
             end = start + width
             out = products[i, start:end]
             _distances(out, xa[i], xb, norm_a[i], norm_b, start, dist[:width])
-            _slopes_block(dist, work, sa[i], sb, start, w2, scale, out, by_d[i, start:end], by_a[i, start:end])
+            by_d_here, by_a_here = by_d[i, start:end], by_a[i, start:end]
+            _slopes_block(dist, work, sa, ia, sb, ib, i, start, w2, scale, out, by_d_here, by_a_here)
 
 
 class _Side:
-    """Images as the kernels read them: rows x − 0.5 (m, d), |x|² (m,) and √a_l of every layer (m, depth)."""
+    """Images as the kernels read them: rows x − 0.5 (m, d), |x|² (m,) and of every layer s and 1/s.
+
+    ``deviations`` and ``inverses`` are s and 1/s (m, depth), ``columns`` and ``half_inverses`` s and 1/(2s) (depth, m).
+    """
 
     def __init__(self, images: np.ndarray, engine: NumbaMlp) -> None:
         self.rows = np.ascontiguousarray(images, dtype=np.float32).reshape(len(images), -1) - HALF
@@ -169,6 +211,9 @@ class _Side:
             variance = engine.w2 * variance / 2 + engine.b2
         self.norms = norms.astype(np.float32)
         self.deviations = np.stack(deviations, axis=1).astype(np.float32)
+        self.inverses = inverse_of(self.deviations)
+        self.columns = np.ascontiguousarray(self.deviations.T)
+        self.half_inverses = HALF * np.ascontiguousarray(self.inverses.T)
 
 
 class NumbaMlp:
@@ -190,21 +235,29 @@ class NumbaMlp:
         self.b2 = sigma_b**2
         self.scale = self.w2 / float(np.prod(input_shape))
 
-    def _theta(self, a: _Side, b: _Side, columns: np.ndarray, *, triangle: bool) -> np.ndarray:
+    def _theta(self, a: _Side, b: _Side) -> np.ndarray:
         out = a.rows @ b.rows.T
-        w2, scale = np.float32(self.w2), np.float32(self.scale)
-        theta_in_place(out, a.rows, b.rows, a.norms, b.norms, a.deviations, columns, w2, scale, triangle)
+        theta_in_place(out, *self._arguments(a, b), False)
         return out
+
+    def _arguments(self, a: _Side, b: _Side) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any, Any]:
+        """What the two compiled loops have in common."""
+        w2, scale = np.float32(self.w2), np.float32(self.scale)
+        across = a.deviations, a.inverses, b.columns, b.half_inverses
+        return (a.rows, b.rows, a.norms, b.norms, *across, w2, scale)
 
     def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Θ(a, b), (len(a), len(b)), float32; no other array of that size is made."""
-        left, right = _Side(a, self), _Side(b, self)
-        return self._theta(left, right, np.ascontiguousarray(right.deviations.T), triangle=False)
+        return self._theta(_Side(a, self), _Side(b, self))
 
     def tile_symmetric(self, a: np.ndarray) -> np.ndarray:
         """Θ(a, a), exactly symmetric; only the upper triangle is evaluated."""
         side = _Side(a, self)
-        out = self._theta(side, side, np.ascontiguousarray(side.deviations.T), triangle=True)
+        out = np.empty((len(a), len(a)), np.float32)
+        for start in range(0, len(a), ROWS):
+            rows = slice(start, start + ROWS)
+            np.matmul(side.rows[rows], side.rows[start:].T, out=out[rows, start:])
+        theta_in_place(out, *self._arguments(side, side), True)
         mirror_upper(out)
         return out
 
@@ -225,7 +278,6 @@ class BoundNumbaMlp:
     def __init__(self, engine: NumbaMlp, train_images: np.ndarray, *, memory_mb: float) -> None:
         self.engine = engine
         self.train = _Side(train_images, engine)
-        self.columns = np.ascontiguousarray(self.train.deviations.T)
         self.group = max(1, int(memory_mb * 2**20 / (12 * max(1, len(train_images)))))
 
     def native(self, array: np.ndarray) -> np.ndarray:
@@ -234,7 +286,7 @@ class BoundNumbaMlp:
 
     def rows(self, images: np.ndarray) -> np.ndarray:
         """Θ(images, X), (m, n), float32."""
-        return self.engine._theta(_Side(images, self.engine), self.train, self.columns, triangle=False)
+        return self.engine._theta(_Side(images, self.engine), self.train)
 
     def linearize(self, images: np.ndarray, coef: np.ndarray) -> tuple[np.ndarray, Pullback]:
         """Logits Θ(x, X) @ coef (m, c) and their pullback, which holds three (m, n) arrays and costs one product.
@@ -258,20 +310,7 @@ class BoundNumbaMlp:
         side = _Side(images, engine)
         theta = side.rows @ train.rows.T
         by_d, by_a = np.empty_like(theta), np.empty_like(theta)
-        w2, scale = np.float32(engine.w2), np.float32(engine.scale)
-        theta_and_slopes(
-            theta,
-            side.rows,
-            train.rows,
-            side.norms,
-            train.norms,
-            side.deviations,
-            self.columns,
-            w2,
-            scale,
-            by_d,
-            by_a,
-        )
+        theta_and_slopes(theta, *engine._arguments(side, train), by_d, by_a)
         across = np.ascontiguousarray(coef.T, dtype=np.float32)
 
         def pullback(cotangent: np.ndarray) -> np.ndarray:
@@ -279,7 +318,7 @@ class BoundNumbaMlp:
             by_distance = weights * by_d
             weights *= by_a
             own = (weights.sum(axis=1) + by_distance.sum(axis=1))[:, None] * side.rows
-            return np.asarray(2 * scale * (own - by_distance @ train.rows)).reshape(images.shape)
+            return np.asarray(2 * np.float32(engine.scale) * (own - by_distance @ train.rows)).reshape(images.shape)
 
         return theta @ coef, pullback
 

@@ -1,14 +1,17 @@
 """Loops of the ReLU CNN kernel: LANES training images side by side, so that SIMD is full whatever the image size.
 
-A plane holds one quantity of a pair at every pixel, for LANES training images at once: (H, (W + 2) · LANES), pixel by
-pixel, the outer two columns of pixels zero. Every innermost loop runs along a whole row, contiguous; what depends on
-one image only (√a) is first spread over the lanes of a row. Rows are named by index and not sliced: a slice counts
-references, which costs as much as a short row. ``box`` is the zero-padded 3×3 sum, w9 = σ_w²/9:
+A row holds one quantity of a pair at every pixel of an image row, for LANES training images at once: (W · LANES,),
+pixel by pixel, and every innermost loop runs along it, contiguous; what depends on one image only (s_a) is first spread
+over the lanes. Rows are named by index and not sliced: a slice counts references, which costs as much as a short row.
+``box`` is the zero-padded 3×3 sum, w9 = σ_w²/9:
 
     D₁ = (w9/C) box(Σ_ch (x − x')²),  D_{l+1} = w9 box(D'_l),  T_{l+1} = w9 box(κ_l T_l) + K_{l+1},  T₁ = K₁
     Θ  = σ_w²/(HW) Σ_pixels (F_L + κ_L T_L) + σ_b²
 
-The box sum follows the activation row by row, in place, so that a row is still in the first-level cache.
+All layers go down the image together, each one row behind the layer before, so that whatever passes between them is
+still in the first-level cache: a stage hands on the horizontal sums of its last three rows (``rings``), and the next
+stage adds those three. Stage 0 is the input, stage l the l-th activation, stage L the readout; in the pullback stages
+L + 1 … 2L go back from the readout to the input.
 """
 
 from __future__ import annotations
@@ -16,310 +19,354 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.extending import intrinsic
 
-from advntk.ingredients.kernels.numba_math import FAST, HALF, ONE, QUARTER, TINY, TWO, ZERO, relu_slopes, relu_step
+from advntk.ingredients.kernels.numba_math import (
+    FAST,
+    HALF,
+    ONE,
+    QUARTER,
+    TWO,
+    ZERO,
+    aligned_rows,
+    relu_slopes,
+    relu_step,
+)
 
-LANES = 32
-"""Training images side by side."""
+LANES = 16
+"""Training images side by side: one vector of the widest SIMD."""
+
+
+def _typed_fill(_: Any, target: Any, index: Any, value: Any) -> Any:
+    """Store one number LANES times, from flat ``index`` of a contiguous float32 array on, as one vector.
+
+    A loop would be unrolled into scalar stores: eight times slower, a third of all the time of a layer.
+
+    Returns:
+        Its type and the function that writes its code, as numba wants them.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        vector = ir.VectorType(ir.FloatType(), LANES)
+        none, every = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+        lane = builder.insert_element(none, arguments[2], ir.Constant(ir.IntType(32), 0))
+        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+        builder.store(builder.shuffle_vector(lane, none, every), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(target, types.int64, types.float32), generate
+
+
+_fill_lanes: Any = intrinsic(_typed_fill)
 
 
 @njit(cache=True, fastmath=FAST)
-def _spread(values: Any, row: int, line: Any) -> None:
-    """One number a pixel, row ``row`` of (H, W), → the same for every lane, (W · LANES,)."""
-    cells = line.reshape((-1, LANES))
-    for c in range(cells.shape[0]):
-        value = values[row, c]
-        for k in range(LANES):
-            cells[c, k] = value
+def _spread(values: Any, i: int, channel: int, row: int, lines: Any, to: int) -> None:
+    """One number a pixel, a row of ``values`` (m, C, H, W), → the same for every lane, row ``to`` of ``lines``."""
+    for c in range(values.shape[3]):
+        _fill_lanes(lines, to * lines.shape[1] + c * LANES, values[i, channel, row, c])
 
 
 @njit(cache=True, fastmath=FAST)
-def _spread_inverse(values: Any, row: int, line: Any) -> None:
-    """As :func:`_spread` of 1/value; finite where the value is 0."""
-    cells = line.reshape((-1, LANES))
-    for c in range(cells.shape[0]):
-        value = ONE / max(values[row, c], TINY)
-        for k in range(LANES):
-            cells[c, k] = value
-
-
-@njit(cache=True, fastmath=FAST)
-def _gather(plane: Any, out: Any) -> None:
-    """Sum over lanes, (H, W · LANES) → (H, W), added to ``out``."""
+def _gather(plane: Any, out: Any, scale: Any) -> None:
+    """Sum over lanes, (H, W · LANES) → (H, W), times ``scale``, added to ``out``."""
     height, width = out.shape
-    cells = plane.reshape((height, width, LANES))
     for r in range(height):
         for c in range(width):
             total = ZERO
-            for k in range(LANES):
-                total += cells[r, c, k]
-            out[r, c] += total
+            for k in range(c * LANES, (c + 1) * LANES):
+                total += plane[r, k]
+            out[r, c] += scale * total
 
 
 @njit(cache=True, fastmath=FAST)
-def _push(plane: Any, ring: Any, row: int, scale: Any) -> None:
-    """Box sum in place, one row behind: take in ``row``, write ``row − 1``; call it for row = 0 … H in turn.
-
-    ``ring`` (3, W · LANES) holds the last three rows of horizontal sums.
-    """
-    size = ring.shape[1]
+def _hand_on(here: Any, rings: Any, stage: int, row: int) -> None:
+    """Horizontal sums of ``here`` (2, (W + 2) · LANES), whose outer pixels are zero, → the ring of ``stage``."""
+    size = rings.shape[3]
     slot = row % 3
+    for k in range(size):
+        rings[stage, 0, slot, k] = here[0, k] + here[0, k + LANES] + here[0, k + 2 * LANES]
+        rings[stage, 1, slot, k] = here[1, k] + here[1, k + LANES] + here[1, k + 2 * LANES]
     if row == 0:
-        for k in range(size):
-            ring[2, k] = ZERO
-    if row < plane.shape[0]:
-        for k in range(size):
-            ring[slot, k] = plane[row, k] + plane[row, k + LANES] + plane[row, k + 2 * LANES]
-    else:
-        for k in range(size):
-            ring[slot, k] = ZERO
-    if row > 0:
-        for k in range(size):
-            plane[row - 1, k + LANES] = scale * (ring[0, k] + ring[1, k] + ring[2, k])
+        _hand_on_nothing(rings, stage, 2)
 
 
 @njit(cache=True, fastmath=FAST)
-def _input_distance(xi: Any, xj: Any, dist: Any, ring: Any, line: Any, scale: Any) -> None:
-    """D₁ of one image (C, H, W) and a block of training images (C, H, W · LANES)."""
-    channels, height = xi.shape[0], xi.shape[1]
-    for r in range(height):
-        for k in range(line.shape[0]):
-            dist[r, k + LANES] = ZERO
-        for channel in range(channels):
-            _spread(xi[channel], r, line)
-            for k in range(line.shape[0]):
-                difference = line[k] - xj[channel, r, k]
-                dist[r, k + LANES] += difference * difference
-        _push(dist, ring, r, scale)
-    _push(dist, ring, height, scale)
+def _hand_on_nothing(rings: Any, stage: int, row: int) -> None:
+    """A row outside of the image."""
+    slot = row % 3
+    for k in range(rings.shape[3]):
+        rings[stage, 0, slot, k] = ZERO
+        rings[stage, 1, slot, k] = ZERO
 
 
 @njit(cache=True, fastmath=FAST)
-def _layer(dist: Any, tang: Any, ring_d: Any, ring_t: Any, line: Any, sa: Any, sb: Any, w9: Any) -> None:
-    """(D_l, w9 box(κT) of the layer before) → the same of the next layer, in place."""
-    height, size = sb.shape
-    for r in range(height):
-        _spread(sa, r, line)
-        for k in range(size):
-            a, b, distance = line[k], sb[r, k], dist[r, k + LANES]
-            after, kappa, _, _, _ = relu_step(distance, a, b)
-            tang[r, k + LANES] = kappa * (tang[r, k + LANES] + HALF * (a * a + b * b - distance))
-            dist[r, k + LANES] = after
-        _push(dist, ring_d, r, w9)
-        _push(tang, ring_t, r, w9)
-    _push(dist, ring_d, height, w9)
-    _push(tang, ring_t, height, w9)
+def _input(xa: Any, xb: Any, i: int, j: int, row: int, here: Any, lines: Any, scale: Any) -> None:
+    """Row of scale · Σ_ch (x − x')² of image i and block j of training images."""
+    for k in range(lines.shape[1]):
+        here[0, k + LANES] = ZERO
+        here[1, k + LANES] = ZERO
+    for channel in range(xa.shape[1]):
+        _spread(xa, i, channel, row, lines, 0)
+        for k in range(lines.shape[1]):
+            difference = lines[0, k] - xb[j, channel, row, k]
+            here[0, k + LANES] += scale * (difference * difference)
 
 
 @njit(cache=True, fastmath=FAST)
-def _readout(dist: Any, tang: Any, line: Any, column: Any, sa: Any, sb: Any, scale: Any, b2: Any, out: Any) -> None:
-    """Θ of each lane (LANES,) from the last layer's D and w9 box(κT); ``line`` and ``column`` are scratch."""
-    height, size = sb.shape
-    column[:] = ZERO
-    for r in range(height):
-        _spread(sa, r, line)
-        for k in range(size):
-            a, b, distance = line[k], sb[r, k], dist[r, k + LANES]
-            after, kappa, _, _, _ = relu_step(distance, a, b)
-            squares = a * a + b * b
-            covariance = QUARTER * squares - HALF * after
-            here = covariance + kappa * (tang[r, k + LANES] + HALF * (squares - distance))
-            column[k] += here
-    cells = column.reshape((-1, LANES))
-    for c in range(1, cells.shape[0]):
-        for k in range(LANES):
-            cells[0, k] += cells[c, k]
-    for k in range(LANES):
-        out[k] = scale * cells[0, k] + b2
+def _layer(
+    rings: Any, stage: int, here: Any, lines: Any, sa: Any, ia: Any, sb: Any, ib: Any, i: int, j: int, row: int, w9: Any
+) -> None:
+    """Row of (w9 D', w9 κT) of one activation."""
+    layer, before = stage - 1, stage - 1
+    _spread(sa, i, layer, row, lines, 0)
+    _spread(ia, i, layer, row, lines, 1)
+    half = HALF * w9
+    for k in range(lines.shape[1]):
+        distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
+        tangent = rings[before, 1, 0, k] + rings[before, 1, 1, k] + rings[before, 1, 2, k]
+        inverse = lines[1, k] * ib[j, layer, row, k]
+        square, product, g, tau, covariance = relu_step(distance, lines[0, k], sb[j, layer, row, k], inverse)
+        here[0, k + LANES] = half * square + (w9 * product) * g
+        here[1, k + LANES] = (half - half * tau) * (tangent + covariance)
+
+
+@njit(cache=True, fastmath=FAST)
+def _readout(
+    rings: Any, stage: int, column: Any, lines: Any, sa: Any, ia: Any, sb: Any, ib: Any, i: int, j: int, row: int
+) -> None:
+    """Add a row of 2 (F + κT) of the last activation to ``column``."""
+    layer, before = stage - 1, stage - 1
+    _spread(sa, i, layer, row, lines, 0)
+    _spread(ia, i, layer, row, lines, 1)
+    for k in range(lines.shape[1]):
+        distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
+        tangent = rings[before, 1, 0, k] + rings[before, 1, 1, k] + rings[before, 1, 2, k]
+        inverse = lines[1, k] * ib[j, layer, row, k]
+        _, product, g, tau, covariance = relu_step(distance, lines[0, k], sb[j, layer, row, k], inverse)
+        column[k] += product * (ONE - g) + (ONE - tau) * (tangent + covariance)
 
 
 @njit(cache=True, parallel=True, fastmath=FAST)
-def theta_blocks(xa: Any, sa: Any, xb: Any, sb: Any, w2: Any, b2: Any, triangle: bool, out: Any) -> None:
+def theta_blocks(
+    xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, ib: Any, w2: Any, b2: Any, triangle: bool, out: Any
+) -> None:
     """Θ of images and blocks of training images.
 
     Args:
         xa: images − 0.5, (m, C, H, W).
-        sa: √a of every layer, (m, L, H, W).
+        sa: s_a of every layer, (m, L, H, W).
+        ia: 1/s_a.
         xb: training images − 0.5, (blocks, C, H, W · LANES).
-        sb: √b of every layer, (blocks, L, H, W · LANES).
+        sb: s_b of every layer, (blocks, L, H, W · LANES).
+        ib: 1/(2 s_b).
         w2: σ_w².
         b2: σ_b².
         triangle: skip the blocks wholly below the diagonal.
         out: Θ, (m, blocks · LANES), filled.
     """
     images, depth, height, width = sa.shape
-    blocks, size, last = xb.shape[0], width * LANES, depth - 1
+    blocks, size = xb.shape[0], width * LANES
     w9 = w2 / np.float32(9)
     first = w9 / np.float32(xa.shape[1])
-    scale = w2 / np.float32(height * width)
+    scale = HALF * w2 / np.float32(height * width)
     for task in prange(blocks):
         j = task // 2 if task % 2 == 0 else blocks - 1 - task // 2  # short and long columns take turns
-        dist = np.zeros((height, size + 2 * LANES), np.float32)
-        tang = np.zeros((height, size + 2 * LANES), np.float32)
-        ring_d = np.empty((3, size), np.float32)
-        ring_t = np.empty((3, size), np.float32)
-        line = np.empty(size, np.float32)
-        column = np.empty(size, np.float32)
+        rings = aligned_rows(depth * 6, size).reshape((depth, 2, 3, size))
+        here = aligned_rows(2, size + 2 * LANES)
+        lines = aligned_rows(2, size)
+        column = np.zeros(size, np.float32)
         for i in range(min(images, (j + 1) * LANES) if triangle else images):
-            _input_distance(xa[i], xb[j], dist, ring_d, line, first)
-            tang[:] = ZERO
-            for layer in range(last):
-                _layer(dist, tang, ring_d, ring_t, line, sa[i, layer], sb[j, layer], w9)
-            theta = out[i, j * LANES : (j + 1) * LANES]
-            _readout(dist, tang, line, column, sa[i, last], sb[j, last], scale, b2, theta)
+            column[:] = ZERO
+            for tick in range(height + depth):
+                for stage in range(max(0, tick - height), min(tick, depth) + 1):
+                    row = tick - stage
+                    if row == height:
+                        _hand_on_nothing(rings, stage, row)
+                    elif stage == depth:
+                        _readout(rings, stage, column, lines, sa, ia, sb, ib, i, j, row)
+                    else:
+                        if stage == 0:
+                            _input(xa, xb, i, j, row, here, lines, first)
+                        else:
+                            _layer(rings, stage, here, lines, sa, ia, sb, ib, i, j, row, w9)
+                        _hand_on(here, rings, stage, row)
+            for k in range(LANES):
+                total = ZERO
+                for c in range(width):
+                    total += column[c * LANES + k]
+                out[i, j * LANES + k] = scale * total + b2
 
 
 @njit(cache=True, fastmath=FAST)
 def _layer_with_slopes(
-    dist: Any, tang: Any, ring_d: Any, ring_t: Any, line: Any, inverse: Any, sa: Any, sb: Any, w9: Any, slopes: Any
+    rings: Any,
+    stage: int,
+    here: Any,
+    lines: Any,
+    sa: Any,
+    ia: Any,
+    sb: Any,
+    ib: Any,
+    i: int,
+    j: int,
+    row: int,
+    w9: Any,
+    slopes: Any,
+    step: Any,
 ) -> None:
-    """As :func:`_layer`; also stores κ, T ∂κ/∂D, ∂D'/∂a and T ∂κ/∂a in ``slopes`` (4, H, W · LANES)."""
-    height, size = sb.shape
-    for r in range(height):
-        _spread(sa, r, line)
-        _spread_inverse(sa, r, inverse)
-        for k in range(size):
-            a, b, distance = line[k], sb[r, k], dist[r, k + LANES]
-            after, kappa, phi, sigma, z = relu_step(distance, a, b)
-            kappa_d, kappa_a, after_a = relu_slopes(a, b, inverse[k], phi, sigma, z)
-            tangent = tang[r, k + LANES] + HALF * (a * a + b * b - distance)
-            slopes[0, r, k] = kappa
-            slopes[1, r, k] = tangent * kappa_d
-            slopes[2, r, k] = after_a
-            slopes[3, r, k] = tangent * kappa_a
-            tang[r, k + LANES] = kappa * tangent
-            dist[r, k + LANES] = after
-        _push(dist, ring_d, r, w9)
-        _push(tang, ring_t, r, w9)
-    _push(dist, ring_d, height, w9)
-    _push(tang, ring_t, height, w9)
+    """As :func:`_layer`; also fills a row of ``slopes`` (L − 1, 4, H, W · LANES).
+
+    Those are step · κ, step · (T ∂κ/∂D − κ/2), ∂D'/∂a and T ∂κ/∂a + κ/2, with ``step`` the factor of the box sum
+    before the layer.
+    """
+    layer, before = stage - 1, stage - 1
+    _spread(sa, i, layer, row, lines, 0)
+    _spread(ia, i, layer, row, lines, 1)
+    half = HALF * w9
+    for k in range(lines.shape[1]):
+        distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
+        tangent = rings[before, 1, 0, k] + rings[before, 1, 1, k] + rings[before, 1, 2, k]
+        inverse = lines[1, k] * ib[j, layer, row, k]
+        square, product, g, tau, covariance, kappa_d, kappa_a, after_a = relu_slopes(
+            distance, lines[0, k], sb[j, layer, row, k], lines[1, k], inverse
+        )
+        tangent += covariance
+        kappa = HALF - HALF * tau
+        here[0, k + LANES] = half * square + (w9 * product) * g
+        here[1, k + LANES] = w9 * kappa * tangent
+        slopes[layer, 0, row, k] = step * kappa
+        slopes[layer, 1, row, k] = step * (tangent * kappa_d - HALF * kappa)
+        slopes[layer, 2, row, k] = after_a
+        slopes[layer, 3, row, k] = tangent * kappa_a + HALF * kappa
 
 
 @njit(cache=True, fastmath=FAST)
 def _readout_pullback(
-    dist: Any,
-    tang: Any,
-    ring_d: Any,
-    ring_t: Any,
-    line: Any,
-    inverse: Any,
+    rings: Any,
+    stage: int,
+    here: Any,
+    lines: Any,
     sa: Any,
+    ia: Any,
     sb: Any,
-    w9: Any,
+    ib: Any,
+    i: int,
+    j: int,
+    row: int,
+    step: Any,
     weight: Any,
     by_a: Any,
 ) -> None:
-    """Start of the reverse sweep: (D_L, w9 box(κT)) → the box sums of their adjoints, in place.
+    """Start of the reverse sweep: a row of step · the adjoints of D_L and of the tangent that came in.
 
-    Args:
-        dist: D_L in, adjoint of D'_{L−1} out.
-        tang: as ``dist``, of κT.
-        ring_d: scratch.
-        ring_t: scratch.
-        line: scratch.
-        inverse: scratch.
-        sa: √a_L, (H, W).
-        sb: √b_L, (H, W · LANES).
-        w9: σ_w²/9, or over 9C where the input follows.
-        weight: cotangent of Θ times σ_w²/(HW), the same for every pixel, (W · LANES,).
-        by_a: adjoint of a_L by lane, (H, W · LANES), added to.
+    ``weight`` (W · LANES,) is the cotangent of Θ times σ_w²/(HW), the same for every pixel; the adjoint of a_L is added
+    to ``by_a`` (L, H, W · LANES), by lane.
     """
-    height, size = sb.shape
-    for r in range(height):
-        _spread(sa, r, line)
-        _spread_inverse(sa, r, inverse)
-        for k in range(size):
-            a, b, distance, w = line[k], sb[r, k], dist[r, k + LANES], weight[k]
-            _, kappa, phi, sigma, z = relu_step(distance, a, b)
-            kappa_d, kappa_a, after_a = relu_slopes(a, b, inverse[k], phi, sigma, z)
-            tangent = tang[r, k + LANES] + HALF * (a * a + b * b - distance)
-            by_a[r, k] += w * (QUARTER - HALF * after_a + tangent * kappa_a + HALF * kappa)
-            tang[r, k + LANES] = w * kappa
-            dist[r, k + LANES] = w * (tangent * kappa_d - kappa)
-        _push(dist, ring_d, r, w9)
-        _push(tang, ring_t, r, w9)
-    _push(dist, ring_d, height, w9)
-    _push(tang, ring_t, height, w9)
+    layer, before = stage - 1, stage - 1
+    _spread(sa, i, layer, row, lines, 0)
+    _spread(ia, i, layer, row, lines, 1)
+    for k in range(lines.shape[1]):
+        distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
+        tangent = rings[before, 1, 0, k] + rings[before, 1, 1, k] + rings[before, 1, 2, k]
+        inverse = lines[1, k] * ib[j, layer, row, k]
+        _, _, _, tau, covariance, kappa_d, kappa_a, after_a = relu_slopes(
+            distance, lines[0, k], sb[j, layer, row, k], lines[1, k], inverse
+        )
+        tangent += covariance
+        kappa = HALF - HALF * tau
+        w = weight[k]
+        by_a[layer, row, k] += w * (QUARTER - HALF * after_a + tangent * kappa_a + HALF * kappa)
+        w *= step
+        here[0, k + LANES] = w * (tangent * kappa_d - kappa)
+        here[1, k + LANES] = w * kappa
 
 
 @njit(cache=True, fastmath=FAST)
-def _layer_pullback(dist: Any, tang: Any, ring_d: Any, ring_t: Any, slopes: Any, w9: Any, by_a: Any) -> None:
-    """Reverse of :func:`_layer`: adjoints of (D', κT) → box sums of the adjoints of the layer before, in place."""
-    _, height, size = slopes.shape
-    for r in range(height):
-        for k in range(size):
-            dist_bar, tang_bar, kappa = dist[r, k + LANES], tang[r, k + LANES], slopes[0, r, k]
-            through = HALF * kappa * tang_bar
-            by_a[r, k] += dist_bar * slopes[2, r, k] + tang_bar * slopes[3, r, k] + through
-            tang[r, k + LANES] = kappa * tang_bar
-            dist[r, k + LANES] = kappa * dist_bar + slopes[1, r, k] * tang_bar - through
-        _push(dist, ring_d, r, w9)
-        _push(tang, ring_t, r, w9)
-    _push(dist, ring_d, height, w9)
-    _push(tang, ring_t, height, w9)
+def _layer_pullback(rings: Any, stage: int, here: Any, slopes: Any, layer: int, row: int, by_a: Any) -> None:
+    """Reverse of :func:`_layer`: a row of the adjoints of (D', κT) → step · those of what came in."""
+    before = stage - 1
+    for k in range(slopes.shape[3]):
+        dist_bar = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
+        tang_bar = rings[before, 1, 0, k] + rings[before, 1, 1, k] + rings[before, 1, 2, k]
+        by_a[layer, row, k] += dist_bar * slopes[layer, 2, row, k] + tang_bar * slopes[layer, 3, row, k]
+        here[0, k + LANES] = slopes[layer, 0, row, k] * dist_bar + slopes[layer, 1, row, k] * tang_bar
+        here[1, k + LANES] = slopes[layer, 0, row, k] * tang_bar
 
 
 @njit(cache=True, fastmath=FAST)
-def _input_pullback(xi: Any, xj: Any, dist: Any, line: Any, by_x: Any) -> None:
-    """Add 2 D̄₀ (x − x') to the gradient of one image by lane, (C, H, W · LANES)."""
-    channels, height, _ = xi.shape
-    for channel in range(channels):
-        for r in range(height):
-            _spread(xi[channel], r, line)
-            for k in range(line.shape[0]):
-                by_x[channel, r, k] += TWO * dist[r, k + LANES] * (line[k] - xj[channel, r, k])
+def _input_pullback(rings: Any, stage: int, xa: Any, xb: Any, i: int, j: int, row: int, lines: Any, by_x: Any) -> None:
+    """Add a row of D̄₀ (x − x') to the gradient of one image by lane, (C, H, W · LANES)."""
+    before = stage - 1
+    for k in range(lines.shape[1]):
+        lines[1, k] = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
+    for channel in range(xa.shape[1]):
+        _spread(xa, i, channel, row, lines, 0)
+        for k in range(lines.shape[1]):
+            by_x[channel, row, k] += lines[1, k] * (lines[0, k] - xb[j, channel, row, k])
 
 
 @njit(cache=True, parallel=True, fastmath=FAST)
-def pullback_blocks(xa: Any, sa: Any, xb: Any, sb: Any, w2: Any, cotangent: Any, gradient: Any, by_a: Any) -> None:
+def pullback_blocks(
+    xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, ib: Any, w2: Any, cotangent: Any, gradient: Any, by_a: Any
+) -> None:
     """Pull a cotangent of Θ back to the images, the part through the variances a_l left to the caller.
 
     Args:
         xa: images − 0.5, (m, C, H, W).
-        sa: √a of every layer, (m, L, H, W).
+        sa: s_a of every layer, (m, L, H, W).
+        ia: 1/s_a.
         xb: training images − 0.5, (blocks, C, H, W · LANES).
-        sb: √b of every layer, (blocks, L, H, W · LANES).
+        sb: s_b of every layer, (blocks, L, H, W · LANES).
+        ib: 1/(2 s_b).
         w2: σ_w².
         cotangent: ∂loss/∂Θ, (m, blocks · LANES); blocks of zeros cost nothing.
         gradient: Σ_j of the part through D, (m, C, H, W), added to.
         by_a: Σ_j of the adjoints of a_l, (m, L, H, W), added to.
     """
     images, depth, height, width = sa.shape
-    size, last = width * LANES, depth - 1
+    channels, size = xa.shape[1], width * LANES
     w9 = w2 / np.float32(9)
-    first = w9 / np.float32(xa.shape[1])
+    first = w9 / np.float32(channels)
     scale = w2 / np.float32(height * width)
     for i in prange(images):
-        dist = np.zeros((height, size + 2 * LANES), np.float32)
-        tang = np.zeros((height, size + 2 * LANES), np.float32)
-        ring_d = np.empty((3, size), np.float32)
-        ring_t = np.empty((3, size), np.float32)
-        line = np.empty(size, np.float32)
+        rings = aligned_rows(2 * depth * 6, size).reshape((2 * depth, 2, 3, size))
+        here = aligned_rows(2, size + 2 * LANES)
+        lines = aligned_rows(2, size)
         weight = np.empty(size, np.float32)
-        inverse = np.empty(size, np.float32)
-        lanes_a = np.zeros((depth, height, size), np.float32)
-        lanes_x = np.zeros((xa.shape[1], height, size), np.float32)
-        slopes = np.empty((last, 4, height, size), np.float32)
+        lanes_a = aligned_rows(depth * height, size).reshape((depth, height, size))
+        lanes_x = aligned_rows(channels * height, size).reshape((channels, height, size))
+        slopes = aligned_rows((depth - 1) * 4 * height, size).reshape((depth - 1, 4, height, size))
         for j in range(xb.shape[0]):
             lanes = cotangent[i, j * LANES : (j + 1) * LANES]
             if not np.any(lanes):
                 continue
             for c in range(width):
                 weight[c * LANES : (c + 1) * LANES] = scale * lanes
-            _input_distance(xa[i], xb[j], dist, ring_d, line, first)
-            tang[:] = ZERO
-            for layer in range(last):
-                sa_i, sb_j, store = sa[i, layer], sb[j, layer], slopes[layer]
-                _layer_with_slopes(dist, tang, ring_d, ring_t, line, inverse, sa_i, sb_j, w9, store)
-            step = w9 if last > 0 else first
-            sa_i, sb_j = sa[i, last], sb[j, last]
-            _readout_pullback(dist, tang, ring_d, ring_t, line, inverse, sa_i, sb_j, step, weight, lanes_a[last])
-            for layer in range(last - 1, -1, -1):
-                step = w9 if layer > 0 else first
-                _layer_pullback(dist, tang, ring_d, ring_t, slopes[layer], step, lanes_a[layer])
-            _input_pullback(xa[i], xb[j], dist, line, lanes_x)
+            for tick in range(height + 2 * depth):
+                for stage in range(max(0, tick - height), min(tick, 2 * depth) + 1):
+                    row = tick - stage
+                    if row == height:
+                        _hand_on_nothing(rings, stage, row)
+                        continue
+                    if stage == 2 * depth:
+                        _input_pullback(rings, stage, xa, xb, i, j, row, lines, lanes_x)
+                        continue
+                    if stage == 0:
+                        _input(xa, xb, i, j, row, here, lines, first)
+                    elif stage < depth:
+                        step = w9 if stage > 1 else first
+                        _layer_with_slopes(rings, stage, here, lines, sa, ia, sb, ib, i, j, row, w9, slopes, step)
+                    elif stage == depth:
+                        step = w9 if depth > 1 else first
+                        _readout_pullback(rings, stage, here, lines, sa, ia, sb, ib, i, j, row, step, weight, lanes_a)
+                    else:
+                        _layer_pullback(rings, stage, here, slopes, 2 * depth - 1 - stage, row, lanes_a)
+                    _hand_on(here, rings, stage, row)
         for layer in range(depth):
-            _gather(lanes_a[layer], by_a[i, layer])
-        for channel in range(xa.shape[1]):
-            _gather(lanes_x[channel], gradient[i, channel])
+            _gather(lanes_a[layer], by_a[i, layer], ONE)
+        for channel in range(channels):
+            _gather(lanes_x[channel], gradient[i, channel], TWO)

@@ -184,3 +184,30 @@ def test_compiled_kernels_are_dropped_when_any_source_changes(tmp_path):
     source.write_text("a = 2\n")
     assert drop_stale(tmp_path)
     assert not index.exists()
+
+
+@pytest.mark.parametrize("family", ["mlp", "cnn"])
+def test_triangle_of_many_blocks_is_the_square(family):
+    engine = make_engine(Architecture(family=family, depth=3), (3, 2, 1), engine="numba")
+    many = images(1100, (3, 2, 1))
+    square, triangle = engine.tile(many, many), engine.tile_symmetric(many)
+    off = ~np.eye(len(many), dtype=bool)
+    assert np.abs(triangle - square)[off].max() < OFF_DIAGONAL * square.max()
+    np.testing.assert_array_equal(triangle, triangle.T)
+
+
+def test_wide_vectors_only_where_they_are_fast_and_nobody_chose(monkeypatch):
+    from numba.core import config
+
+    from advntk.ingredients.kernels import numba_target
+
+    monkeypatch.setattr(config, "CPU_NAME", None)
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    assert numba_target.wide_features({"avx2": True, "avx512f": True, "avx512vbmi2": False}) == ""
+    wide = numba_target.wide_features(numba_target.binding.get_host_cpu_features())
+    numba_target.use_wide_vectors()
+    assert (config.CPU_FEATURES or "").endswith(wide)
+    assert bool(config.CPU_FEATURES) == bool(wide)
+    monkeypatch.setattr(config, "CPU_FEATURES", "+avx2")
+    numba_target.use_wide_vectors()
+    assert config.CPU_FEATURES == "+avx2"
