@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from advntk import __version__
+from advntk.bench.benches import add_benches
 from advntk.foundation import threads
 
 EPILOG = """\
@@ -81,7 +82,15 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub.add_argument("--out", type=Path, required=True, help="split.json to write; split.npz goes beside it")
     sub = verb("gram", [compute])
     _add_problem(sub)
+    sub.add_argument("--part", type=_seed, help="which part, from 0; parts may be computed anywhere, in any order")
+    sub.add_argument("--parts", type=_whole, help="into how many parts the matrix is cut; gather puts them together")
     sub.add_argument("--out", type=Path, required=True, help="npy to write; a .json of what made it goes beside it")
+    sub = verb("gather", [compute])
+    _add_problem(sub)
+    sub.add_argument(
+        "--files", type=Path, nargs="+", required=True, help="all parts that gram wrote, their .json beside them"
+    )
+    sub.add_argument("--out", type=Path, required=True, help="npy to write, n×n; takes twice the disk of the parts")
     for name in ("fit", "train"):
         sub = verb(name, [compute, threat, options])
         _add_problem(sub)
@@ -118,6 +127,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub = verb("export")
     sub.add_argument("--suite", type=Path, required=True, help="suite.json")
     sub.add_argument("--out", type=Path, required=True, help="folder to write to")
+    add_benches(verb("bench"))
     return whole
 
 

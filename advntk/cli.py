@@ -92,12 +92,28 @@ def split(args: argparse.Namespace) -> None:
 
 
 def gram(args: argparse.Namespace) -> None:
-    """Compute the Gram matrix of the opt images; goes on where a killed run stopped."""
+    """Compute the Gram matrix of the opt images, or one part of it; goes on where a killed run stopped."""
+    from advntk.ingredients.gram_parts import build_part
     from advntk.ingredients.grams import build_gram
     from advntk.ingredients.splits import read_split
 
+    if (args.part is None) != (args.parts is None):
+        raise ConfigError("--part and --parts go together", where="--part", remedy="give both, or none for the whole")
     spec, compute = _architecture(args.architecture), _compute(args)
-    build_gram(read_split(args.split), spec, out=args.out, compute=compute, threads=args.threads)
+    settings = {"out": args.out, "compute": compute, "threads": args.threads}
+    if args.part is None:
+        build_gram(read_split(args.split), spec, **settings)
+    else:
+        build_part(read_split(args.split), spec, part=args.part, parts=args.parts, **settings)
+
+
+def gather(args: argparse.Namespace) -> None:
+    """Put the parts of a Gram matrix together, whatever machines computed them, and check the whole."""
+    from advntk.ingredients.gram_parts import gather as gather_parts
+    from advntk.ingredients.splits import read_split
+
+    settings = {"out": args.out, "compute": _compute(args), "threads": args.threads}
+    gather_parts(args.files, read_split(args.split), _architecture(args.architecture), **settings)
 
 
 def fit(args: argparse.Namespace) -> None:
@@ -231,10 +247,18 @@ def export(args: argparse.Namespace) -> None:
     robustbench.export(read_suite(args.suite), args.out)
 
 
+def bench(args: argparse.Namespace) -> None:
+    """Measure speed, accuracy and memory against the reference form of the same computation."""
+    from advntk.bench.benches import run_bench
+
+    run_bench(args)
+
+
 VERBS = {
     "prepare": prepare,
     "split": split,
     "gram": gram,
+    "gather": gather,
     "fit": fit,
     "train": fit,
     "attack": attack,
@@ -245,6 +269,7 @@ VERBS = {
     "tabulate": tabulate,
     "plot": plot,
     "export": export,
+    "bench": bench,
 }
 
 

@@ -11,6 +11,9 @@ from typing import Any
 from advntk import suite as suites
 from advntk.foundation import paths
 from advntk.foundation.provenance import code_digest
+from advntk.ingredients.gram_tiles import parts_that_fit
+
+MAPPED_MB = 4000
 
 
 def put_interpreter_first() -> None:
@@ -28,8 +31,19 @@ def _temporaries_mb(n: int, memory_mb: float) -> float:
     return min(memory_mb, 60 * gram_mb(n))
 
 
-def kernel_mb(n: int, memory_mb: float) -> int:
-    """Computing a Gram matrix: libraries, temporaries, and the matrix itself."""
+def build_mb(n: int, memory_mb: float) -> int:
+    """Computing, gathering and checking a Gram matrix: libraries, temporaries, and the file as far as it is mapped.
+
+    Pages of a mapped file can be dropped at any time; beyond MAPPED_MB they are not asked for.
+
+    Returns:
+        MiB.
+    """
+    return int(700 + _temporaries_mb(n, memory_mb) + min(gram_mb(n), MAPPED_MB))
+
+
+def solving_mb(n: int, memory_mb: float) -> int:
+    """Using a Gram matrix again and again: libraries, temporaries, and the whole matrix."""
     return int(700 + _temporaries_mb(n, memory_mb) + gram_mb(n))
 
 
@@ -54,7 +68,7 @@ def solve_mb(n: int, memory_mb: float, method: str) -> int:
         extra = 4 * whole
     else:
         extra = min(2 * whole, memory_mb)
-    return int(kernel_mb(n, memory_mb) + extra)
+    return int(solving_mb(n, memory_mb) + extra)
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,37 @@ class Jobs:
     def pattern(self, template: str) -> str:
         """A path pattern of this suite, its wildcards left open."""
         return template.replace("{root}", self.suite.root).replace("{data}", self.suite.config.data)
+
+    def gram_parts(self, dataset: str) -> int:
+        """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
+        return parts_that_fit(self.suite.datasets[dataset][1].n_opt, self.suite.config.compute.gram_parts)
+
+    def gathered(self, *, whole: bool) -> list[str]:
+        """Datasets whose Gram matrices are computed by one job (``whole``) or gathered from parts."""
+        return [dataset for dataset in self.suite.datasets if (self.gram_parts(dataset) == 1) == whole]
+
+    def part_files(self, wildcards: Any) -> list[str]:
+        """The parts that a Gram matrix is gathered from."""
+        pattern, parts = self.pattern(paths.GRAM_PART), self.gram_parts(wildcards.dataset)
+        return [pattern.format(**dict(wildcards.items()), part=part, parts=parts) for part in range(parts)]
+
+    def part_facts(self, wildcards: Any) -> list[str]:
+        """Their sidecars."""
+        return [f"{path.removesuffix('.npy')}.json" for path in self.part_files(wildcards)]
+
+    def gram_mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a job that computes or gathers a Gram matrix."""
+        n = self.suite.datasets[wildcards.dataset][1].n_opt
+        return attempt * build_mb(n, self.suite.config.compute.memory_mb)
+
+    def gram_disk_mb(self, wildcards: Any) -> int:
+        """Disk of such a job: a part holds its share of one triangle, the whole matrix both."""
+        share = 2 * int(wildcards.parts) if "parts" in dict(wildcards.items()) else 1
+        return int(1.05 * gram_mb(self.suite.datasets[wildcards.dataset][1].n_opt) / share) + 10
+
+    def gram_code(self, wildcards: Any, module: str) -> str:
+        """Digest of what a Gram matrix depends on: this module and the family."""
+        return code_digest(module, f"{suites.FAMILIES}.{self.suite.specs[wildcards.architecture].family}")
 
     def fit_folder(self, wildcards: Any) -> str:
         """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""

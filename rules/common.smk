@@ -111,10 +111,6 @@ def engine_of(wildcards):
     return COMPUTE.kernel_engine if wildcards.method in KERNEL_METHODS else "auto"
 
 
-def kernel_mem_mb(wildcards, attempt):
-    return attempt * jobs.kernel_mb(n_opt(wildcards), COMPUTE.memory_mb)
-
-
 def evaluate_mem_mb(wildcards, attempt):
     return attempt * jobs.evaluate_mb(n_opt(wildcards), COMPUTE.memory_mb)
 
@@ -145,4 +141,5 @@ def attack_minutes(wildcards, attempt):
 
 def kernel_minutes(wildcards, attempt):
     """Grows with the pairs of images; generous, as it only bounds a job on a cluster."""
-    return int(attempt * (30 + 60 * (n_opt(wildcards) / 10000) ** 2))
+    parts = int(getattr(wildcards, "parts", 1))
+    return int(attempt * (30 + 60 * (n_opt(wildcards) / 10000) ** 2 / parts))

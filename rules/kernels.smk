@@ -1,4 +1,5 @@
-# Gram matrices of infinitely wide networks: one a (dataset, seed, architecture), shared by methods, radii, attacks.
+# Gram matrices of infinitely wide networks: one a (dataset, seed, architecture), shared by methods, radii, attacks;
+# computed by one job, or with compute.gram_parts by many and gathered.
 
 
 rule gram:
@@ -12,23 +13,89 @@ rule gram:
         f"{SUITE.root}/logs/gram/{{dataset}}.seed{{seed}}.{{architecture}}.log",
     benchmark:
         f"{SUITE.root}/benchmarks/gram/{{dataset}}.seed{{seed}}.{{architecture}}.jsonl"
+    wildcard_constraints:
+        dataset="|".join(JOBS.gathered(whole=True)) or NOTHING,
     conda:
         "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
         device=COMPUTE.device,
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=kernel_mem_mb,
+        mem_mb=JOBS.gram_mem_mb,
         runtime=kernel_minutes,
-        disk_mb=lambda wildcards: int(jobs.gram_mb(n_opt(wildcards))) + 1,
+        disk_mb=JOBS.gram_disk_mb,
     params:
         architecture=kernel_of,
         engine=COMPUTE.kernel_engine,
-        code=lambda w: code_digest(
-            "advntk.ingredients.grams",
-            f"{suites.FAMILIES}.{SUITE.specs[w.architecture].family}",
-        ),
+        code=lambda w: JOBS.gram_code(w, "advntk.ingredients.grams"),
     shell:
         "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --out {output.gram:q}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"
+
+
+rule gram_part:
+    input:
+        split=pattern(paths.SPLIT),
+        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+    output:
+        part=temp(pattern(paths.GRAM_PART)),
+        facts=temp(pattern(paths.GRAM_PART).replace(".npy", ".json")),
+    log:
+        f"{SUITE.root}/logs/gram/{{dataset}}.seed{{seed}}.{{architecture}}.{{part}}of{{parts}}.log",
+    benchmark:
+        f"{SUITE.root}/benchmarks/gram/{{dataset}}.seed{{seed}}.{{architecture}}.{{part}}of{{parts}}.jsonl"
+    wildcard_constraints:
+        part=r"\d+",
+        parts=r"\d+",
+    conda:
+        "../envs/kernels.yaml"
+    threads: kernel_threads
+    resources:
+        device=COMPUTE.device,
+        kernel_mb=COMPUTE.memory_mb,
+        mem_mb=JOBS.gram_mem_mb,
+        runtime=kernel_minutes,
+        disk_mb=JOBS.gram_disk_mb,
+    params:
+        architecture=kernel_of,
+        engine=COMPUTE.kernel_engine,
+        code=lambda w: JOBS.gram_code(w, "advntk.ingredients.gram_parts"),
+    shell:
+        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --out {output.part:q}"
+        " --part {wildcards.part} --parts {wildcards.parts}"
+        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
+        " 2> {log:q}"
+
+
+rule gram_gather:
+    input:
+        split=pattern(paths.SPLIT),
+        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+        parts=JOBS.part_files,
+        facts=JOBS.part_facts,
+    output:
+        gram=pattern(paths.GRAM),
+        facts=pattern(paths.GRAM).replace("gram.npy", "gram.json"),
+    log:
+        f"{SUITE.root}/logs/gram_gather/{{dataset}}.seed{{seed}}.{{architecture}}.log",
+    benchmark:
+        f"{SUITE.root}/benchmarks/gram_gather/{{dataset}}.seed{{seed}}.{{architecture}}.jsonl"
+    wildcard_constraints:
+        dataset="|".join(JOBS.gathered(whole=False)) or NOTHING,
+    conda:
+        "../envs/kernels.yaml"
+    threads: kernel_threads
+    resources:
+        device=COMPUTE.device,
+        kernel_mb=COMPUTE.memory_mb,
+        mem_mb=JOBS.gram_mem_mb,
+        runtime=kernel_minutes,
+        disk_mb=JOBS.gram_disk_mb,
+    params:
+        architecture=kernel_of,
+        code=lambda w: JOBS.gram_code(w, "advntk.ingredients.gram_parts"),
+    shell:
+        "python -m advntk gather --split {input.split:q} --architecture {params.architecture:q}"
+        " --files {input.parts:q} --out {output.gram:q}"
+        " --threads {threads} --device {resources.device} --memory-mb {resources.kernel_mb} 2> {log:q}"

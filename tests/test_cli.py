@@ -19,7 +19,7 @@ MLP = '{"family": "mlp", "depth": 2, "width": 16}'
 
 def test_help_is_quick_and_names_the_verbs():
     done = subprocess.run([sys.executable, "-m", "advntk", "--help"], capture_output=True, text=True, check=True)
-    for verb in ("prepare", "split", "gram", "fit", "train", "evaluate", "expand", "tabulate", "plot"):
+    for verb in ("prepare", "split", "gram", "gather", "fit", "train", "evaluate", "expand", "tabulate", "plot"):
         assert verb in done.stdout
     assert "by hand" in done.stdout
 
@@ -70,6 +70,25 @@ def test_a_cell_by_hand_with_another_activation(tmp_path):
         advntk.load(tmp_path / "fit", checkpoint="bestval")
 
 
+def test_a_gram_by_parts_by_hand(tmp_path):
+    """Two parts and a gather give the file that one job gives."""
+    options = '{"n_opt": 600, "n_val": 20, "n_test": 20}'
+    prepared, split = str(tmp_path / "digits.npz"), str(tmp_path / "split.json")
+    problem = ["--split", split, "--architecture", MLP, "--device", "cpu"]
+    parts = [str(tmp_path / name) for name in ("a.npy", "b.npy")]
+    whole, gathered = tmp_path / "whole.npy", tmp_path / "gathered.npy"
+    for command in (
+        ["prepare", "--dataset", "digits", "--out", prepared],
+        ["split", "--dataset", "digits", "--prepared", prepared, "--options", options, "--out", split],
+        ["gram", *problem, "--out", str(whole)],
+        ["gram", *problem, "--part", "0", "--parts", "2", "--out", parts[0]],
+        ["gram", *problem, "--part", "1", "--parts", "2", "--out", parts[1]],
+        ["gather", *problem, "--files", *parts, "--out", str(gathered)],
+    ):
+        assert main(command) == 0
+    assert gathered.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -84,6 +103,14 @@ def test_a_cell_by_hand_with_another_activation(tmp_path):
         (
             ["gram", "--split", "none.json", "--architecture", '{"family": "mlp", "depht": 3}', "--out", "x.npy"],
             "architecture.depht: unknown key (did you mean 'depth'?)",
+        ),
+        (
+            ["gram", "--split", "s", "--architecture", MLP, "--part", "1", "--out", "x.npy"],
+            "--part and --parts go together; give both, or none for the whole",
+        ),
+        (
+            ["gather", "--split", "none.json", "--architecture", MLP, "--files", "a.npy", "--out", "x.npy"],
+            "none.json: file not found",
         ),
         (["evaluate", "--fit", "none", "--attack", "pgd", "--out", "x.json"], "--eps255: an attack needs a radius"),
         (

@@ -27,6 +27,9 @@ class Compute(Closed):
 
     device: Device = Field(default="auto", description="auto (a GPU if JAX or torch finds one), cpu or gpu")
     kernel_engine: Engine = Field(default="auto", description="auto (fastest that fits), numba or neural_tangents")
+    gram_parts: int = Field(
+        default=1, ge=1, description="jobs that compute one Gram matrix; more than 1 for cores or nodes side by side"
+    )
     memory_mb: int = Field(default=2000, ge=1, description="bound of a job's kernel temporaries, MiB")
 
 
@@ -70,7 +73,7 @@ def _explained(model: type[BaseModel], problem: Any, where: str, count: int) -> 
     hint = ""
     if problem["type"] == "literal_error" and isinstance(problem["input"], str):
         hint = nearest(problem["input"], re.findall(r"'([^']+)'", message))
-    shown = f", not {given}" if len(given) < 80 else ""
+    shown = f", not {given}" if len(given) < 80 and not isinstance(problem["input"], Mapping) else ""
     return ConfigError(f"{message}{shown}{hint}", where=key or "config", remedy=f"correct the value{others}")
 
 

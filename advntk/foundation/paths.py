@@ -9,6 +9,7 @@ from __future__ import annotations
 PREPARED = "{data}/prepared/{dataset}.npz"
 SPLIT = "{root}/splits/{dataset}/seed{seed}/split.json"
 GRAM = "{root}/grams/{dataset}/seed{seed}/{architecture}/gram.npy"
+GRAM_PART = "{root}/grams/{dataset}/seed{seed}/{architecture}/parts/{part}of{parts}.npy"
 FIT = "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/fit.json"
 CHUNK = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}.chunks/{chunk}.npz"
 SWEEP = "{root}/sweeps/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{sweep}.json"

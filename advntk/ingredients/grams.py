@@ -1,34 +1,33 @@
-"""Gram matrices Θ(X, X): row tiles of the upper triangle, memory-mapped, resumable after a kill at any tile.
+"""Gram matrices Θ(X, X): computed in one job or gathered from parts, checked, and read back as memory maps.
 
 ``gram.npy`` is float32 with a sidecar ``gram.json`` of what made it. While it grows it is ``.gram.partial.npy`` with
-a list of finished tiles beside it; a rerun with the same identity goes on from there.
+a list of finished tile rows beside it; a rerun with the same identity goes on from there. How it is cut and written is
+in :mod:`gram_tiles`, how it is checked in :mod:`gram_spectrum`, and its parts are in :mod:`gram_parts`.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import InputError, NotPositiveDefinite, NumericalError
+from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite
 from advntk.foundation.options import Compute
-from advntk.foundation.progress import Progress
+from advntk.ingredients import gram_tiles
+from advntk.ingredients.gram_spectrum import spectrum
+from advntk.ingredients.gram_tiles import Finished, TileFile
 from advntk.ingredients.kernels.engine import KernelEngine, make_engine
 from advntk.ingredients.networks.layers import FAMILIES
 from advntk.ingredients.splits import Split
 
 SCHEMA = "advntk-gram-1"
-TILE_ROWS = 512
-DENSE_CHECK = 3000
-LANCZOS_STEPS = 60
-SLACK = 1e-5
-"""Negative eigenvalues down to −SLACK·λmax are what float32 entries explain."""
 
 
 def sidecar(path: Path) -> Path:
@@ -36,9 +35,127 @@ def sidecar(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def partial_of(path: Path) -> tuple[Path, Path]:
+    """The growing file that becomes ``path``, and its list of finished tile rows."""
+    return path.with_name(f".{path.stem}.partial.npy"), path.with_name(f".{path.stem}.partial.json")
+
+
 def identity(split: Split, spec: Architecture) -> dict[str, Any]:
     """What the numbers in a Gram matrix depend on."""
     return {"schema": SCHEMA, "split_hash": split.hash, "architecture": spec.kernel_identity, "n": len(split.opt)}
+
+
+def made_of(split: Split, spec: Architecture, engine: KernelEngine) -> dict[str, Any]:
+    """The identity, and what computed the numbers: the same for a whole matrix and for its parts."""
+    return {
+        **identity(split, spec),
+        "engine": engine.name,
+        "tile_rows": gram_tiles.TILE_ROWS,
+        "code": provenance.code_digest(__name__, f"{FAMILIES}.{spec.family}"),
+    }
+
+
+def engine_for(split: Split, spec: Architecture, compute: Compute) -> KernelEngine:
+    """The kernel engine of a Gram job, once ``memory_mb`` allows the smallest tile.
+
+    Returns:
+        The engine.
+
+    Raises:
+        ConfigError: ``memory_mb`` is too small.
+    """
+    require_memory(split, compute.memory_mb)
+    return make_engine(spec, split.input_shape, engine=compute.kernel_engine, device=compute.device)
+
+
+def require_memory(split: Split, memory_mb: float) -> None:
+    """Refuse a bound that the smallest tile does not fit into."""
+    needed = gram_tiles.memory_needed_mb(len(split.opt), int(np.prod(split.input_shape)))
+    if memory_mb < needed:
+        raise ConfigError(
+            f"{memory_mb:g} MiB are too little for a tile of the Gram matrix of {len(split.opt)} images",
+            where="compute.memory_mb",
+            remedy=f"give at least {needed}",
+        )
+
+
+@contextmanager
+def telling_of(out: Path) -> Iterator[None]:
+    """Tell a failure of the file system with the file that was to be written.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write ({error.strerror or error})", where=out, remedy="check permissions and free disk space"
+        ) from error
+
+
+def grow(
+    out: Path,
+    shape: tuple[int, ...],
+    rows: list[int],
+    engine: KernelEngine,
+    split: Split,
+    content: dict[str, Any],
+    *,
+    what: str,
+) -> Finished:
+    """Compute tile rows into the growing file of ``out``, from where an earlier run with the same content stopped.
+
+    Args:
+        out: what the file becomes; a square matrix is laid out as such, a vector as a part.
+        shape: of the file.
+        rows: first rows of the tile rows in it.
+        engine: the kernel.
+        split: its ``opt`` images are X.
+        content: what the numbers depend on.
+        what: for the progress lines.
+
+    Returns:
+        The checksums. (A full disk raises ``InputError``.)
+    """
+    partial, listed = partial_of(out)
+    n = len(split.opt)
+    with telling_of(out):
+        finished = Finished.read(listed, content)
+        if not (finished.checksums and _has_shape(partial, shape)):
+            finished.checksums.clear()
+            gram_tiles.allocate(partial, shape, wanted=out)
+        with partial.open("r+b", buffering=0) as file:
+            handle = file.fileno()
+            square = shape == (n, n)
+            target = TileFile.square(handle, n, partial) if square else TileFile.part(handle, n, rows, partial)
+            gram_tiles.fill(target, engine, split.opt.images, rows, finished, what=what)
+    return finished
+
+
+def _has_shape(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.lib.format.open_memmap(path, mode="r").shape == shape
+    except (OSError, ValueError):
+        return False
+
+
+def publish(out: Path, content: dict[str, Any]) -> None:
+    """Rename the growing file to ``out``; the sidecar vouches for it: an old one goes first, the new one comes last."""
+    partial, listed = partial_of(out)
+    with telling_of(out):
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())
+        sidecar(out).unlink(missing_ok=True)
+        os.replace(partial, out)
+    files.write_json(sidecar(out), content)
+    listed.unlink(missing_ok=True)
+
+
+def discard(out: Path) -> None:
+    """Delete the growing file of ``out`` and its list."""
+    for leftover in partial_of(out):
+        leftover.unlink(missing_ok=True)
 
 
 def build_gram(split: Split, spec: Architecture, *, out: Path, compute: Compute, threads: int) -> None:
@@ -48,160 +165,61 @@ def build_gram(split: Split, spec: Architecture, *, out: Path, compute: Compute,
         split: its ``opt`` images are X.
         spec: the architecture; its width is not used.
         out: path of the ``.npy``; finished tiles of an earlier, killed run beside it are kept.
-        compute: engine, device and memory bound.
+        compute: engine, device and memory bound. (Too small a bound raises ``ConfigError``, a full disk
+            ``InputError``, an eigenvalue that is negative beyond rounding ``NotPositiveDefinite``.)
         threads: for the record.
-
-    Raises:
-        InputError: the disk is full or the folder cannot be written.
-        NotPositiveDefinite: an eigenvalue is negative beyond rounding; nothing is kept.
     """
     start = time.perf_counter()
-    engine = make_engine(spec, split.input_shape, engine=compute.kernel_engine, device=compute.device)
-    made_of = {
-        **identity(split, spec),
-        "engine": engine.name,
-        "tile_rows": TILE_ROWS,
-        "code": provenance.code_digest(__name__, f"{FAMILIES}.{spec.family}"),
-    }
-    partial, tiles = out.with_name(f".{out.stem}.partial.npy"), out.with_name(f".{out.stem}.partial.json")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        done = _finished_tiles(partial, tiles, made_of)
-        gram = _open_partial(partial, len(split.opt), resume=bool(done))
-    except OSError as error:
-        raise InputError(
-            f"cannot write ({error.strerror or error})", where=out, remedy="check permissions and free disk space"
-        ) from error
-    _fill(gram, engine, split.opt.images, done, tiles, made_of, what=f"gram {spec.label}")
-    top, bottom = _extreme_eigenvalues(gram)
+    engine, n = engine_for(split, spec, compute), len(split.opt)
+    content = made_of(split, spec, engine)
+    grow(out, (n, n), gram_tiles.tile_rows(n), engine, split, content, what=f"gram {spec.label}")
+    complete(out, n, content, compute=compute, threads=threads, start=start, parts=1)
+
+
+def complete(
+    out: Path, n: int, content: dict[str, Any], *, compute: Compute, threads: int, start: float, parts: int
+) -> None:
+    """Mirror the growing file whose upper triangle is there, check it, and publish it.
+
+    Args:
+        out: path of the ``.npy``.
+        n: rows and columns.
+        content: what the numbers depend on.
+        compute: the device for the record.
+        threads: for the record.
+        start: when the job began, by ``time.perf_counter``.
+        parts: how many jobs computed it.
+
+    Raises:
+        NotPositiveDefinite: an eigenvalue is negative beyond rounding; the growing file is deleted.
+    """
+    partial, _ = partial_of(out)
+    with telling_of(out), partial.open("r+b", buffering=0) as file:
+        gram_tiles.mirror(TileFile.square(file.fileno(), n, partial))
+    gram = np.load(partial, mmap_mode="r", allow_pickle=False)
+    found = spectrum(gram)
     mean_diagonal = float(np.mean(np.diagonal(gram), dtype=np.float64))
     del gram
-    if not top > 0 or bottom < -SLACK * top:
-        for leftover in (partial, tiles):
-            leftover.unlink(missing_ok=True)
+    if found.negative:
+        discard(out)
         raise NotPositiveDefinite(
-            f"not positive semi-definite: eigenvalues from {bottom:.3g} to {top:.3g}",
+            f"not positive semi-definite: eigenvalues from {found.bottom:.3g} to {found.top:.3g}",
             where=out,
             remedy="remove duplicate images, lower the depth, or set compute.kernel_engine to neural_tangents",
         )
-    content = {
-        **made_of,
-        "mean_diagonal": mean_diagonal,
-        "lambda_max": top,
-        "lambda_min": bottom,
-        "eigenvalues_by": "dense" if len(split.opt) <= DENSE_CHECK else f"lanczos-{LANCZOS_STEPS}",
-        "provenance": provenance.environment(compute.device, threads),
-        "timing": {"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
-    }
-    # the sidecar vouches for the matrix: an old one goes first, the new one comes last
-    sidecar(out).unlink(missing_ok=True)
-    os.replace(partial, out)
-    files.write_json(sidecar(out), content)
-    tiles.unlink(missing_ok=True)
-
-
-def _finished_tiles(partial: Path, tiles: Path, made_of: dict[str, Any]) -> set[int]:
-    """First rows of the tiles that an earlier run with the same identity finished."""
-    if not (partial.exists() and tiles.exists()):
-        return set()
-    try:
-        state = files.read_json(tiles)
-    except InputError:
-        return set()
-    return set(state["done"]) if state.get("made_of") == made_of else set()
-
-
-def _open_partial(partial: Path, n: int, *, resume: bool) -> np.memmap:
-    if resume:
-        try:
-            gram = np.lib.format.open_memmap(partial, mode="r+")
-        except (OSError, ValueError):
-            resume = False
-        else:
-            resume = gram.shape == (n, n) and gram.dtype == np.float32
-    if not resume:
-        gram = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=(n, n))
-        # claim the blocks now: a full disk must be an error here, not a SIGBUS in the middle of the work
-        with partial.open("r+b") as handle:
-            os.posix_fallocate(handle.fileno(), 0, partial.stat().st_size)
-    return gram
-
-
-def _fill(
-    gram: np.memmap,
-    engine: KernelEngine,
-    images: np.ndarray,
-    done: set[int],
-    tiles: Path,
-    made_of: dict[str, Any],
-    *,
-    what: str,
-) -> None:
-    """Compute the missing tiles: the rows' own square, and everything to its right, mirrored below."""
-    n = len(images)
-    done &= {low for low in done if np.isfinite(gram[low : low + TILE_ROWS]).all()}
-    starts = [low for low in range(0, n, TILE_ROWS) if low not in done]
-    total = n * (n + 1) // 2
-    left = sum(_pairs(low, n) for low in starts)
-    progress = Progress(what, total, unit="pairs", done=total - left)
-    for low in starts:
-        high = min(low + TILE_ROWS, n)
-        square = engine.tile_symmetric(images[low:high])
-        _require_finite(square, low)
-        gram[low:high, low:high] = square
-        for left_edge in range(high, n, 8 * TILE_ROWS):
-            columns = slice(left_edge, min(left_edge + 8 * TILE_ROWS, n))
-            tile = engine.tile(images[low:high], images[columns])
-            _require_finite(tile, low)
-            gram[low:high, columns] = tile
-            gram[columns, low:high] = tile.T
-        gram.flush()
-        done.add(low)
-        files.write_json(tiles, {"made_of": made_of, "done": sorted(done)})
-        progress.advance(_pairs(low, n))
-
-
-def _pairs(low: int, n: int) -> int:
-    """Pairs (i ≤ j) whose row is in the tile that starts at ``low``."""
-    rows = min(TILE_ROWS, n - low)
-    return rows * (n - low) - rows * (rows - 1) // 2
-
-
-def _require_finite(tile: np.ndarray, low: int) -> None:
-    if not np.isfinite(tile).all():
-        raise NumericalError(
-            f"{int((~np.isfinite(tile)).sum())} of {tile.size} entries of the tile at row {low} are NaN or infinite",
-            where="gram",
-            remedy="lower sigma_w or the depth (float32 overflows), or set compute.kernel_engine to neural_tangents",
-        )
-
-
-def _extreme_eigenvalues(gram: np.ndarray) -> tuple[float, float]:
-    """(λmax, λmin), exact for small matrices; for large ones Ritz values, λmin being an upper bound of the true one."""
-    n = len(gram)
-    if n <= DENSE_CHECK:
-        values = np.linalg.eigvalsh(np.asarray(gram, dtype=np.float64))
-        return float(values[-1]), float(values[0])
-    diagonal, off_diagonal = _lanczos(gram)
-    ritz = scipy.linalg.eigvalsh_tridiagonal(diagonal, off_diagonal[:-1])
-    return float(ritz[-1]), float(ritz[0])
-
-
-def _lanczos(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Diagonal and off-diagonal of the Lanczos matrix from a fixed random start, fully reorthogonalised."""
-    n, rows = len(gram), max(1, 2**23 // len(gram))
-    steps = min(LANCZOS_STEPS, n)
-    basis, diagonal, off_diagonal = np.zeros((n, steps)), np.zeros(steps), np.zeros(steps)
-    vector: np.ndarray = np.random.default_rng(0).standard_normal(n)
-    for step in range(steps):
-        basis[:, step] = vector / np.linalg.norm(vector)
-        parts = [gram[low : low + rows].astype(np.float64) @ basis[:, step] for low in range(0, n, rows)]
-        vector = np.concatenate(parts).astype(np.float64)
-        diagonal[step] = basis[:, step] @ vector
-        for _ in range(2):
-            vector -= basis @ (basis.T @ vector)
-        off_diagonal[step] = np.linalg.norm(vector)
-    return diagonal, off_diagonal
+    publish(
+        out,
+        {
+            **content,
+            "mean_diagonal": mean_diagonal,
+            "lambda_max": found.top,
+            "lambda_min": found.bottom,
+            "eigenvalues_by": found.by,
+            "parts": parts,
+            "provenance": provenance.environment(compute.device, threads),
+            "timing": {"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
+        },
+    )
 
 
 def open_gram(path: Path, split: Split, spec: Architecture) -> np.ndarray:
@@ -213,12 +231,7 @@ def open_gram(path: Path, split: Split, spec: Architecture) -> np.ndarray:
     Raises:
         InputError: missing, cut short, or made of something else.
     """
-    facts = files.read_json(sidecar(path))
-    expected = identity(split, spec)
-    if wrong := [key for key, value in expected.items() if facts.get(key) != value]:
-        raise InputError(
-            f"was made for another {', '.join(wrong)}", where=path, remedy="delete it and run 'gram' again"
-        )
+    require_identity(path, files.read_json(sidecar(path)), identity(split, spec))
     try:
         gram: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
@@ -230,3 +243,12 @@ def open_gram(path: Path, split: Split, spec: Architecture) -> np.ndarray:
     if gram.shape != (len(split.opt), len(split.opt)):
         raise InputError(f"has shape {gram.shape}", where=path, remedy="delete it and run 'gram' again")
     return gram
+
+
+def require_identity(path: Path, facts: Any, expected: dict[str, Any]) -> None:
+    """Refuse a file whose sidecar says that it was made of something else."""
+    known = facts if isinstance(facts, dict) else {}
+    if wrong := [key for key, value in expected.items() if known.get(key) != value]:
+        raise InputError(
+            f"was made for another {', '.join(wrong)}", where=path, remedy="delete it and run 'gram' again"
+        )

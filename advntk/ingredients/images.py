@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
@@ -17,11 +18,35 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 class SplitSizes(Closed):
-    """How many images each part of a split takes; every dataset has these options."""
+    """How many images each part of a split takes; every dataset has these options.
+
+    Attributes:
+        pools: training and test images that there are, where that is known before the data are; without test images
+            the split takes them from the training images.
+    """
+
+    pools: ClassVar[tuple[int, int] | None] = None
 
     n_opt: int = Field(ge=2, description="training images that build the kernel (opt)")
     n_val: int = Field(ge=1, description="training images held out for Adv-NTK's steps and all choices (val)")
     n_test: int = Field(default=0, ge=0, description="test images; 0: all there are")
+
+    @model_validator(mode="after")
+    def _are_there(self) -> SplitSizes:
+        if self.pools is not None and (problem := self.excess(*self.pools)):
+            raise ValueError(problem)
+        return self
+
+    def excess(self, train: int, test: int) -> str | None:
+        """What asks for more images than a dataset of ``train`` and ``test`` ones has, or None."""
+        wanted, names = self.n_opt + self.n_val, "n_opt + n_val"
+        if test == 0:
+            wanted, names = wanted + max(self.n_test, 1), "n_opt + n_val + n_test"
+        if wanted > train:
+            return f"{names} = {wanted} is more than the {train} images"
+        if self.n_test > test > 0:
+            return f"n_test = {self.n_test} is more than the {test} test images"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

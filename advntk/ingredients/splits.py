@@ -74,19 +74,8 @@ def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) 
 def _choose(images: LabelledImages, sizes: SplitSizes, seed: int, where: str) -> dict[str, np.ndarray]:
     """Indices of each part into its pool; test images from a test pool are the same for every seed."""
     pooled = len(images.x_test) == 0
-    wanted = sizes.n_opt + sizes.n_val + (max(sizes.n_test, 1) if pooled else 0)
-    if wanted > len(images.x_train):
-        raise ConfigError(
-            f"n_opt + n_val{' + n_test' if pooled else ''} = {wanted} is more than the {len(images.x_train)} images",
-            where=f"dataset_options.{where}",
-            remedy="lower n_opt, n_val or n_test",
-        )
-    if sizes.n_test > len(images.x_test) and not pooled:
-        raise ConfigError(
-            f"n_test = {sizes.n_test} is more than the {len(images.x_test)} test images",
-            where=f"dataset_options.{where}",
-            remedy="lower n_test, or 0 for all",
-        )
+    if (problem := sizes.excess(len(images.x_train), len(images.x_test))) is not None:
+        raise ConfigError(problem, where=f"dataset_options.{where}", remedy="lower n_opt, n_val or n_test")
     generator = np.random.default_rng([seed, 1])
     training = _stratified(images.y_train, sizes.n_opt + sizes.n_val, generator)
     inner = _stratified(images.y_train[training], sizes.n_val, generator)

@@ -56,6 +56,22 @@ def changed(config, path, value):
         (["method_options", "ntkk"], {}, r"method_options: unknown method 'ntkk' \(did you mean 'ntk'"),
         (["method_options", "at", "learning_rate"], 0.1, r"exactly one of learning_rate_fraction"),
         (["dataset_options", "digits", "n_opt"], 1, r"dataset_options\.digits\.n_opt"),
+        (
+            ["dataset_options", "digits", "n_opt"],
+            1600,
+            r"dataset_options\.digits: n_opt \+ n_val \+ n_test = 1801 is more than the 1797 images; correct",
+        ),
+        (
+            ["dataset_options", "fashion_mnist", "n_opt"],
+            58_001,
+            r"dataset_options\.fashion_mnist: n_opt \+ n_val = 60001 is more than the 60000 images; correct",
+        ),
+        (
+            ["dataset_options", "fashion_mnist", "n_test"],
+            10_001,
+            r"dataset_options\.fashion_mnist: n_test = 10001 is more than the 10000 test images",
+        ),
+        (["compute", "gram_parts"], 0, r"compute\.gram_parts: .*greater than or equal to 1"),
         (["attack_options", "pgd", "stepz"], 1, r"attack_options\.pgd\.stepz: unknown key .*'steps'"),
         (["attack_options", "pgd", "kind"], "pgx", r"attack_options\.pgd\.kind: .*|unknown attack 'pgx'"),
         (["network", "width", "ccn"], 3, r"network\.width: unknown family 'ccn' \(did you mean 'cnn'\?\)"),

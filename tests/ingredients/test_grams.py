@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import InputError, NotPositiveDefinite, NumericalError
+from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite, NumericalError
 from advntk.foundation.options import Compute
-from advntk.ingredients import grams
-from advntk.ingredients.gram_operator import GramOperator
+from advntk.ingredients import gram_spectrum, gram_tiles, grams
 from tests.conftest import relu_kernel
 
 SPEC = Architecture(family="mlp", depth=3)
@@ -20,7 +20,7 @@ CPU = Compute(device="cpu")
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(grams, "TILE_ROWS", 32)
+    monkeypatch.setattr(gram_tiles, "TILE_ROWS", 32)
 
 
 def build(split, folder, spec=SPEC, compute=CPU):
@@ -112,14 +112,68 @@ def test_an_indefinite_matrix_is_refused(digits_split, tmp_path, monkeypatch):
     assert not (tmp_path / "gram.npy").exists()
 
 
-def test_the_lanczos_check_sees_what_the_dense_one_sees(digits_split, tmp_path, monkeypatch):
+def test_the_check_of_large_matrices_against_the_exact_spectrum(digits_split, tmp_path, monkeypatch):
     gram = np.array(build(digits_split, tmp_path))
-    exact = grams._extreme_eigenvalues(gram)
-    monkeypatch.setattr(grams, "DENSE_CHECK", 10)
-    found = grams._extreme_eigenvalues(gram)
-    np.testing.assert_allclose(found[0], exact[0], rtol=1e-6)
-    assert found[1] >= exact[1] - 1e-9
-    assert grams._extreme_eigenvalues(gram - 0.2 * exact[0] * np.eye(120))[1] < -0.1 * exact[0]
+    exact = np.linalg.eigvalsh(gram.astype(np.float64))
+    monkeypatch.setattr(gram_spectrum, "DENSE_CHECK", 10)
+    monkeypatch.setattr(gram_spectrum, "SUBSET", 50)
+    monkeypatch.setattr(gram_spectrum, "BLOCK", 4)
+    found = gram_spectrum.spectrum(gram)
+    assert found.by == "block-lanczos-6x4, dense-50"
+    assert not found.negative
+    np.testing.assert_allclose(found.top, exact[-1], rtol=1e-6)
+    assert exact[0] - 1e-9 <= found.bottom <= found.top
+    shifted = gram_spectrum.spectrum(gram - np.float32(0.2 * exact[-1]) * np.eye(120, dtype=np.float32))
+    assert shifted.negative
+    assert shifted.bottom < -0.1 * exact[-1]
+
+
+@pytest.mark.parametrize("defect", ["a tile of zeros", "a tile scaled by 1.3", "a row cut"])
+def test_the_check_of_large_matrices_sees_wrong_tiles(digits_split, tmp_path, monkeypatch, defect):
+    gram = np.array(build(digits_split, tmp_path))
+    rows, columns = (slice(40, 41), slice(64, 120)) if defect == "a row cut" else (slice(32, 64), slice(64, 96))
+    gram[rows, columns] *= 1.3 if defect == "a tile scaled by 1.3" else 0
+    gram[columns, rows] = gram[rows, columns].T
+    assert np.linalg.eigvalsh(gram.astype(np.float64))[0] < -1e-3 * np.linalg.norm(gram, 2)
+    for name, value in (("DENSE_CHECK", 10), ("SUBSET", 30), ("BLOCK", 4)):
+        monkeypatch.setattr(gram_spectrum, name, value)
+    assert gram_spectrum.spectrum(gram).negative
+
+
+def test_entries_lost_from_a_growing_file_are_computed_again(digits_split, tmp_path, small_tiles, monkeypatch):
+    """After a power cut finished tiles may read as zeros, which are finite: their checksums tell."""
+    whole = np.array(build(digits_split, tmp_path / "whole"))
+    original = grams.make_engine
+    dying = Counted(original(SPEC, digits_split.input_shape, device="cpu"), die_after=3)
+    monkeypatch.setattr(grams, "make_engine", lambda *a, **k: dying)
+    with pytest.raises(Killed):
+        build(digits_split, tmp_path)
+    growing = np.lib.format.open_memmap(tmp_path / ".gram.partial.npy", mode="r+")
+    growing[40, 70:80] = 0
+    growing.flush()
+    again = Counted(dying.inner)
+    monkeypatch.setattr(grams, "make_engine", lambda *a, **k: again)
+    np.testing.assert_array_equal(build(digits_split, tmp_path), whole)
+    assert again.tiles == 4 - 3 + 1
+
+
+def test_too_little_memory_for_any_tile(tmp_path):
+    from advntk.ingredients.splits import Part, Split
+
+    part = Part(pixels=np.zeros((2000, 28, 28, 1), np.uint8), labels=np.zeros(2000, np.int64), indices=np.arange(2000))
+    split = Split(dataset="x", seed=0, classes=2, hash="0", opt=part, val=part, test=part)
+    with pytest.raises(ConfigError, match=r"memory_mb: 1 MiB are too little .* 2000 images; give at least 23"):
+        build(split, tmp_path, compute=Compute(device="cpu", memory_mb=1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_too_full_is_told_before_the_work(digits_split, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(gram_tiles.shutil, "disk_usage", lambda path: usage._replace(free=12_000))
+    monkeypatch.setattr(gram_tiles, "fill", None)
+    with pytest.raises(InputError, match=r"gram\.npy: needs 1 MB of disk, 0 MB are free; free disk space"):
+        build(digits_split, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_cut_short_or_of_something_else(digits_split, tmp_path):
@@ -133,15 +187,3 @@ def test_a_file_cut_short_or_of_something_else(digits_split, tmp_path):
     path.unlink()
     with pytest.raises(InputError, match="file not found"):
         grams.open_gram(path, digits_split, SPEC)
-
-
-def test_operator_products_and_nan(rng):
-    gram = rng.normal(size=(70, 70)).astype(np.float32)
-    block = rng.normal(size=(70, 3))
-    expected = gram.astype(np.float64) @ block
-    for memory_mb in (1000, 1e-6):  # a float64 copy, and row blocks
-        operator = GramOperator(gram, device="cpu", memory_mb=memory_mb)
-        np.testing.assert_allclose(operator.product(block), expected, rtol=1e-13)
-    gram[40, 2] = np.nan
-    with pytest.raises(NumericalError, match="1 NaN or infinite entries, the first in row 40 of 70"):
-        GramOperator(gram, device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -147,6 +148,40 @@ def test_an_added_attack_runs_only_that_attack(finished):
     found = finished.jobs("--configfile", str(finished.suite(attacks=["pgd", "pgd_margin"])))
     finished.suite()
     assert found == {"evaluate": 4, "expand": 1, "tabulate": 3, "plot": 3}
+
+
+def test_the_number_of_parts_of_a_gram_changes_no_record(checkout):
+    """Three jobs and a gather instead of one job: the same matrix, the same record, and no part left."""
+    root = "tiny/{}/digits/seed0/mlp-2"
+    grams, records = [], []
+    for parts in (1, 3):
+        changes = {
+            "results": f"parts{parts}",
+            "methods": ["advntk"],
+            "dataset_options": {"digits": {"n_opt": 1100, "n_val": 30, "n_test": 40}},
+            "compute": {"gram_parts": parts},
+        }
+        suite = str(checkout.suite(**changes))
+        target = f"parts{parts}/{root.format('records')}/advntk/eps16/pgd.json"
+        found = checkout.jobs("--configfile", suite, "--", target)
+        assert found.get("gram", 0) == (parts == 1)
+        assert (found.get("gram_part", 0), found.get("gram_gather", 0)) == ((0, 0) if parts == 1 else (3, 1))
+        checkout.run("--cores", "2", "--configfile", suite, "--", target)
+        folder = checkout.folder / f"parts{parts}" / root.format("grams")
+        assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == ["gram.json", "gram.npy"]
+        grams.append((folder / "gram.npy").read_bytes())
+        record = json.loads((checkout.folder / target).read_text())
+        records.append({key: value for key, value in record.items() if key not in ("provenance", "timing")})
+        assert checkout.jobs("--configfile", suite, "--", target) == {}
+    assert grams[0] == grams[1]
+    assert records[0] == records[1]
+
+
+def test_small_matrices_are_not_cut(checkout):
+    found = checkout.jobs("--configfile", "suites/smoke.yaml", "--config", "compute={gram_parts: 4}")
+    assert (found["gram"], "gram_part" in found) == (1, False)
+    found = checkout.jobs("--configfile", "suites/fashion_full.yaml", "--config", "compute={gram_parts: 4}")
+    assert (found["gram_part"], found["gram_gather"], "gram" in found) == (4, 1, False)
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_records(finished, checkout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +13,8 @@ from advntk.ingredients.images import Dataset, LabelledImages, SplitSizes
 
 class Options(SplitSizes):
     """Sizes: one pool of 1,797 images."""
+
+    pools: ClassVar = (1_797, 0)
 
     n_opt: int = Field(default=800, ge=2, description="training images that build the kernel (opt)")
     n_val: int = Field(default=200, ge=1, description="training images held out for Adv-NTK's steps and choices (val)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +22,8 @@ CHECKSUMS = {
 
 class Options(SplitSizes):
     """Sizes and the source."""
+
+    pools: ClassVar = (60_000, 10_000)
 
     n_opt: int = Field(default=10_000, ge=2, description="training images that build the kernel (opt)")
     n_val: int = Field(
