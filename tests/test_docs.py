@@ -51,10 +51,14 @@ def spans(page: Path) -> list[str]:
     return re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text(encoding="utf-8")))
 
 
+def choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Parsers of the words that may follow; none for most verbs."""
+    subs = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return {name: sub for action in subs for name, sub in action.choices.items()}
+
+
 def verbs() -> dict[str, argparse.ArgumentParser]:
-    actions = arguments.parser(cli.VERBS)._actions
-    (sub,) = [action for action in actions if isinstance(action, argparse._SubParsersAction)]
-    return dict(sub.choices)
+    return choices(arguments.parser(cli.VERBS))
 
 
 def command_lines(page: Path) -> list[list[str]]:
@@ -78,7 +82,11 @@ def test_verbs_and_their_options_exist(page):
         if words[0] in ("VERB", "--help", "--version", "-h"):
             continue
         assert words[0] in known, f"advntk {words[0]}"
-        options = known[words[0]]._option_string_actions
+        parser = known[words[0]]
+        if deeper := choices(parser):
+            assert len(words) < 2 or words[1].startswith("-") or words[1] in deeper, " ".join(words[:2])
+            parser = deeper.get(words[1], parser) if len(words) > 1 else parser
+        options = parser._option_string_actions
         for word in words[1:]:
             assert not word.startswith("--") or word in options, f"advntk {words[0]} {word}"
 

@@ -1,0 +1,1 @@
+"""Speed, accuracy and memory, measured against the reference form of the same computation."""

@@ -1,0 +1,196 @@
+"""``bench table``: goals against what the benches reached, as a table between two markers of a page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advntk.foundation import files
+from advntk.foundation.errors import InputError
+
+ABOUT = """\
+Write goals and what was reached into a page, from the JSON results of the other benches. The table goes between the
+lines '<!-- bench:begin -->' and '<!-- bench:end -->'; the rest of the page is left alone.
+
+  advntk bench table results/reference/bench/*.json --into docs/performance.md
+"""
+
+WORDS = {"rows": "rows written", "into": "page"}
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def _times(value: float) -> str:
+    return f"{value:.0f}×" if value >= 20 else f"{value:.1f}×"
+
+
+def _power(value: float) -> str:
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A row of the table.
+
+    Attributes:
+        key: of the result.
+        words: what is measured.
+        shown: formats its value.
+        most: goal from above.
+        least: goal from below.
+        only: keys of the result that must have these values for the row to be written.
+    """
+
+    key: str
+    words: str
+    shown: Callable[[float], str] = _power
+    most: float | None = None
+    least: float | None = None
+    only: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def goal(self) -> str:
+        """The goal in words, or — for none."""
+        if self.most is not None:
+            return f"≤ {self.shown(self.most)}"
+        return f"≥ {self.shown(self.least)}" if self.least is not None else "—"
+
+    def met(self, value: float | None) -> str:
+        """Whether the goal is met, or nothing where there is none."""
+        if self.most is None and self.least is None:
+            return ""
+        if value is None:
+            return "not measured"
+        good = (self.most is None or value <= self.most) and (self.least is None or value >= self.least)
+        return "yes" if good else "**no**"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _mb(value: float) -> str:
+    return f"{value:,.0f} MiB"
+
+
+_MLP, _CNN = (("family", "mlp"),), (("family", "cnn"),)
+
+MEASURES: dict[str, Sequence[Measure]] = {
+    "solver": (
+        Measure(key="ratio", words="P and its gradient, times faster", shown=_times),
+        Measure(key="rel_err_coef", words="relative error of P", most=1e-8),
+        Measure(key="rel_err_grad", words="relative error of the gradient", most=1e-8),
+        Measure(key="reference_rel_err_coef", words="reference form: relative error of P"),
+        Measure(key="reference_rel_err_grad", words="reference form: relative error of the gradient"),
+        Measure(key="peak_mb_reference", words="reference form: peak memory", shown=_mb),
+        Measure(key="peak_mb_ours", words="peak memory", shown=_mb),
+        Measure(key="peak_fraction", words="product with Θ, share of this machine's float64 peak", shown=_plain),
+    ),
+    "pgd": (
+        Measure(key="ratio", words="PGD-10 on 128 images, times faster", shown=_times, least=2.5, only=_MLP),
+        Measure(key="ratio", words="PGD-10 on 128 images, times faster", shown=_times, least=10, only=_CNN),
+        Measure(key="max_logit_diff", words="difference of logits, over the largest"),
+        Measure(key="gradient_diff", words="difference of input gradients, over the largest"),
+        Measure(key="compilations", words="compilations after warm-up", shown=lambda value: f"{value:.0f}", most=0),
+    ),
+    "gram": (
+        Measure(key="ratio", words="Gram matrix, times faster", shown=_times, least=4, only=_MLP),
+        Measure(key="ratio", words="Gram matrix, times faster", shown=_times, least=25, only=_CNN),
+        Measure(key="ours_us", words="a pair", shown=lambda value: f"{value:.3g} µs"),
+        Measure(key="max_rel_err", words="largest error off the diagonal", most=1e-6),
+        Measure(key="max_rel_err_diagonal", words="largest error on the diagonal", most=1e-5),
+    ),
+    "scaling": (
+        Measure(key="exponent_ours", words="exponent of n in the time of a step", shown=_plain, most=2.1),
+        Measure(key="exponent_reference", words="reference form: the same", shown=_plain),
+    ),
+    "at": (
+        Measure(key="step_ms", words="an update of adversarial training", shown=lambda value: f"{value:.3g} ms"),
+        Measure(key="fraction_of_floor", words="its arithmetic at this machine's peak, over its time", shown=_plain),
+    ),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of this verb."""
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSON results of benches")
+    parser.add_argument("--into", type=Path, required=True, help="page with the two markers")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Write the table.
+
+    Returns:
+        Rows and page.
+
+    Raises:
+        InputError: the page has no markers, or a file is not the result of a bench.
+    """
+    results = [_result(path) for path in args.files]
+    rows = [row for result in results for row in rows_of(result)]
+    try:
+        page = args.into.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError("file not found", where=args.into, remedy="check the path") from error
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError("no place for the table", where=args.into, remedy=f"put the lines {BEGIN} and {END} into it")
+    head = ["| problem | measure | goal | reached | met |", "|---|---|---|---|---|"]
+    table = [*head, *(f"| {' | '.join(row)} |" for row in rows), "", *_machines(results)]
+    files.write_text(args.into, "\n".join([f"{before}{BEGIN}", "", *table, "", f"{END}{after}"]))
+    return {"rows": len(rows), "into": str(args.into)}
+
+
+def _result(path: Path) -> dict[str, Any]:
+    result = files.read_json(path)
+    if not isinstance(result, dict) or result.get("bench") not in MEASURES:
+        raise InputError("not the result of a bench", where=path, remedy=f"allowed: {', '.join(MEASURES)}")
+    return result
+
+
+def rows_of(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Problem, measure, goal, value and whether it is met, of everything in a result that belongs into the table."""
+    rows: list[tuple[str, ...]] = []
+    for measure in MEASURES[result["bench"]]:
+        if any(result.get(key) != wanted for key, wanted in measure.only):
+            continue
+        value = result.get(measure.key)
+        shown = "—" if value is None else measure.shown(value)
+        if measure.key == "ratio" and value is not None:
+            unit = "s" if "ours_s" in result else "us"
+            label = {"s": "s", "us": "µs a pair"}[unit]
+            shown += f" ({result[f'reference_{unit}']:.3g} → {result[f'ours_{unit}']:.3g} {label})"
+        rows.append((_problem(result), measure.words, measure.goal, shown, measure.met(value)))
+    return rows
+
+
+def _problem(result: Mapping[str, Any]) -> str:
+    """A result's problem in words, such as ``MLP-5, n = 4,000``."""
+    words = [f"{result.get('family', 'mlp').upper()}-{result.get('depth', 5)}"]
+    if "size" in result:
+        words.append(f"{result['size']}×{result['size']}")
+    if "n" in result:
+        words.append(f"n = {result['n']:,}")
+    if result["bench"] == "scaling":
+        words.append("n to {:,}".format(max(step["n"] for step in result["steps"])))
+    if result["bench"] == "solver":
+        words.append(f"λmax = {result['lambda_max']:g}")
+    return ", ".join(words)
+
+
+def _machines(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each machine and set of versions that results were made with."""
+    lines = []
+    for result in results:
+        hardware, versions = result["hardware"], result["versions"]
+        shown = ", ".join(f"{name} {versions[name]}" for name in ("jax", "neural-tangents", "numba", "numpy"))
+        line = (
+            f"{hardware['processor']}, {hardware['threads']} threads, {hardware['memory_mb'] / 1024:.0f} GiB; {shown}."
+        )
+        if line not in lines:
+            lines.append(line)
+    return lines
