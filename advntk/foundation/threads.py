@@ -27,6 +27,8 @@ def limit(threads: int) -> None:
         os.environ[variable] = str(threads)
     # after a product idle OpenBLAS threads spin for 2^26 cycles and starve the loop that follows; 2^14 is enough
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
+    # and the other way round: numba's threads wait by spinning too, while a product needs both cores
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if threads == 1:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1".strip()

@@ -179,7 +179,7 @@ class Run:
         images, target = self.monitors[split]
         generator = np.random.default_rng([self.seed, zlib.crc32(split.encode()), _REPORTS])
         offsets = self.threat.random_offsets(tuple(images.shape), generator)
-        clean, robust, loss = 0, 0, 0.0
+        tally = torch.zeros(3, dtype=torch.float64, device=images.device)  # read once: reading waits for the device
         for start in range(0, len(images), _PIECE):
             piece = slice(start, start + _PIECE)
             points = attacked(
@@ -195,15 +195,15 @@ class Run:
                 right = self.net(images[piece]).argmax(1) == labels
                 logits = self.net(points)
             value, _ = value_and_logit_gradient("squared_error", logits, target[piece])
-            clean += int(right.sum())
-            robust += int((right & (logits.argmax(1) == labels)).sum())
-            loss += float(value.sum(dtype=torch.float64))
+            robust = right & (logits.argmax(1) == labels)
+            tally += torch.stack([right.sum(), robust.sum(), value.sum(dtype=tally.dtype)])
+        clean, survived, loss = tally.tolist()
         self.check(loss, f"robust loss on {split}")
         return {
             "step": self.step,
             "split": split,
             "clean_accuracy": clean / len(images),
-            "robust_accuracy": robust / len(images),
+            "robust_accuracy": survived / len(images),
             "robust_loss": loss / len(images),
         }
 

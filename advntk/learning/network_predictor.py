@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advntk.foundation.allocator import keep_freed_memory
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
@@ -17,6 +18,8 @@ DeviceName = Literal["auto", "cpu", "gpu"]
 
 def choose_device(name: DeviceName) -> torch.device:
     """The torch device of a config's ``device``; TF32 is switched off, so that float32 means float32.
+
+    On a CPU freed memory is kept for the next step.
 
     Args:
         name: ``auto`` takes a GPU if there is one; ``gpu`` insists on it.
@@ -37,7 +40,10 @@ def choose_device(name: DeviceName) -> torch.device:
             where="device: gpu",
             remedy="set device: auto or cpu, or install a CUDA build of torch on a machine with a GPU",
         )
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    keep_freed_memory()
+    return torch.device("cpu")
 
 
 def loss_and_image_gradient(
