@@ -42,6 +42,7 @@ class Measure:
         most: goal from above.
         least: goal from below.
         only: keys of the result that must have these values for the row to be written.
+        over: another key of the result, by which the value is divided.
     """
 
     key: str
@@ -50,6 +51,15 @@ class Measure:
     most: float | None = None
     least: float | None = None
     only: tuple[tuple[str, Any], ...] = ()
+    over: str = ""
+
+    def value(self, result: Mapping[str, Any]) -> float | None:
+        """What the result says, nothing where it was not measured."""
+        value: float | None = result.get(self.key)
+        if self.over and value is not None:
+            below = result.get(self.over)
+            return value / below if below else None
+        return value
 
     @property
     def goal(self) -> str:
@@ -77,16 +87,42 @@ def _mb(value: float) -> str:
 
 
 _MLP, _CNN = (("family", "mlp"),), (("family", "cnn"),)
+_SOLVER_GOALS = {
+    (1000, 600): 25,
+    (2000, 600): 80,
+    (3000, 600): 150,
+    (1000, 6000): 10,
+    (2000, 6000): 40,
+    (3000, 6000): 60,
+}
+"""(n, λmax) → how many times faster than the reference form."""
 
 MEASURES: dict[str, Sequence[Measure]] = {
     "solver": (
-        Measure(key="ratio", words="P and its gradient, times faster", shown=_times),
+        *(
+            Measure(
+                key="ratio",
+                words="P and its gradient, times faster",
+                shown=_times,
+                least=goal,
+                only=(("n", n), ("lambda_max", lambda_max)),
+            )
+            for (n, lambda_max), goal in _SOLVER_GOALS.items()
+        ),
         Measure(key="rel_err_coef", words="relative error of P", most=1e-8),
         Measure(key="rel_err_grad", words="relative error of the gradient", most=1e-8),
         Measure(key="reference_rel_err_coef", words="reference form: relative error of P"),
         Measure(key="reference_rel_err_grad", words="reference form: relative error of the gradient"),
         Measure(key="peak_mb_reference", words="reference form: peak memory", shown=_mb),
         Measure(key="peak_mb_ours", words="peak memory", shown=_mb),
+        Measure(
+            key="peak_mb_reference",
+            over="peak_mb_ours",
+            words="times less memory",
+            shown=_times,
+            least=5,
+            only=(("n", 3000),),
+        ),
         Measure(key="peak_fraction", words="product with Θ, share of this machine's float64 peak", shown=_plain),
     ),
     "pgd": (
@@ -158,7 +194,7 @@ def rows_of(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for measure in MEASURES[result["bench"]]:
         if any(result.get(key) != wanted for key, wanted in measure.only):
             continue
-        value = result.get(measure.key)
+        value = measure.value(result)
         shown = "—" if value is None else measure.shown(value)
         if measure.key == "ratio" and value is not None:
             unit = "s" if "ours_s" in result else "us"

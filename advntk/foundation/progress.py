@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 
 
 class Progress:
@@ -38,3 +40,11 @@ class Progress:
 
     def _say(self, text: str) -> None:
         print(f"{self.what}: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def counted(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    """Add the time that a block takes to ``seconds[phase]``."""
+    start = time.perf_counter()
+    yield
+    seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - start

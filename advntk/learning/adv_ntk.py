@@ -19,7 +19,7 @@ from advntk.foundation import files, krylov
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import InputError, NumericalError
 from advntk.foundation.options import Closed
-from advntk.foundation.progress import Progress
+from advntk.foundation.progress import Progress, counted
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.kernels.engine import BoundKernel
 
@@ -102,12 +102,14 @@ class AdvNtk:
         kernel: Θ(·, X) of the same images.
         targets: Y, (n, c).
         options: as configured.
+        seconds: that ``solve``, ``attack`` and ``gradient`` took in this process.
     """
 
     operator: GramOperator
     kernel: BoundKernel
     targets: np.ndarray
     options: AdvNtkOptions
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def start(self) -> Trajectory:
         """ϖ₀ = 0."""
@@ -137,18 +139,21 @@ class AdvNtk:
             NumericalError: the loss or the gradient is not finite.
         """
         varpi = trajectory.varpi[-1]
-        solution = self.solve(varpi, expected_blocks=int(trajectory.blocks[-1]) if trajectory.blocks else 0)
-        images, wanted = inputs(trajectory.step, solution.coef)
-        rows = self.kernel.rows(images).astype(np.float64)
-        residual = rows @ solution.coef - wanted
-        loss = float(0.5 * (residual**2).sum() / len(images))
-        slope = krylov.gradient(
-            self.operator.product,
-            solution,
-            rows.T @ residual / len(images),
-            tolerance=self.options.tolerance,
-            max_columns=self.operator.max_columns,
-        )
+        with counted(self.seconds, "solve"):
+            solution = self.solve(varpi, expected_blocks=int(trajectory.blocks[-1]) if trajectory.blocks else 0)
+        with counted(self.seconds, "attack"):
+            images, wanted = inputs(trajectory.step, solution.coef)
+        with counted(self.seconds, "gradient"):
+            rows = self.kernel.rows(images).astype(np.float64)
+            residual = rows @ solution.coef - wanted
+            loss = float(0.5 * (residual**2).sum() / len(images))
+            slope = krylov.gradient(
+                self.operator.product,
+                solution,
+                rows.T @ residual / len(images),
+                tolerance=self.options.tolerance,
+                max_columns=self.operator.max_columns,
+            )
         slope = np.where(varpi < 0, -slope, slope)
         norm = float(np.linalg.norm(slope))
         if not (np.isfinite(loss) and np.isfinite(norm)):

@@ -10,6 +10,7 @@ from advntk.attacks.entries import pgd
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import one_hot
+from advntk.foundation.progress import counted
 from advntk.foundation.provenance import code_digest
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.grams import open_gram, sidecar
@@ -89,7 +90,8 @@ def fit(task: Task) -> Fit:
     rate = _best_rate(problem, runs, task)
     trajectory = runs[rate]
     solved: dict[int, np.ndarray] = {}
-    rows = curve(problem, trajectory, task, solved)
+    with counted(problem.seconds, "curves"):
+        rows = curve(problem, trajectory, task, solved)
     best = int(max((row for row in rows if row["split"] == "val"), key=merit)["step"])
     return Fit(
         checkpoints={"last": {"step": options.steps}, "best_val": {"step": best}},
@@ -101,6 +103,7 @@ def fit(task: Task) -> Fit:
         curves=rows,
         training={"learning_rate": rate, "lambda_max": max(trajectory.lambda_max), "loss": trajectory.loss[-1]},
         states=tuple(state.path for state in states),
+        seconds=problem.seconds,
     )
 
 
