@@ -29,15 +29,22 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def alternate(
-    forms: Mapping[str, Callable[[], object]], *, repeats: int, what: str, warm: bool = False
+    forms: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    what: str,
+    warm: bool = False,
+    turn_s: float = 0.25,
 ) -> dict[str, float]:
     """Median wall time of each form, s: every form runs once to warm up, then they take turns.
 
     Args:
         forms: what to time; each must return only when its work is done.
-        repeats: timed runs of each.
+        repeats: turns of each.
         what: name for the progress lines.
         warm: they have been run already.
+        turn_s: a turn runs its form again until this time has passed, and counts with its median: a form of a few
+            milliseconds is not timed by what the other one left in the caches and by its threads that still spin.
 
     Returns:
         Medians by name, s.
@@ -50,7 +57,10 @@ def alternate(
     for _ in range(repeats):
         for name, run in forms.items():
             gc.collect()
-            times[name].append(seconds(run))
+            runs = [seconds(run)]
+            while sum(runs) < turn_s:
+                runs.append(seconds(run))
+            times[name].append(statistics.median(runs))
             progress.advance()
     return {name: statistics.median(found) for name, found in times.items()}
 
