@@ -15,7 +15,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
-from advntk.bench import at, gram, pgd, scaling, solver, table
+from advntk.bench import at, gram, pgd, runs, scaling, solver, table
 from advntk.foundation import threads
 
 
@@ -58,6 +58,7 @@ BENCHES = {
     "scaling": _bench(scaling),
     "at": _bench(at),
     "table": _bench(table, measures=False),
+    "runs": _bench(runs, measures=False),
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advntk.bench.page import markdown, write_between
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 
@@ -19,8 +20,6 @@ lines '<!-- bench:begin -->' and '<!-- bench:end -->'; the rest of the page is l
 """
 
 WORDS = {"rows": "rows written", "into": "page"}
-
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
 def _times(value: float) -> str:
@@ -161,23 +160,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     Returns:
         Rows and page.
-
-    Raises:
-        InputError: the page has no markers, or a file is not the result of a bench.
     """
     results = [_result(path) for path in args.files]
     rows = [row for result in results for row in rows_of(result)]
-    try:
-        page = args.into.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError("file not found", where=args.into, remedy="check the path") from error
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise InputError("no place for the table", where=args.into, remedy=f"put the lines {BEGIN} and {END} into it")
-    head = ["| problem | measure | goal | reached | met |", "|---|---|---|---|---|"]
-    table = [*head, *(f"| {' | '.join(row)} |" for row in rows), "", *_machines(results)]
-    files.write_text(args.into, "\n".join([f"{before}{BEGIN}", "", *table, "", f"{END}{after}"]))
+    table = markdown(("problem", "measure", "goal", "reached", "met"), rows)
+    write_between(args.into, "bench", [*table, "", *_machines(results)])
     return {"rows": len(rows), "into": str(args.into)}
 
 

@@ -191,7 +191,7 @@ def test_every_bench_says_what_it_is():
     for name, bench in BENCHES.items():
         assert bench.summary, name
         assert f"advntk bench {name}" in bench.about
-    assert set(BENCHES) - {"table"} == set(table.MEASURES)
+    assert set(BENCHES) - {"table", "runs"} == set(table.MEASURES)
 
 
 GOOD = {"bench": "gram", "family": "cnn", "depth": 3, "size": 32, "n": 1000, "ratio": 30.0, "reference_us": 30.0}
@@ -205,12 +205,12 @@ GOOD |= {
 def test_table_writes_between_the_markers(tmp_path, capsys):
     (tmp_path / "gram.json").write_text(json.dumps(GOOD))
     page = tmp_path / "page.md"
-    page.write_text(f"# Top\n\n{table.BEGIN}\nold\n{table.END}\n\nbottom\n")
+    page.write_text("# Top\n\n<!-- bench:begin -->\nold\n<!-- bench:end -->\n\nbottom\n")
     for _ in range(2):
         assert main(["bench", "table", str(tmp_path / "gram.json"), "--into", str(page)]) == 0
     text = page.read_text()
-    assert text.startswith(f"# Top\n\n{table.BEGIN}\n")
-    assert text.endswith(f"{table.END}\n\nbottom\n")
+    assert text.startswith("# Top\n\n<!-- bench:begin -->\n")
+    assert text.endswith("<!-- bench:end -->\n\nbottom\n")
     assert "old" not in text
     assert "| CNN-3, 32×32, n = 1,000 | Gram matrix, times faster | ≥ 25× | 30× (30 → 1 µs a pair) | yes |" in text
     assert "| largest error off the diagonal | ≤ 1.0e-06 | 2.0e-06 | **no** |" in text
@@ -229,3 +229,37 @@ def test_table_refuses_what_it_cannot_use(tmp_path, capsys):
     ):
         assert main(["bench", "table", str(tmp_path / file), "--into", str(tmp_path / page)]) == 1
         assert message in capsys.readouterr().err
+
+
+def run_folder(folder, **fit):
+    folder.mkdir()
+    (folder / "gram.json").write_text(json.dumps({"n": 10000, "timing": {"wall_s": 20.0, "peak_mb": 500.0}}))
+    phases = {"solve_s": 3.0, "attack_s": 4.5, "gradient_s": 2.0}
+    content = {
+        "dataset": "digits",
+        "architecture": {"family": "cnn", "depth": 3},
+        "options": {"steps": 5},
+        "timing": {"wall_s": 99.0, "peak_mb": 1234.0, **phases},
+    }
+    (folder / "fit.json").write_text(json.dumps({**content, **fit}))
+    return folder
+
+
+def test_runs_writes_where_the_time_went_and_extrapolates_short_ones(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- runs:begin -->\n<!-- runs:end -->")
+    short = run_folder(tmp_path / "short")
+    whole = run_folder(tmp_path / "whole", options={"steps": 50})
+    assert main(["bench", "runs", str(short), str(whole), "--into", str(page)]) == 0
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| digits cnn-3 |")]
+    assert rows == [
+        "| digits cnn-3 | 10,000 | 20 | 5 | 3.0 | 4.5 | 2.0 | 30 | 1,234 |  |",
+        "| digits cnn-3 | 10,000 | 20 | 50, extrapolated | 30 | 45 | 20 | 115 |  |  |",
+        "| digits cnn-3 | 10,000 | 20 | 50 | 3.0 | 4.5 | 2.0 | 30 | 1,234 |  |",
+    ]
+
+
+def test_runs_refuses_a_fit_without_phases(tmp_path, capsys):
+    folder = run_folder(tmp_path / "other", timing={"wall_s": 1.0, "peak_mb": 1.0})
+    assert main(["bench", "runs", str(folder), "--into", str(tmp_path / "page.md")]) == 1
+    assert "no 'solve_s' in it" in capsys.readouterr().err
