@@ -115,7 +115,7 @@ class _Watch:
             )
         now, here = self._seen[-1]
         before, above = self._seen[-2] if len(self._seen) > 1 else (0, 0.0)
-        slope = (above - here) / (now - before)
+        slope = (above - here) / max(now - before, 1)
         # the bound falls faster and faster, so a straight line promises too late an end
         ahead = int(np.ceil(0.8 * (here - np.log10(tolerance)) / slope)) if slope > 0 else blocks
         self._next_look = blocks + int(np.clip(ahead, 1, max(2, blocks // 2)))
