@@ -11,7 +11,7 @@ floor package         holds
 3     ``learning``    kernel predictors, Adv-NTK, adversarial training
 4     ``measuring``   a predictor and its test images become a record
 5     ``telling``     records become tables and figures
-6     ``cli``         one verb per workflow rule
+6     ``cli``         one verb per workflow rule; ``bench`` measures the rest
 ===== =============== ==========================================================
 """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from advntk import __version__
 from advntk.bench.benches import add_benches
 from advntk.foundation import threads
+from advntk.foundation.argument_types import at_least
 
 EPILOG = """\
 a cell by hand, from data to accuracy:
@@ -23,20 +24,6 @@ and the strongest attack there is, which goes on where it was killed:
 """
 
 
-def _whole(text: str) -> int:
-    """A number of at least one, for argparse."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return number
-
-
-def _seed(text: str) -> int:
-    """A number of at least zero, for argparse."""
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
-    return number
-
-
 def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
     """All verbs and their options; a verb's summary is the first line of its function's docstring."""
     whole = argparse.ArgumentParser(
@@ -49,12 +36,14 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     compute = argparse.ArgumentParser(add_help=False)
-    compute.add_argument("--threads", type=_whole, default=threads.available(), help="threads (default: all cores)")
+    compute.add_argument(
+        "--threads", type=at_least(1), default=threads.available(), help="threads (default: all cores)"
+    )
     compute.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="where to compute")
     compute.add_argument(
         "--engine", choices=["auto", "numba", "neural_tangents"], default="auto", help="how kernels are computed"
     )
-    compute.add_argument("--memory-mb", type=_whole, default=2000, help="bound of kernel temporaries, MiB")
+    compute.add_argument("--memory-mb", type=at_least(1), default=2000, help="bound of kernel temporaries, MiB")
     threat = argparse.ArgumentParser(add_help=False)
     threat.add_argument("--norm", choices=["linf", "l2", "l1"], default="linf", help="norm of the threat model")
     threat.add_argument("--eps255", type=float, help="radius, in 1/255 of the pixel range")
@@ -78,12 +67,16 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub = verb("split", [options])
     sub.add_argument("--dataset", required=True, help="registry entry, for its sizes")
     sub.add_argument("--prepared", type=Path, required=True, help="npz written by prepare")
-    sub.add_argument("--seed", type=_seed, default=0, help="of the split and of everything trained on it")
+    sub.add_argument("--seed", type=at_least(0), default=0, help="of the split and of everything trained on it")
     sub.add_argument("--out", type=Path, required=True, help="split.json to write; split.npz goes beside it")
     sub = verb("gram", [compute])
     _add_problem(sub)
-    sub.add_argument("--part", type=_seed, help="which part, from 0; parts may be computed anywhere, in any order")
-    sub.add_argument("--parts", type=_whole, help="into how many parts the matrix is cut; gather puts them together")
+    sub.add_argument(
+        "--part", type=at_least(0), help="which part, from 0; parts may be computed anywhere, in any order"
+    )
+    sub.add_argument(
+        "--parts", type=at_least(1), help="into how many parts the matrix is cut; gather puts them together"
+    )
     sub.add_argument("--out", type=Path, required=True, help="npy to write; a .json of what made it goes beside it")
     sub = verb("gather", [compute])
     _add_problem(sub)

@@ -42,21 +42,16 @@ def build_mb(n: int, memory_mb: float) -> int:
     return int(700 + _temporaries_mb(n, memory_mb) + min(gram_mb(n), MAPPED_MB))
 
 
-def solving_mb(n: int, memory_mb: float) -> int:
-    """Using a Gram matrix again and again: libraries, temporaries, and the whole matrix."""
-    return int(700 + _temporaries_mb(n, memory_mb) + gram_mb(n))
-
-
 def evaluate_mb(n: int, memory_mb: float) -> int:
     """Evaluating: libraries and temporaries; the Gram matrix is not read."""
     return int(900 + _temporaries_mb(n, memory_mb))
 
 
 def solve_mb(n: int, memory_mb: float, method: str) -> int:
-    """Solving: as for the Gram, and what the method holds in float64.
+    """Solving: as for building the Gram, and what the method holds in float64.
 
-    That is the factor (``ntk``), the dense spectrum (``early_stopped_ntk``, small n), or a copy of the matrix or Krylov
-    bases within ``memory_mb``.
+    That is the factor (``ntk``), the dense spectrum (``early_stopped_ntk``, small n), or Krylov bases within half of
+    ``memory_mb``.
 
     Returns:
         MiB.
@@ -67,8 +62,8 @@ def solve_mb(n: int, memory_mb: float, method: str) -> int:
     elif method == "early_stopped_ntk" and n <= 3000:
         extra = 4 * whole
     else:
-        extra = min(2 * whole, memory_mb)
-    return int(solving_mb(n, memory_mb) + extra)
+        extra = min(2 * whole, memory_mb / 2)
+    return int(build_mb(n, memory_mb) + extra)
 
 
 @dataclass(frozen=True)

@@ -168,3 +168,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
         "digits.npz: cannot write (No space left on device); check permissions and free disk" in capsys.readouterr().err
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_no_library_is_loaded_before_its_threads_are_limited():
+    loaded = "{'numpy', 'scipy', 'numba', 'jax', 'torch'} & set(sys.modules)"
+    words = [sys.executable, "-c", f"import sys, advntk.cli; print(sorted({loaded}))"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "[]"

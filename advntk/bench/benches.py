@@ -17,6 +17,7 @@ from typing import Any
 
 from advntk.bench import at, gram, pgd, runs, scaling, solver, table
 from advntk.foundation import threads
+from advntk.foundation.argument_types import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,24 +72,12 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
         )
         bench.add_arguments(sub)
         if bench.measures:
-            sub.add_argument("--repeats", type=_positive, default=3, help="timed runs of each form (default: 3)")
-            sub.add_argument("--seed", type=_seed, default=0, help="of images, labels and matrices (default: 0)")
+            sub.add_argument("--repeats", type=at_least(1), default=3, help="timed runs of each form (default: 3)")
+            sub.add_argument("--seed", type=at_least(0), default=0, help="of images, labels and matrices (default: 0)")
             sub.add_argument(
-                "--threads", type=_positive, default=threads.available(), help="threads (default: all cores)"
+                "--threads", type=at_least(1), default=threads.available(), help="threads (default: all cores)"
             )
         sub.add_argument("--json", action="store_true", help="print one JSON object, alone on standard output")
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return number
-
-
-def _seed(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
-    return number
 
 
 def run_bench(args: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ With A = D^½ΘD^½ = UΛUᵀ, B = ΘD^½U, y = UᵀD^½Y and g = UᵀD^½G,
 
 where ψ(λ) = ∫₀¹ α_s(λ) ds = (e^{−λ} − 1 + λ)/λ². K(λ, μ) = ∫₀¹ α_{1−s}(λ) α_s(μ) ds is a convolution of four
 exponentials, that is, the divided difference of exp at 0, 0, −λ, −μ: K = (ψ(λ) − ψ(μ))/(μ − λ). No D^{−½} appears, so
-zeros in D are fine. Nothing here is shared with the code under test, which works with a quadrature in s.
+zeros in D are fine. Nothing here is shared with the code under test, which works with
+e^{−sA} and divides by D^½ where it can.
 """
 
 from __future__ import annotations

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from advntk.bench.page import markdown, write_between
-from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.foundation.records import Record, read_record
+
+if TYPE_CHECKING:
+    from advntk.foundation.records import Record
 
 ABOUT = """\
 Write into a page what fits took, from their files: the seconds of the Gram matrix and of each part of the training,
 and the largest resident memory. A folder holds gram.json and fit.json as a suite or the verbs gram and fit left them,
-and may hold the record of an evaluation, record.json. A training of fewer steps than 50 is also told for 50,
-extrapolated. The table goes between the lines '<!-- runs:begin -->' and '<!-- runs:end -->'.
+and may hold the record of an evaluation, record.json. Steps are those that the fit's last process timed; fewer than 50
+are also told for 50, extrapolated. The table goes between the lines '<!-- runs:begin -->' and '<!-- runs:end -->'.
 
   advntk bench runs results/reference/runs/* --into docs/performance.md
 """
@@ -54,10 +55,14 @@ def rows_of(folder: Path) -> list[tuple[str, ...]]:
     Raises:
         InputError: a file is missing or not of an Adv-NTK fit.
     """
+    from advntk.foundation import files
+    from advntk.foundation.records import read_record
+
     gram, fit = files.read_json(folder / "gram.json"), files.read_json(folder / "fit.json")
     record = read_record(folder / "record.json") if (folder / "record.json").exists() else None
     try:
-        gram_s, steps = gram["timing"]["wall_s"], fit["options"]["steps"]
+        gram_s = gram["timing"]["wall_s"] + gram["timing"].get("parts_s", 0.0)
+        steps = int(fit["timing"].get("timed_steps", fit["options"]["steps"]))
         phases = [fit["timing"][f"{phase}_s"] for phase in PHASES]
         peak = max(gram["timing"]["peak_mb"], fit["timing"]["peak_mb"])
         spec = fit["architecture"]

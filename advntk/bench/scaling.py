@@ -26,7 +26,7 @@ beyond what a process holds after imports and warm-up. (Ours maps Θ from its fi
 WORDS = {
     "exponent_ours": "ours: exponent of n in the time of a step, n from 2,000 to 20,000",
     "exponent_solve_gradient": "ours: the same without the attack",
-    "exponent_reference": "reference form: exponent of n in the time of a step",
+    "exponent_reference": "reference form: exponent of n in the time of a step, over its own sizes",
 }
 
 FIT_FROM, FIT_TO = 2000, 20000

@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "n": args.n,
         "lambda_max": args.lambda_max,
         "depth": args.depth,
+        "size": args.size or problem.SIDES["mlp"],
         "reference_s": times.get("reference"),
         "ours_s": times["ours"],
         "ratio": times["reference"] / times["ours"] if "reference" in times else None,

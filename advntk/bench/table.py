@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from advntk.bench.page import markdown, write_between
-from advntk.foundation import files
 from advntk.foundation.errors import InputError
 
 ABOUT = """\
@@ -140,7 +139,7 @@ MEASURES: dict[str, Sequence[Measure]] = {
     ),
     "scaling": (
         Measure(key="exponent_ours", words="exponent of n in the time of a step", shown=_plain, most=2.1),
-        Measure(key="exponent_reference", words="reference form: the same", shown=_plain),
+        Measure(key="exponent_reference", words="reference form: the same, over its own sizes", shown=_plain),
     ),
     "at": (
         Measure(key="step_ms", words="an update of adversarial training", shown=lambda value: f"{value:.3g} ms"),
@@ -169,6 +168,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _result(path: Path) -> dict[str, Any]:
+    from advntk.foundation import files
+
     result = files.read_json(path)
     if not isinstance(result, dict) or result.get("bench") not in MEASURES:
         raise InputError("not the result of a bench", where=path, remedy=f"allowed: {', '.join(MEASURES)}")

@@ -71,7 +71,7 @@ def grow(
         NumericalError: the products are not those of a symmetric matrix in float64, or the error stagnates.
     """
     watches = [_Watch(basis, time, expected_blocks) for basis in bases]
-    most = max_columns // len(bases) if max_columns and bases else None
+    most = None if max_columns is None or not bases else max_columns // len(bases)
     while active := [watch for watch in watches if watch.wants_more(tolerance, most)]:
         widths = np.cumsum([watch.basis.pending.shape[1] for watch in active])
         stacked = np.concatenate([(watch.basis.root * watch.basis.pending.T) for watch in active]).T
@@ -158,7 +158,8 @@ class Solution:
         coef: P(D), (n, c).
         diagonal: D, (n,) or (n, c).
         stretches: of time, one where memory allows.
-        error: bound of the relative error of P in the norm of D^{−½} P, the largest over the stretches.
+        error: bound of the relative error of P in the norm of D^{−½} P; with several stretches, the largest of the
+            bounds of each by itself, not counting what its start carries over.
         columns: basis columns in all.
         lambda_max: largest Ritz value of A over the bases.
     """
@@ -333,6 +334,7 @@ def gradient(
                 slope[:, k] += _duhamel(primals[k], duals[k], *sides, offset=left - length, length=length)
             last = length == left and stretch.begin == 0.0
             state = state if last else _advance(duals, state, length)
+            del duals  # before the next ones grow
             left = 0.0 if length == left else left - length
     return slope.reshape(diagonal.shape)
 

@@ -6,7 +6,7 @@ coupling and E the last block of the identity. What V makes of u(t) = e^{−tA} 
     u_m(t) = V e^{−tT} Vᵀ b   with the residual   u_m' + A u_m = W C Eᵀ e^{−tT} Vᵀ b.
 
 A is positive semi-definite, so ‖e^{−tA}‖ ≤ 1 and the error of u_m(t) is at most ∫₀ᵗ ‖C Eᵀ e^{−sT} Vᵀ b‖ ds: a bound,
-not an estimate, known without another product, and in practice within a tenth of the error itself.
+not an estimate, known without another product, and in practice close to the error itself.
 """
 
 from __future__ import annotations

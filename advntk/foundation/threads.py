@@ -46,10 +46,11 @@ def _libraries() -> Any:
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Small BLAS and LAPACK calls between numba loops on one thread; a context or a decorator.
+    """BLAS and LAPACK between numba loops on one thread; a context or a decorator.
 
-    Two pools of threads that take turns wait for each other's spinning: a QR factorisation of 3,000 × 10 took 0.8 ms on
-    two threads beside a numba loop, and takes 0.1 ms on one.
+    For where numba's loops, which keep their threads, are by far the most work. Two pools of threads that take turns
+    wait for each other's spinning: a QR factorisation of 3,000 × 10 took 0.8 ms on two threads beside a numba loop, and
+    takes 0.1 ms on one.
     """
     with _libraries().limit(limits=1, user_api="blas"):
         yield

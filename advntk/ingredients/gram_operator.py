@@ -60,7 +60,7 @@ class GramOperator:
 
     @property
     def max_columns(self) -> int:
-        """Columns that each of the two Krylov bases of a gradient may have within ``memory_mb``, at most n.
+        """Columns that the Krylov bases of each of a gradient's two sides may have in all within ``memory_mb``.
 
         A column takes 16 n bytes where D is small everywhere (V and Θ D^½ V), else half of that.
 
@@ -78,7 +78,7 @@ class GramOperator:
                 where="memory_mb",
                 remedy=f"set compute.memory_mb to at least {int(2 * LEAST_COLUMNS * column_mb) + 1}",
             )
-        return min(self.n, columns)
+        return columns
 
     def product(self, block: np.ndarray) -> np.ndarray:
         """Θ · block, (n, b) float64."""

@@ -105,7 +105,8 @@ def gather(
         except InputError:
             discard(out)  # everything that was in it is in the parts
             raise
-    complete(out, n, content, compute=compute, threads=threads, start=start, parts=len(parts))
+    before = sum(fact["timing"]["wall_s"] for fact in facts)
+    complete(out, n, content, compute=compute, threads=threads, start=start, parts=len(parts), parts_s=before)
 
 
 def _agreed(parts: Sequence[Path], facts: Sequence[Any], expected: dict[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def pieces(low: int, n: int) -> Iterator[tuple[int, int]]:
 
 
 def memory_needed_mb(n: int, pixels: int) -> int:
-    """Least temporaries of a Gram job, MiB: two pieces, and the images of one twice."""
+    """What a Gram job holds at least, MiB: two pieces, and the images of one twice; an engine's own is not in it."""
     rows, columns = min(TILE_ROWS, n), min(PIECES * TILE_ROWS, n)
     entries = 2 * rows * columns + 2 * (rows + columns) * pixels
     return -(-_ENTRY * entries // 2**20)
@@ -270,7 +270,8 @@ def fill(
         what: name for the progress lines. (An entry that is not finite raises ``NumericalError``.)
     """
     n = len(images)
-    done = {low for low in rows if finished.checksums.get(low) == target.checksum(low)} if finished.checksums else set()
+    known = finished.checksums
+    done = {low for low in rows if low in known and known[low] == target.checksum(low)}
     left_over = [low for low in rows if low not in done]
     progress = Progress(what, sum(pairs(low, n) for low in rows), unit="pairs", done=sum(pairs(low, n) for low in done))
     for low in left_over:

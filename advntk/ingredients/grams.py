@@ -177,7 +177,15 @@ def build_gram(split: Split, spec: Architecture, *, out: Path, compute: Compute,
 
 
 def complete(
-    out: Path, n: int, content: dict[str, Any], *, compute: Compute, threads: int, start: float, parts: int
+    out: Path,
+    n: int,
+    content: dict[str, Any],
+    *,
+    compute: Compute,
+    threads: int,
+    start: float,
+    parts: int,
+    parts_s: float = 0.0,
 ) -> None:
     """Mirror the growing file whose upper triangle is there, check it, and publish it.
 
@@ -189,6 +197,7 @@ def complete(
         threads: for the record.
         start: when the job began, by ``time.perf_counter``.
         parts: how many jobs computed it.
+        parts_s: seconds that they took in all, where this is not the one.
 
     Raises:
         NotPositiveDefinite: an eigenvalue is negative beyond rounding; the growing file is deleted.
@@ -217,7 +226,11 @@ def complete(
             "eigenvalues_by": found.by,
             "parts": parts,
             "provenance": provenance.environment(compute.device, threads),
-            "timing": {"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
+            "timing": {
+                "wall_s": time.perf_counter() - start,
+                "parts_s": parts_s,
+                "peak_mb": provenance.peak_mb(),
+            },
         },
     )
 

@@ -63,8 +63,8 @@ class Trajectory:
         gradient_norm: ‖g‖₂, (T,).
         lambda_max: largest eigenvalue of D^½ΘD^½ before each update, (T,).
         columns: Krylov columns of P, (T,).
-        blocks: products with Θ for P, (T,).
-        error: estimated relative error of P, (T,).
+        blocks: products with Θ for P, of its first basis, (T,).
+        error: bound of the relative error of P, (T,).
     """
 
     varpi: list[np.ndarray]
@@ -102,14 +102,14 @@ class AdvNtk:
         kernel: Θ(·, X) of the same images.
         targets: Y, (n, c).
         options: as configured.
-        seconds: that ``solve``, ``attack`` and ``gradient`` took in this process.
+        timing: ``solve_s``, ``attack_s`` and ``gradient_s`` of the ``timed_steps`` of this process.
     """
 
     operator: GramOperator
     kernel: BoundKernel
     targets: np.ndarray
     options: AdvNtkOptions
-    seconds: dict[str, float] = field(default_factory=dict)
+    timing: dict[str, float] = field(default_factory=dict)
 
     def start(self) -> Trajectory:
         """ϖ₀ = 0."""
@@ -139,11 +139,12 @@ class AdvNtk:
             NumericalError: the loss or the gradient is not finite.
         """
         varpi = trajectory.varpi[-1]
-        with counted(self.seconds, "solve"):
-            solution = self.solve(varpi, expected_blocks=int(trajectory.blocks[-1]) if trajectory.blocks else 0)
-        with counted(self.seconds, "attack"):
+        with counted(self.timing, "solve_s"):
+            last = int(trajectory.blocks[-1]) if trajectory.blocks else 0
+            solution = self.solve(varpi, expected_blocks=max(last - 1, 0))
+        with counted(self.timing, "attack_s"):
             images, wanted = inputs(trajectory.step, solution.coef)
-        with counted(self.seconds, "gradient"):
+        with counted(self.timing, "gradient_s"):
             rows = self.kernel.rows(images).astype(np.float64)
             residual = rows @ solution.coef - wanted
             loss = float(0.5 * (residual**2).sum() / len(images))
@@ -167,8 +168,9 @@ class AdvNtk:
         trajectory.gradient_norm.append(norm)
         trajectory.lambda_max.append(solution.lambda_max)
         trajectory.columns.append(solution.columns)
-        trajectory.blocks.append(solution.blocks)
+        trajectory.blocks.append(solution.stretches[0].blocks)
         trajectory.error.append(solution.error)
+        self.timing["timed_steps"] = self.timing.get("timed_steps", 0) + 1
 
     def train(self, inputs: Inputs, rate: float, *, state: StateFile | None = None) -> Trajectory:
         """All steps, going on from a saved state where there is one.

@@ -77,7 +77,7 @@ def write_fit(
         checkpoints=fit.checkpoints,
         training=fit.training,
         provenance=provenance,
-        timing={**timing, **{f"{phase}_s": seconds for phase, seconds in fit.seconds.items()}},
+        timing={**timing, **fit.timing},
     )
     files.write_json(folder / "fit.json", content.model_dump(mode="json"))
     for state in fit.states:

@@ -64,7 +64,7 @@ class Fit:
         curves: accuracies along training.
         training: numbers about the training, the same for equal runs.
         states: files kept for resuming, to be deleted once the fit is written.
-        seconds: that parts of the training took, in this process.
+        timing: seconds of parts of the training in this process, and how many steps they are of.
     """
 
     checkpoints: dict[str, dict[str, float]]
@@ -72,7 +72,7 @@ class Fit:
     curves: list[Row]
     training: dict[str, Any] = field(default_factory=dict)
     states: tuple[Path, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
+    timing: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from advntk.cli import main
 
 MACHINE = {"bench", "repeats", "seed", "versions", "hardware"}
 SOLVER = {
-    *("n", "lambda_max", "depth", "reference_s", "ours_s", "ratio", "rel_err_coef", "rel_err_grad"),
+    *("size", "n", "lambda_max", "depth", "reference_s", "ours_s", "ratio", "rel_err_coef", "rel_err_grad"),
     *("reference_rel_err_coef", "reference_rel_err_grad", "peak_mb_reference", "peak_mb_ours", "setup_s"),
     *("products", "columns", "product_gflops", "peak_gflops", "peak_fraction", "product_gb_per_s"),
 }

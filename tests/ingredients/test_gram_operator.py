@@ -37,3 +37,8 @@ def test_nan_in_a_gram_is_named(rng):
     gram[40, 2] = np.nan
     with pytest.raises(NumericalError, match="1 NaN or infinite entries, the first in row 40 of 70"):
         GramOperator(gram, device="cpu")
+
+
+def test_memory_bounds_columns_and_not_their_share_of_n(rng):
+    """Ten bases, one a class, may hold ten times n columns where memory allows."""
+    assert GramOperator(rng.normal(size=(50, 50)), device="cpu", memory_mb=100).max_columns >= 10 * 50

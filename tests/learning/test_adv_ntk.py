@@ -114,8 +114,9 @@ def test_training_lowers_the_attacked_loss_and_is_recorded(digits_split, gram_pa
     assert fit.checkpoints == {"last": {"step": 12}, "best_val": {"step": best["step"]}}
     # kept until the fit is written: a full disk must not lose a training
     assert list(fit.states) == list(tmp_path.iterdir())
-    assert fit.seconds.keys() == {"solve", "attack", "gradient", "curves"}
-    assert min(fit.seconds.values()) > 0
+    assert fit.timing.keys() == {"solve_s", "attack_s", "gradient_s", "curves_s", "timed_steps"}
+    assert min(fit.timing.values()) > 0
+    assert fit.timing["timed_steps"] == 12
     again = advntk.fit(task(digits_split, gram_path, tmp_path, options))
     np.testing.assert_array_equal(again.arrays["coef.last"], fit.arrays["coef.last"])
 

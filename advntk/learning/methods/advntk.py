@@ -90,7 +90,7 @@ def fit(task: Task) -> Fit:
     rate = _best_rate(problem, runs, task)
     trajectory = runs[rate]
     solved: dict[int, np.ndarray] = {}
-    with counted(problem.seconds, "curves"):
+    with counted(problem.timing, "curves_s"):
         rows = curve(problem, trajectory, task, solved)
     best = int(max((row for row in rows if row["split"] == "val"), key=merit)["step"])
     return Fit(
@@ -103,7 +103,7 @@ def fit(task: Task) -> Fit:
         curves=rows,
         training={"learning_rate": rate, "lambda_max": max(trajectory.lambda_max), "loss": trajectory.loss[-1]},
         states=tuple(state.path for state in states),
-        seconds=problem.seconds,
+        timing=problem.timing,
     )
 
 

@@ -56,7 +56,7 @@ def fit(task: Task) -> Fit:
     operator = GramOperator(
         open_gram(task.gram, task.split, task.spec),
         device="cpu",
-        memory_mb=0,  # one product only: no float64 copy beside the factor
+        memory_mb=0,  # one product only: no copy beside the factor
         where=task.gram,
     )
     targets = targets_of(task.split.opt, task.split.classes)
