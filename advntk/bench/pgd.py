@@ -56,8 +56,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         The result's keys, see ``WORDS``.
     """
-    import numpy as np
-
     from advntk.attacks.entries import pgd as attacks
     from advntk.bench import problem, timing
     from advntk.bench.reference import ReferenceAttack
@@ -75,8 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     labels = problem.labels_of(len(images), args.seed + 1)
     options, threat = attacks.Options(steps=STEPS), ThreatModel(eps255=EPS255)
     clean, truth = images[:BATCH], labels[:BATCH]
-    # as the attack itself draws them
-    starts = clean + threat.random_offsets(clean.shape, np.random.default_rng([args.seed, 0]))
+    starts = attacks.random_starts(clean, threat, args.seed)
     step = reference.stepper(threat, options.step_ratio * threat.radius)
 
     def run_ours(count: int = BATCH) -> np.ndarray:

@@ -116,8 +116,7 @@ class ReferenceStep:
         self.attack.rows(state.images)
 
     def _attack(self, state: State, *, steps: int = _OPTIONS.steps) -> np.ndarray:
-        offsets = _THREAT.random_offsets(state.images.shape, np.random.default_rng([state.seed, 0]))
-        starts = state.images + offsets
+        starts = pgd.random_starts(state.images, _THREAT, state.seed)
         return self.attack.run(state.images, state.labels, starts, steps=steps, step=self.stepper)
 
     def load(self, train: np.ndarray, theta: np.ndarray) -> None:
@@ -147,7 +146,7 @@ class ReferenceStep:
         def gradient() -> None:
             rows = self.attack.rows(found["images"])
             residual = rows @ self.attack.coef - native(state.batch_targets)
-            cotangent = rows.T @ residual / len(residual)
+            cotangent = native(rows.T @ residual / len(residual))
             found["slope"] = self.solver.solve_and_gradient(diagonal, self.theta, targets, cotangent)[1]
 
         times = {name: seconds(phase) for name, phase in zip(PHASES, (solve, attack, gradient), strict=True)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import statistics
@@ -82,6 +83,12 @@ class Compilations(event.Listener):
 _xla_counters: list[Compilations] = []
 
 
+@functools.cache
+def _listen() -> None:
+    """Register with JAX, once: it has no public way to remove one listener, so this one stays and tells who counts."""
+    jax.monitoring.register_event_duration_secs_listener(_tell_counters)
+
+
 def _tell_counters(event: str, duration_secs: float, **kwargs: str | int) -> None:
     for counter in _xla_counters:
         counter.count += event == _XLA_COMPILED
@@ -90,10 +97,7 @@ def _tell_counters(event: str, duration_secs: float, **kwargs: str | int) -> Non
 @contextmanager
 def compilations() -> Iterator[Compilations]:
     """Count compilations while the block runs."""
-    # JAX has no public way to remove one listener: a single one stays, and tells whoever listens
-    if not getattr(_tell_counters, "registered", False):
-        jax.monitoring.register_event_duration_secs_listener(_tell_counters)
-        _tell_counters.registered = True  # type: ignore[attr-defined]  # a function's own flag
+    _listen()
     counter = Compilations()
     with ExitStack() as stack:
         stack.enter_context(event.install_listener("numba:compile", counter))

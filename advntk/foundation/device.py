@@ -46,5 +46,4 @@ def enable_float64() -> None:
     """Turn on JAX's x64 mode, for the whole process."""
     import jax
 
-    # JAX 0.5 gives `update` no annotations: to mypy's strict mode that is an untyped call
-    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # JAX 0.5 does not annotate `update`

@@ -55,6 +55,7 @@ class Basis:
     _coupling: Float[np.ndarray, "k k"] = field(init=False)
     _scale: float = field(init=False, default=0.0)
     _ritz: tuple[np.ndarray, np.ndarray] | None = field(init=False, default=None)
+    _bound: tuple[int, float, float] = field(init=False, default=(0, 0.0, np.inf))
 
     def __post_init__(self) -> None:
         capacity = max(12 * self.pending.shape[1], 1)
@@ -194,6 +195,11 @@ class Basis:
         """
         if self.exhausted:
             return 0.0
+        if self._bound[:2] != (self.size, time):
+            self._bound = (self.size, time, self._error(time))
+        return self._bound[2]
+
+    def _error(self, time: float) -> float:
         if self.size == 0:
             return np.inf
         values, vectors = self.ritz()

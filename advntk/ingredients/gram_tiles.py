@@ -136,7 +136,7 @@ class TileFile:
     @classmethod
     def square(cls, handle: int, n: int, path: Path) -> TileFile:
         """Tile rows where they belong in the n×n matrix."""
-        start = _data_offset(path, (n, n))
+        start = open_npy(path, (n, n)).offset
         places = {low: (start + _ENTRY * low * (n + 1), _ENTRY * n) for low in tile_rows(n)}
         return cls(handle=handle, n=n, places=places, path=path)
 
@@ -144,7 +144,7 @@ class TileFile:
     def part(cls, handle: int, n: int, rows: Iterable[int], path: Path) -> TileFile:
         """Tile rows one after the other, nothing left of their squares: a part holds no entry that mirrors."""
         rows = list(rows)
-        offset, places = _data_offset(path, (part_entries(n, rows),)), {}
+        offset, places = open_npy(path, (part_entries(n, rows),)).offset, {}
         for low in rows:
             places[low] = (offset, _ENTRY * (n - low))
             offset += _ENTRY * min(TILE_ROWS, n - low) * (n - low)
@@ -172,22 +172,22 @@ def _read(handle: int, row: np.ndarray, offset: int, path: Path) -> None:
         data, offset = data[count:], offset + count
 
 
-def _data_offset(path: Path, shape: tuple[int, ...]) -> int:
-    """Where the entries of a float32 ``.npy`` begin.
+def open_npy(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A read-only memory map of a float32 ``.npy`` of this shape.
 
     Returns:
-        Bytes.
+        The map; its ``offset`` is where the entries begin.
 
     Raises:
         InputError: missing, cut short, or of another form.
     """
     try:
-        stored = np.lib.format.open_memmap(path, mode="r")
+        stored: np.memmap = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError as error:
         raise InputError("file not found", where=path, remedy="run 'gram' first") from error
     except (OSError, ValueError) as error:
         raise InputError(
-            f"cut short or corrupt ({error})", where=path, remedy="delete it and run 'gram' again"
+            f"cut short or corrupt ({error})", where=path, remedy="delete it and its .json and run 'gram' again"
         ) from error
     if stored.shape != shape or stored.dtype != np.float32 or not stored.flags.c_contiguous:
         raise InputError(
@@ -195,7 +195,7 @@ def _data_offset(path: Path, shape: tuple[int, ...]) -> int:
             where=path,
             remedy="delete it and run 'gram' again",
         )
-    return int(stored.offset)
+    return stored
 
 
 def allocate(path: Path, shape: tuple[int, ...], *, wanted: Path) -> None:

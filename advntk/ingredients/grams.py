@@ -236,26 +236,9 @@ def complete(
 
 
 def open_gram(path: Path, split: Split, spec: Architecture) -> np.ndarray:
-    """A read-only memory map of a finished Gram matrix, once it is the one for this split and architecture.
-
-    Returns:
-        The matrix, (n, n).
-
-    Raises:
-        InputError: missing, cut short, or made of something else.
-    """
+    """A read-only memory map (n, n) of a finished Gram matrix, once it is the one for this split and architecture."""
     require_identity(path, files.read_json(sidecar(path)), identity(split, spec))
-    try:
-        gram: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InputError("file not found", where=path, remedy="run 'gram' first") from error
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cut short or corrupt ({error})", where=path, remedy="delete it and its .json and run 'gram' again"
-        ) from error
-    if gram.shape != (len(split.opt), len(split.opt)):
-        raise InputError(f"has shape {gram.shape}", where=path, remedy="delete it and run 'gram' again")
-    return gram
+    return gram_tiles.open_npy(path, (len(split.opt), len(split.opt)))
 
 
 def require_identity(path: Path, facts: Any, expected: dict[str, Any]) -> None:

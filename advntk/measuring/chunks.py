@@ -94,8 +94,7 @@ class ChunkedAttack:
             states.append(state)
             began = time.perf_counter()
             predictor = load_checkpoint(self.fit, checkpoint, self.compute)
-            # one type serves all attacks; only those that are chunked take a state, which the type does not know
-            found = self.attack.entry.run(  # type: ignore[call-arg]
+            found = self.attack.entry.run(  # type: ignore[call-arg]  # one type serves all; only chunked ones take a state
                 predictor,
                 part.images,
                 part.labels,

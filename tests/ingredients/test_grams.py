@@ -64,16 +64,20 @@ class Counted:
         return self.inner.tile_symmetric(a)
 
 
+def killed_after(tiles, split, folder, monkeypatch):
+    """A run that dies in its next tile, and the engine of the run after it."""
+    inner = grams.make_engine(SPEC, split.input_shape, device="cpu")
+    engines = iter([Counted(inner, die_after=tiles), again := Counted(inner)])
+    monkeypatch.setattr(grams, "make_engine", lambda *a, **k: next(engines))
+    with pytest.raises(Killed):
+        build(split, folder)
+    return again
+
+
 def test_a_killed_run_goes_on_at_its_tile(digits_split, tmp_path, small_tiles, monkeypatch):
     whole = np.array(build(digits_split, tmp_path / "whole"))
-    original = grams.make_engine
-    dying = Counted(original(SPEC, digits_split.input_shape, device="cpu"), die_after=2)
-    monkeypatch.setattr(grams, "make_engine", lambda *a, **k: dying)
-    with pytest.raises(Killed):
-        build(digits_split, tmp_path)
+    again = killed_after(2, digits_split, tmp_path, monkeypatch)
     assert not (tmp_path / "gram.npy").exists()
-    again = Counted(dying.inner)
-    monkeypatch.setattr(grams, "make_engine", lambda *a, **k: again)
     resumed = build(digits_split, tmp_path)
     assert again.tiles == 4 - 2
     np.testing.assert_array_equal(resumed, whole)
@@ -143,16 +147,10 @@ def test_the_check_of_large_matrices_sees_wrong_tiles(digits_split, tmp_path, mo
 def test_entries_lost_from_a_growing_file_are_computed_again(digits_split, tmp_path, small_tiles, monkeypatch):
     """After a power cut finished tiles may read as zeros, which are finite: their checksums tell."""
     whole = np.array(build(digits_split, tmp_path / "whole"))
-    original = grams.make_engine
-    dying = Counted(original(SPEC, digits_split.input_shape, device="cpu"), die_after=3)
-    monkeypatch.setattr(grams, "make_engine", lambda *a, **k: dying)
-    with pytest.raises(Killed):
-        build(digits_split, tmp_path)
+    again = killed_after(3, digits_split, tmp_path, monkeypatch)
     growing = np.lib.format.open_memmap(tmp_path / ".gram.partial.npy", mode="r+")
     growing[40, 70:80] = 0
     growing.flush()
-    again = Counted(dying.inner)
-    monkeypatch.setattr(grams, "make_engine", lambda *a, **k: again)
     np.testing.assert_array_equal(build(digits_split, tmp_path), whole)
     assert again.tiles == 4 - 3 + 1
 

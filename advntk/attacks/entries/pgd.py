@@ -43,6 +43,11 @@ class Options(AttackOptions):
         return targets
 
 
+def random_starts(images: np.ndarray, threat: ThreatModel, seed: int, restart: int = 0) -> np.ndarray:
+    """Where a restart begins: images plus points of the ball, not yet clipped to the box."""
+    return np.asarray(images + threat.random_offsets(images.shape, np.random.default_rng([seed, restart])))
+
+
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:
@@ -63,7 +68,7 @@ def run(
             break
         starts = images
         if options.random_start:
-            starts = images + threat.random_offsets(images.shape, np.random.default_rng([seed, index]))
+            starts = random_starts(images, threat, seed, index)
         found = in_batches(predictor, images[left], aim[left], starts[left], attack)
         if len(aims) == 1:
             return Attacked(images=found)
