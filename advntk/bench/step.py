@@ -146,7 +146,7 @@ class ReferenceStep:
         def gradient() -> None:
             rows = self.attack.rows(found["images"])
             residual = rows @ self.attack.coef - native(state.batch_targets)
-            cotangent = native(rows.T @ residual / len(residual))
+            cotangent = native(np.asarray(rows.T @ residual / len(residual)))
             found["slope"] = self.solver.solve_and_gradient(diagonal, self.theta, targets, cotangent)[1]
 
         times = {name: seconds(phase) for name, phase in zip(PHASES, (solve, attack, gradient), strict=True)}
