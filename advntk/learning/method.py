@@ -22,7 +22,7 @@ METHODS = "advntk.learning.methods"
 SELECTION_IMAGES = 512
 """Images of val on which a time, a rate or a checkpoint is chosen."""
 CURVE_IMAGES = 256
-"""Images of test that are logged along training, and never looked at by it."""
+"""Images of test, and of those trained on, that are logged along training; neither chooses anything."""
 
 Row = dict[str, int | float | str]
 """step, split, clean_accuracy, robust_accuracy (fractions), robust_loss (mean ½‖f − y‖² under attack)."""
@@ -49,8 +49,13 @@ class Task:
 
     @property
     def monitors(self) -> dict[str, Part]:
-        """What is measured along training: the selecting part of val, and the logged part of test."""
-        return {"val": self.split.val.first(SELECTION_IMAGES), "test": self.split.test.first(CURVE_IMAGES)}
+        """What is measured along training: the selecting part of val, and parts of train (opt) and test to look at."""
+        split = self.split
+        return {
+            "train": split.opt.first(CURVE_IMAGES),
+            "val": split.val.first(SELECTION_IMAGES),
+            "test": split.test.first(CURVE_IMAGES),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from advntk.telling.transfer_figure import transfer
 _ACCURACY = "accuracy (%)"
 _CURVED = ("at", "advntk")
 _STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
-_SPLIT_DASHES = {"test": (), "val": (2, 1.5)}
+_SPLIT_DASHES: dict[str, Any] = {"train": (0.8, 1.2), "val": (3, 1.5), "test": ()}
 _CLEAN_LINE: dict[str, Any] = {
     **{"linestyle": (0, (1, 1.5)), "linewidth": 1.1},
     **{"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9},
@@ -52,7 +52,7 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
 
 
 def curves(suite: Suite) -> Figure:
-    """Accuracy along AT's training beside Adv-NTK's, clean and robust, on val and test."""
+    """Accuracy along AT's training beside Adv-NTK's, clean and robust, on train, val and test."""
     frame = curves_frame(suite)
     config = suite.config
     for column in ("clean_accuracy", "robust_accuracy"):
@@ -75,7 +75,8 @@ def curves(suite: Suite) -> Figure:
         notes=[
             f"Robust accuracy under {_curve_attacks(suite)} ({labels.NORMS[config.norm]}). "
             f"Line: mean over seeds (seeds = {config.seeds}); {spread}.",
-            "val: images that choose a checkpoint or a rate; test: test images watched in training, choose nothing.",
+            "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that choose a "
+            "checkpoint or a rate, and that Adv-NTK's ϖ is trained on; test: watched in training, choose nothing.",
         ],
         bands=bands,
         handles=_curve_handles(),
@@ -100,7 +101,7 @@ def curves(suite: Suite) -> Figure:
 
 
 def _draw_curve(axes: Axes, chosen: pd.DataFrame) -> None:
-    """Mean over seeds with their range, for clean and robust accuracy on val and test."""
+    """Mean over seeds with their range, for clean and robust accuracy on train, val and test."""
     names = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}  # seaborn overwrites them
     for column, colour in (("clean_accuracy", labels.CLEAN_COLOUR), ("robust_accuracy", labels.ROBUST_COLOUR)):
         sns.lineplot(
@@ -123,9 +124,9 @@ def _draw_curve(axes: Axes, chosen: pd.DataFrame) -> None:
 
 def _curve_handles() -> list[Line2D]:
     return [
-        Line2D([], [], color=colour, linestyle="-" if split == "test" else (0, (2, 1.5)), label=f"{kind}, {split}")
+        Line2D([], [], color=colour, linestyle=(0, dashes) if dashes else "-", label=f"{kind}, {split}")
         for kind, colour in (("clean", labels.CLEAN_COLOUR), ("robust", labels.ROBUST_COLOUR))
-        for split in ("test", "val")
+        for split, dashes in _SPLIT_DASHES.items()
     ]
 
 
@@ -305,7 +306,7 @@ def _draw_points(
 
 
 FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
-    "curves": (curves, "accuracy along AT's training beside Adv-NTK's, clean and robust, on val and test"),
+    "curves": (curves, "accuracy along AT's training beside Adv-NTK's, clean and robust, on train, val and test"),
     "depth": (depth, "clean and robust accuracy over depth, by method and checkpoint"),
     "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
     "strength": (strength, "robust accuracy over the strength of an attack: radius, steps, restarts"),

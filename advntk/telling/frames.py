@@ -160,7 +160,7 @@ def results_frame(suite: Suite) -> pd.DataFrame:
 
 
 def curves_frame(suite: Suite) -> pd.DataFrame:
-    """All curves: accuracy and loss on val and test along training, by dataset, network, method, seed and ε.
+    """All curves: accuracy and loss on train, val and test along training, by dataset, network, method, seed and ε.
 
     Returns:
         Columns ``CURVE_COLUMNS``; accuracies are fractions, ``architecture`` is the label with the depth, such as
@@ -193,8 +193,8 @@ def _read_curve(curve: CurveFile) -> pd.DataFrame:
         what = f"lacks column(s) {', '.join(missing)}" if missing else "is empty"
         raise InputError(what, where=curve.path, remedy=remedy)
     accuracies = frame[["clean_accuracy", "robust_accuracy"]].to_numpy(dtype=float)
-    if not np.all((accuracies >= 0) & (accuracies <= 1)) or not frame["split"].isin(["val", "test"]).all():
-        what = "accuracies must lie in [0, 1] and split must be val or test"
+    if not np.all((accuracies >= 0) & (accuracies <= 1)) or not frame["split"].isin(["train", "val", "test"]).all():
+        what = "accuracies must lie in [0, 1] and split must be train, val or test"
         raise InputError(what, where=curve.path, remedy=remedy)
     frame = frame[list(_CURVE_FILE_COLUMNS)]
     cell: list[str | int | float] = [curve.dataset, curve.architecture, curve.method, curve.seed, curve.eps255]

@@ -108,7 +108,7 @@ def test_training_lowers_the_attacked_loss_and_is_recorded(digits_split, gram_pa
     assert fit.arrays["trajectory.varpi"].shape == (13, 120)
     assert (fit.arrays["trajectory.error"] <= options.tolerance).all()
     assert {row["step"] for row in fit.curves} == {0, 4, 8, 12}
-    assert {row["split"] for row in fit.curves} == {"val", "test"}
+    assert {row["split"] for row in fit.curves} == {"train", "val", "test"}
     val = [row for row in fit.curves if row["split"] == "val"]
     best = max(val, key=lambda row: (row["robust_accuracy"], -row["robust_loss"], -row["step"]))
     assert fit.checkpoints == {"last": {"step": 12}, "best_val": {"step": best["step"]}}

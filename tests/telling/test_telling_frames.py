@@ -199,7 +199,7 @@ def test_bad_curves_are_refused(quick):
     whole = place.read_text()
     for text, named in (
         (whole.replace("robust_loss", "loss"), "lacks column"),
-        (whole.replace(",val,", ",train,"), "val or test"),
+        (whole.replace(",val,", ",validation,"), "train, val or test"),
         (whole.splitlines()[0], "is empty"),
         ("", "not a readable CSV"),
     ):
