@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from advntk.foundation.architecture import Activation, Architecture
+from advntk.foundation.architecture import Activation, Architecture, Pooling
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import SweepName
@@ -26,9 +26,12 @@ REFERENCE_PROTOCOL = ("pgd", "reference_fixed_gradient")
 class ArchitectureEntry(Closed):
     """One network to run; what is left out comes from ``network``."""
 
-    family: str = Field(description="mlp or cnn (a module of advntk/ingredients/networks/families)")
-    depth: int = Field(ge=1, description="dense layers (mlp) or convolutional layers (cnn)")
+    family: str = Field(description="mlp, cnn or resnet (a module of advntk/ingredients/networks/families)")
+    depth: int = Field(ge=1, description="dense layers (mlp), convolutional layers (cnn), or 18 or 34 (resnet)")
     activation: Activation | None = Field(default=None, description="activation function")
+    pooling: Pooling = Field(
+        default="none", description="before the last layer (cnn): none, or average over all pixels"
+    )
     sigma_w: float | None = Field(default=None, gt=0, description="σ_w, standard deviation of weights")
     sigma_b: float | None = Field(default=None, ge=0, description="σ_b, standard deviation of biases")
     width: int | None = Field(default=None, ge=1, description="units or channels of the finite network")
@@ -37,10 +40,12 @@ class ArchitectureEntry(Closed):
 class NetworkDefaults(Closed):
     """What all architectures share unless their entry says otherwise."""
 
-    activation: Activation = Field(default="relu", description="activation function: relu, erf or gelu (exact)")
+    activation: Activation = Field(default="relu", description="relu, erf, gelu (exact) or sigmoid_like")
     sigma_w: float = Field(default=1.76, gt=0, description="σ_w, standard deviation of weights")
     sigma_b: float = Field(default=0.18, ge=0, description="σ_b, standard deviation of biases")
-    width: dict[str, int] = Field(default_factory=dict, description="finite networks: units (mlp), channels (cnn)")
+    width: dict[str, int] = Field(
+        default_factory=dict, description="finite networks: units (mlp), channels (cnn, first stage of resnet)"
+    )
 
 
 class When(Closed):
@@ -50,17 +55,18 @@ class When(Closed):
     family: str | None = Field(default=None, description="family of the architecture")
     depth: int | None = Field(default=None, description="its depth")
     activation: Activation | None = Field(default=None, description="its activation")
+    pooling: Pooling | None = Field(default=None, description="its pooling")
 
     def matches(self, dataset: str, spec: Architecture) -> bool:
         """Whether a cell is meant."""
-        found = {"dataset": dataset, "family": spec.family, "depth": spec.depth, "activation": spec.activation}
+        found = {"dataset": dataset, **spec.model_dump()}
         return all(found[key] == value for key, value in self.model_dump(exclude_none=True).items())
 
 
 class Override(Closed):
     """Options for some cells only; a later override wins over an earlier one."""
 
-    when: When = Field(description="the cells: dataset, family, depth, activation")
+    when: When = Field(description="the cells: dataset, family, depth, activation, pooling")
     method_options: dict[str, dict[str, Any]] = Field(description="options by method, merged over the shared ones")
 
 
@@ -124,7 +130,8 @@ class SuiteConfig(Closed):
     @model_validator(mode="after")
     def _no_repeats(self) -> SuiteConfig:
         labels = [
-            (entry.family, entry.depth, entry.activation or self.network.activation) for entry in self.architectures
+            (entry.family, entry.depth, entry.pooling, entry.activation or self.network.activation)
+            for entry in self.architectures
         ]
         for key, values in (
             ("datasets", self.datasets),

@@ -13,7 +13,6 @@ import pandas as pd
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import holm, mcnemar, paired_bootstrap
-from advntk.telling.frames import family
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import Listing, write_listings
 from advntk.telling.suite_file import Measured, Suite
@@ -142,7 +141,7 @@ def comparisons_frame(suite: Suite) -> pd.DataFrame:
 def _frame(found: Sequence[Comparison]) -> pd.DataFrame:
     values = [
         (
-            *(one.dataset, family(one.spec), one.spec.depth, one.attack, one.eps255, *one.a, *one.b),
+            *(one.dataset, one.spec.kind, one.spec.depth, one.attack, one.eps255, *one.a, *one.b),
             *(one.n_test, one.seeds, *one.robust, *one.difference),
             *(one.only_a, one.only_b, one.p, adjusted, one.verdict(adjusted)),
         )

@@ -12,7 +12,6 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Record
-from advntk.telling.frames import family
 from advntk.telling.labels import attack_label, method_label
 from advntk.telling.listing import Listing, write_listings
 from advntk.telling.suite_file import Suite
@@ -113,7 +112,7 @@ def cost_frame(suite: Suite) -> pd.DataFrame:
 def _frame(found: Sequence[Cost]) -> pd.DataFrame:
     values = [
         (
-            *(cost.dataset, family(cost.spec), cost.spec.depth, cost.method, cost.attack, cost.evaluations),
+            *(cost.dataset, cost.spec.kind, cost.spec.depth, cost.method, cost.attack, cost.evaluations),
             *(cost.attack_s, cost.wall_s, cost.images, cost.ms_per_image, cost.peak_mb, cost.total_attack_s),
         )
         for cost in found

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.telling import labels
-from advntk.telling.frames import Row, Suite, curves_frame, family, rows
+from advntk.telling.frames import Row, Suite, curves_frame, rows
 from advntk.telling.series import in_order, method_handles, top
 from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
 from advntk.telling.strength_figure import strength
@@ -148,7 +148,7 @@ def _curve_attacks(suite: Suite) -> str:
 def depth(suite: Suite) -> Figure:
     """Clean and robust accuracy over depth, a line for each method and checkpoint, by family and attack."""
     found = _shown(rows(suite))
-    families = list(dict.fromkeys(family(spec) for spec in suite.config.specs()))
+    families = list(dict.fromkeys(spec.kind for spec in suite.config.specs()))
     attacks = _attack_labels(suite, found)
     bands: list[Band] = []
     for dataset in suite.config.datasets:

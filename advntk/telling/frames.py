@@ -68,13 +68,8 @@ class Row:
 
     @property
     def architecture(self) -> str:
-        """The family, with the activation added unless it is ReLU: ``mlp`` or ``cnn-erf``."""
-        return family(self.spec)
-
-
-def family(spec: Architecture) -> str:
-    """A network's name without its depth: ``mlp`` or ``cnn-erf``."""
-    return spec.family if spec.activation == "relu" else f"{spec.family}-{spec.activation}"
+        """The network without its depth: ``mlp``, ``cnn-average`` or ``cnn-erf``."""
+        return self.spec.kind
 
 
 def rows(suite: Suite) -> list[Row]:

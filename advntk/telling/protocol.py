@@ -12,7 +12,6 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Evaluation, Record
-from advntk.telling.frames import family
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import EMPTY, Listing, write_listings
 from advntk.telling.suite_file import Suite
@@ -142,7 +141,7 @@ def protocol_frame(suite: Suite) -> pd.DataFrame:
 def _frame(found: Sequence[Protocols]) -> pd.DataFrame:
     values = [
         (
-            *(one.dataset, family(one.spec), one.spec.depth, one.method, one.checkpoint, one.kind, one.eps255),
+            *(one.dataset, one.spec.kind, one.spec.depth, one.method, one.checkpoint, one.kind, one.eps255),
             *(one.n_test, one.seeds, one.attack, one.reference_attack),
             *(one.clean, one.robust, one.reference, one.reference_robust),
             *(one.max_size255, one.reference_max_size255),

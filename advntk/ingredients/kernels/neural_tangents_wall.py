@@ -9,14 +9,23 @@ from __future__ import annotations
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.errors import ConfigError
-from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, layers_of
+from advntk.ingredients.networks.layers import (
+    Activate,
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    Layer,
+    Residual,
+    layers_of,
+)
 
 sys.modules.setdefault("neural_tangents.experimental", types.ModuleType("neural_tangents.experimental"))
 
@@ -24,6 +33,9 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it uses names that jax 0.5 deprecates
     import neural_tangents as nt
     from neural_tangents import stax
+
+# raised for an identity shortcut; the main path ends in weights of its own, so that the two are uncorrelated
+warnings.filterwarnings("ignore", message="`FanIn` layers assume independent inputs", category=UserWarning)
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
 Init = Callable[[jax.Array], Any]
@@ -35,6 +47,8 @@ def _activation(function: Activation) -> Any:
         return stax.Relu()
     if function == "erf":
         return stax.Erf()
+    if function == "sigmoid_like":
+        return stax.Sigmoid_like()
     return stax.Gelu(approximate=False)  # the exact one: x Φ(x)
 
 
@@ -42,21 +56,29 @@ def _stax_layer(layer: Layer, spec: Architecture, classes: int) -> Any:
     match layer:
         case Flatten():
             return stax.Flatten()
+        case AveragePool():
+            return stax.GlobalAvgPool()
         case Dense(width=width):
             return stax.Dense(width or classes, W_std=spec.sigma_w, b_std=spec.sigma_b, parameterization="ntk")
-        case Conv(width=width):
-            return stax.Conv(
-                width, (3, 3), padding="SAME", W_std=spec.sigma_w, b_std=spec.sigma_b, parameterization="ntk"
-            )
+        case Conv(width=width, bias=bias):
+            b_std = spec.sigma_b if bias else None
+            return stax.Conv(width, (3, 3), padding="SAME", W_std=spec.sigma_w, b_std=b_std, parameterization="ntk")
         case Activate(function=function):
             return _activation(function)
+        case Residual(main=main, shortcut=shortcut):
+            paths = [_serial(path, spec, classes) if path else stax.Identity() for path in (main, shortcut)]
+            return stax.serial(stax.FanOut(2), stax.parallel(*paths), stax.FanInSum())
     raise ConfigError(
         f"no neural-tangents form of layer {layer}", where=spec.label, remedy="add it to neural_tangents_wall.py"
     )
 
 
+def _serial(layers: Sequence[Layer], spec: Architecture, classes: int) -> Any:
+    return stax.serial(*(_stax_layer(layer, spec, classes) for layer in layers))
+
+
 def _network(spec: Architecture, classes: int) -> tuple[Any, Any, Any]:
-    init, apply, kernel = stax.serial(*(_stax_layer(layer, spec, classes) for layer in layers_of(spec)))
+    init, apply, kernel = _serial(layers_of(spec), spec, classes)
     return init, apply, kernel
 
 

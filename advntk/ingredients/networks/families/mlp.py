@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.errors import ConfigError
 from advntk.ingredients.networks.layers import Activate, Dense, Flatten, Layer
 
 
 def layers(spec: Architecture) -> list[Layer]:
-    """The layers of an MLP of ``spec.depth`` dense layers in all."""
+    """The layers of an MLP of ``spec.depth`` dense layers in all.
+
+    Returns:
+        Layers.
+
+    Raises:
+        ConfigError: pooling, which an MLP does not have.
+    """
+    if spec.pooling != "none":
+        raise ConfigError("an MLP has no pooling", where="architectures", remedy="leave pooling out")
     hidden: list[Layer] = [Dense(width=spec.width), Activate(function=spec.activation)]
     return [Flatten(), *(hidden * (spec.depth - 1)), Dense(width=None)]
 
