@@ -136,3 +136,6 @@ def _attacking() -> argparse.ArgumentParser:
 def _add_problem(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", type=Path, required=True, help="split.json")
     parser.add_argument("--architecture", required=True, help="""JSON, like '{"family": "mlp", "depth": 3}'""")
+    parser.add_argument(
+        "--images", choices=["opt", "all"], default="opt", help="training images: opt, or all (opt, then val)"
+    )

@@ -92,7 +92,7 @@ def split(args: argparse.Namespace) -> None:
 
 
 def gram(args: argparse.Namespace) -> None:
-    """Compute the Gram matrix of the opt images, or one part of it; goes on where a killed run stopped."""
+    """Compute the Gram matrix of the training images, or one part of it; goes on where a killed run stopped."""
     from advntk.ingredients.gram_parts import build_part
     from advntk.ingredients.grams import build_gram
     from advntk.ingredients.splits import read_split
@@ -100,7 +100,7 @@ def gram(args: argparse.Namespace) -> None:
     if (args.part is None) != (args.parts is None):
         raise ConfigError("--part and --parts go together", where="--part", remedy="give both, or none for the whole")
     spec, compute = _architecture(args.architecture), _compute(args)
-    settings = {"out": args.out, "compute": compute, "threads": args.threads}
+    settings = {"images": args.images, "out": args.out, "compute": compute, "threads": args.threads}
     if args.part is None:
         build_gram(read_split(args.split), spec, **settings)
     else:
@@ -112,7 +112,7 @@ def gather(args: argparse.Namespace) -> None:
     from advntk.ingredients.gram_parts import gather as gather_parts
     from advntk.ingredients.splits import read_split
 
-    settings = {"out": args.out, "compute": _compute(args), "threads": args.threads}
+    settings = {"images": args.images, "out": args.out, "compute": _compute(args), "threads": args.threads}
     gather_parts(args.files, read_split(args.split), _architecture(args.architecture), **settings)
 
 
@@ -135,6 +135,7 @@ def fit(args: argparse.Namespace) -> None:
     parsed = read_split(args.split)
     task = Task(
         split=parsed,
+        images=args.images,
         spec=_architecture(args.architecture),
         threat=_threat(args),
         options=options,

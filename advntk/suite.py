@@ -19,6 +19,7 @@ from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import ThreatModel
+from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import Dataset, SplitSizes
 from advntk.ingredients.networks.layers import FAMILIES as FAMILIES
 from advntk.learning.method import METHODS as METHODS
@@ -70,6 +71,21 @@ class Suite:
     def threat(self, eps255: float) -> ThreatModel:
         """The threat model at one radius."""
         return ThreatModel(norm=self.config.norm, eps255=eps255)
+
+    def images_of(self, method: str) -> TrainingImages:
+        """Which training images a method's predictor is made from, under the suite's protocol."""
+        return self.methods[method].reference_images if self.config.protocol == "reference" else "opt"
+
+    @property
+    def gram_images(self) -> TrainingImages:
+        """Which images a Gram matrix is of: those of the kernel method that needs most."""
+        needed = {self.images_of(name) for name, entry in self.methods.items() if entry.kind == "kernel"}
+        return "all" if "all" in needed else "opt"
+
+    def gram_size(self, dataset: str) -> int:
+        """Rows of a Gram matrix of a dataset."""
+        sizes = self.datasets[dataset][1]
+        return sizes.n_opt + (sizes.n_val if self.gram_images == "all" else 0)
 
     def cells(self) -> list[Cell]:
         """All combinations of dataset, seed, architecture, method and radius, in the config's order."""

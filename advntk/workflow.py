@@ -82,7 +82,7 @@ class Jobs:
 
     def gram_parts(self, dataset: str) -> int:
         """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
-        return parts_that_fit(self.suite.datasets[dataset][1].n_opt, self.suite.config.compute.gram_parts)
+        return parts_that_fit(self.suite.gram_size(dataset), self.suite.config.compute.gram_parts)
 
     def gathered(self, *, whole: bool) -> list[str]:
         """Datasets whose Gram matrices are computed by one job (``whole``) or gathered from parts."""
@@ -99,13 +99,12 @@ class Jobs:
 
     def gram_mem_mb(self, wildcards: Any, attempt: int) -> int:
         """Memory of a job that computes or gathers a Gram matrix."""
-        n = self.suite.datasets[wildcards.dataset][1].n_opt
-        return attempt * build_mb(n, self.suite.config.compute.memory_mb)
+        return attempt * build_mb(self.suite.gram_size(wildcards.dataset), self.suite.config.compute.memory_mb)
 
     def gram_disk_mb(self, wildcards: Any) -> int:
         """Disk of such a job: a part holds its share of one triangle, the whole matrix both."""
         share = 2 * int(wildcards.parts) if "parts" in dict(wildcards.items()) else 1
-        return int(1.05 * gram_mb(self.suite.datasets[wildcards.dataset][1].n_opt) / share) + 10
+        return int(1.05 * gram_mb(self.suite.gram_size(wildcards.dataset)) / share) + 10
 
     def gram_code(self, wildcards: Any, module: str) -> str:
         """Digest of what a Gram matrix depends on: this module and the family."""

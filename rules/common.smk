@@ -31,7 +31,7 @@ if SUITE.config.sweeps:
 if SUITE.config.transfer:
     FIGURES.append("transfer")
     TABLES.append("transfer")
-if SUITE.config.protocol == "reference":
+if any(attack.kind == "reference_fixed_gradient" for attack in SUITE.attacks.values()):
     TABLES.append("reference_protocol")
 COMPUTE = SUITE.config.compute
 KERNEL_METHODS = [
@@ -96,8 +96,12 @@ def threat_arguments(wildcards):
     )
 
 
-def n_opt(wildcards):
-    return SUITE.datasets[wildcards.dataset][1].n_opt
+def training_images(wildcards):
+    return SUITE.images_of(wildcards.method)
+
+
+def n_gram(wildcards):
+    return SUITE.gram_size(wildcards.dataset)
 
 
 def users_file(wildcards):
@@ -112,22 +116,22 @@ def engine_of(wildcards):
 
 
 def evaluate_mem_mb(wildcards, attempt):
-    return attempt * jobs.evaluate_mb(n_opt(wildcards), COMPUTE.memory_mb)
+    return attempt * jobs.evaluate_mb(n_gram(wildcards), COMPUTE.memory_mb)
 
 
 def solve_mem_mb(wildcards, attempt):
     return attempt * jobs.solve_mb(
-        n_opt(wildcards), COMPUTE.memory_mb, wildcards.method
+        n_gram(wildcards), COMPUTE.memory_mb, wildcards.method
     )
 
 
 def kernel_threads(wildcards):
     """Small problems run side by side, large ones take more cores each."""
-    return 1 if n_opt(wildcards) <= 2000 else 8
+    return 1 if n_gram(wildcards) <= 2000 else 8
 
 
 def network_threads(wildcards):
-    return 1 if n_opt(wildcards) <= 2000 else 4
+    return 1 if n_gram(wildcards) <= 2000 else 4
 
 
 def network_mem_mb(wildcards, attempt):
@@ -142,4 +146,4 @@ def attack_minutes(wildcards, attempt):
 def kernel_minutes(wildcards, attempt):
     """Grows with the pairs of images; generous, as it only bounds a job on a cluster."""
     parts = int(getattr(wildcards, "parts", 1))
-    return int(attempt * (30 + 60 * (n_opt(wildcards) / 10000) ** 2 / parts))
+    return int(attempt * (30 + 60 * (n_gram(wildcards) / 10000) ** 2 / parts))

@@ -26,10 +26,11 @@ rule gram:
         disk_mb=JOBS.gram_disk_mb,
     params:
         architecture=kernel_of,
+        images=SUITE.gram_images,
         engine=COMPUTE.kernel_engine,
         code=lambda w: JOBS.gram_code(w, "advntk.ingredients.grams"),
     shell:
-        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --out {output.gram:q}"
+        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --images {params.images} --out {output.gram:q}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"
 
@@ -59,10 +60,11 @@ rule gram_part:
         disk_mb=JOBS.gram_disk_mb,
     params:
         architecture=kernel_of,
+        images=SUITE.gram_images,
         engine=COMPUTE.kernel_engine,
         code=lambda w: JOBS.gram_code(w, "advntk.ingredients.gram_parts"),
     shell:
-        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --out {output.part:q}"
+        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --images {params.images} --out {output.part:q}"
         " --part {wildcards.part} --parts {wildcards.parts}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"
@@ -94,8 +96,9 @@ rule gram_gather:
         disk_mb=JOBS.gram_disk_mb,
     params:
         architecture=kernel_of,
+        images=SUITE.gram_images,
         code=lambda w: JOBS.gram_code(w, "advntk.ingredients.gram_parts"),
     shell:
-        "python -m advntk gather --split {input.split:q} --architecture {params.architecture:q}"
+        "python -m advntk gather --split {input.split:q} --architecture {params.architecture:q} --images {params.images}"
         " --files {input.parts:q} --out {output.gram:q}"
         " --threads {threads} --device {resources.device} --memory-mb {resources.kernel_mb} 2> {log:q}"

@@ -29,6 +29,7 @@ rule fit:
         options=method_options,
         architecture=kernel_of,
         threat=threat_arguments,
+        images=training_images,
         engine=COMPUTE.kernel_engine,
         code=lambda w: code_digest(
             "advntk.learning.fits",
@@ -37,7 +38,7 @@ rule fit:
         ),
     shell:
         "python -m advntk fit --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
-        " --gram {input.gram:q} --architecture {params.architecture:q} {params.threat} --out {output.fit:q}"
+        " --gram {input.gram:q} --architecture {params.architecture:q} {params.threat} --images {params.images} --out {output.fit:q}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"
 
@@ -67,6 +68,7 @@ rule train:
         options=method_options,
         architecture=architecture_of,
         threat=threat_arguments,
+        images=training_images,
         code=lambda w: code_digest(
             "advntk.learning.fits",
             f"{suites.METHODS}.{w.method}",
@@ -74,6 +76,6 @@ rule train:
         ),
     shell:
         "python -m advntk train --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
-        " --architecture {params.architecture:q} {params.threat} --out {output.fit:q}"
+        " --architecture {params.architecture:q} {params.threat} --images {params.images} --out {output.fit:q}"
         " --threads {threads} --device {resources.device}"
         " 2> {log:q}"

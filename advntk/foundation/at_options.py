@@ -10,6 +10,7 @@ from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.options import Closed
 
 TrainingLoss = Literal["squared_error", "torch_mse"]
+NetworkForm = Literal["ntk", "reference"]
 
 
 class AdversarialTrainingOptions(Closed):
@@ -18,6 +19,11 @@ class AdversarialTrainingOptions(Closed):
     Give exactly one of ``learning_rate_fraction`` and ``learning_rate``.
     """
 
+    network: NetworkForm = Field(
+        default="ntk",
+        description="ntk: the finite counterpart of the kernel, in NTK parameterisation; reference: the reference "
+        "code's network (torch's layers and initialisation, batch-norm ResNet)",
+    )
     steps: int = Field(ge=1, description="weight updates")
     batch: int = Field(default=128, ge=1, description="images per update; at most the training set")
     learning_rate_fraction: float | None = Field(

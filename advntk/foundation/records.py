@@ -12,6 +12,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
+from advntk.foundation.training_images import TrainingImages
 
 Model = TypeVar("Model", bound=Closed)
 SCHEMA = "advntk-record-2"
@@ -82,6 +83,7 @@ class Record(Closed):
 
     Attributes:
         kind: what was trained: a kernel predictor (infinitely wide) or a finite network.
+        images: which training images it was made from.
         timing: ``attack_s``: seconds that the attack took, in whatever job; ``wall_s`` and ``peak_mb`` of the
             evaluation.
     """
@@ -98,11 +100,17 @@ class Record(Closed):
     seed: int
     n_opt: int
     n_val: int
+    images: TrainingImages = "opt"
     split_hash: str
     training: dict[str, Any]
     evaluations: dict[str, Evaluation]
     provenance: dict[str, Any]
     timing: dict[str, float]
+
+    @property
+    def n_train(self) -> int:
+        """How many training images that is."""
+        return self.n_opt if self.images == "opt" else self.n_opt + self.n_val
 
 
 def write_record(path: str | Path, record: Record) -> None:

@@ -27,7 +27,8 @@ class GramOperator:
     """Θ as something to multiply by.
 
     Args:
-        gram: float32 or float64, (n, n), symmetric; a memory map will do.
+        gram: float32 or float64, (n, n), symmetric; a memory map will do. Columns beyond n, of rows (n, more) of a
+            larger matrix, are not used.
         device: where the products run.
         memory_mb: Θ is held in memory when it takes at most half of this; the bases of a solution get the other half.
         where: the file, for messages.
@@ -49,7 +50,7 @@ class GramOperator:
     def _check(self, where: str | Path) -> None:
         rows = max(1, BLOCK_BYTES // (8 * self.n))
         for low in range(0, self.n, rows):
-            bad = ~np.isfinite(self._stored[low : low + rows])
+            bad = ~np.isfinite(self._stored[low : low + rows, : self.n])
             if bad.any():
                 row = low + int(np.flatnonzero(bad.any(axis=1))[0])
                 raise NumericalError(
@@ -86,7 +87,7 @@ class GramOperator:
 
     def dense(self) -> np.ndarray:
         """A float64 copy that the caller may overwrite, (n, n)."""
-        return np.array(self._stored, dtype=np.float64)
+        return np.array(self._stored[:, : self.n], dtype=np.float64)
 
     def mean_diagonal(self) -> float:
         """Mean of Θ(x, x) over the training images."""
@@ -97,14 +98,15 @@ def _cpu_product(gram: np.ndarray, memory_mb: float) -> Callable[[np.ndarray], n
     """Products by numba, with Θ in memory if it takes at most half of ``memory_mb``."""
     from advntk.ingredients.kernels.numba_product import GROUP, multiply
 
-    mapped = isinstance(gram, np.memmap)
-    theta = np.array(gram) if mapped and gram.nbytes <= memory_mb * MIB / 2 else np.asarray(gram)
+    mapped, square = isinstance(gram, np.memmap), gram[:, : len(gram)]
+    # what stays in its file keeps its whole rows, which are contiguous: the columns beyond n then meet zeros
+    theta = np.array(square) if mapped and square.nbytes <= memory_mb * MIB / 2 else np.asarray(gram)
 
     def product(block: np.ndarray) -> np.ndarray:
-        columns = block.shape[1]
-        across = np.zeros((-(-columns // GROUP) * GROUP, len(theta)))
-        across[:columns] = block.T
-        out = np.empty_like(across)
+        n, columns = block.shape
+        across = np.zeros((-(-columns // GROUP) * GROUP, theta.shape[1]))
+        across[:columns, :n] = block.T
+        out = np.empty((len(across), n))
         multiply(theta, across, out)
         return out[:columns].T
 
@@ -115,7 +117,7 @@ def device_product(gram: np.ndarray, *, room: int | None = None) -> Callable[[np
     """Products by JAX on its default device, Θ in float32 there and widened row block by row block.
 
     Args:
-        gram: Θ, (n, n).
+        gram: Θ, (n, n) or rows (n, more), of which the first n columns are used.
         room: bytes of the device that Θ may take; None: three quarters of what the device reports, if it does. Where
             Θ takes more, each product sends it block by block.
 
@@ -126,6 +128,7 @@ def device_product(gram: np.ndarray, *, room: int | None = None) -> Callable[[np
     import jax
     import jax.numpy as jnp
 
+    gram = gram[:, : len(gram)]
     if room is None:
         limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
         room = gram.nbytes if limit is None else int(0.75 * limit)

@@ -19,6 +19,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Compute
 from advntk.foundation.progress import Progress
+from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients import gram_tiles
 from advntk.ingredients.gram_tiles import TileFile
 from advntk.ingredients.grams import (
@@ -39,13 +40,22 @@ from advntk.ingredients.splits import Split
 
 
 def build_part(
-    split: Split, spec: Architecture, *, part: int, parts: int, out: Path, compute: Compute, threads: int
+    split: Split,
+    spec: Architecture,
+    *,
+    images: TrainingImages = "opt",
+    part: int,
+    parts: int,
+    out: Path,
+    compute: Compute,
+    threads: int,
 ) -> None:
-    """Compute one part of Θ(X, X) of the ``opt`` images; finished tile rows of a killed run are kept.
+    """Compute one part of Θ(X, X); finished tile rows of a killed run are kept.
 
     Args:
-        split: its ``opt`` images are X.
+        split: that X is of.
         spec: the architecture; its width is not used.
+        images: X: ``opt``, or all training images.
         part: which, from 0.
         parts: how many.
         out: path of the ``.npy``; a ``.json`` of what made it goes beside it.
@@ -53,12 +63,13 @@ def build_part(
             ``ConfigError``, a full disk ``InputError``.)
         threads: for the record.
     """
-    start, n = time.perf_counter(), len(split.opt)
+    start, whole = time.perf_counter(), split.training(images)
+    n = len(whole)
     rows = gram_tiles.rows_of_part(n, part, parts)
-    engine = engine_for(split, spec, compute)
-    content = {**made_of(split, spec, engine), "part": part, "parts": parts}
+    engine = engine_for(whole, spec, compute)
+    content = {**made_of(split, spec, images, engine), "part": part, "parts": parts}
     shape = (gram_tiles.part_entries(n, rows),)
-    finished = grow(out, shape, rows, engine, split, content, what=f"gram {spec.label}, part {part} of {parts}")
+    finished = grow(out, shape, rows, engine, whole, content, what=f"gram {spec.label}, part {part} of {parts}")
     timing = {"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()}
     publish(
         out,
@@ -72,7 +83,14 @@ def build_part(
 
 
 def gather(
-    parts: Sequence[Path], split: Split, spec: Architecture, *, out: Path, compute: Compute, threads: int
+    parts: Sequence[Path],
+    split: Split,
+    spec: Architecture,
+    *,
+    images: TrainingImages = "opt",
+    out: Path,
+    compute: Compute,
+    threads: int,
 ) -> None:
     """Put the parts of a Gram matrix together and check it as a whole one is checked; the parts stay as they are.
 
@@ -80,6 +98,7 @@ def gather(
         parts: all of them, in any order.
         split: that they were made for.
         spec: that they were made for.
+        images: that they were made for.
         out: path of the ``.npy``.
         compute: memory bound. (Too small a one raises ``ConfigError``.)
         threads: for the record.
@@ -87,10 +106,11 @@ def gather(
     Raises:
         InputError: a part is missing, cut short, changed, or of something else, or the disk is full.
     """
-    start, n = time.perf_counter(), len(split.opt)
-    require_memory(split, compute.memory_mb)
+    start, whole = time.perf_counter(), split.training(images)
+    n = len(whole)
+    require_memory(whole, compute.memory_mb)
     facts = [files.read_json(sidecar(path)) for path in parts]
-    content = _agreed(parts, facts, identity(split, spec))
+    content = _agreed(parts, facts, {**identity(split, spec), "n": n})
     partial, _ = partial_of(out)
     with contextlib.ExitStack() as stack:
         sources = [_opened(path, fact, n, stack) for path, fact in zip(parts, facts, strict=True)]

@@ -1,5 +1,8 @@
 """Gram matrices Θ(X, X): computed in one job or gathered from parts, checked, and read back as memory maps.
 
+X are the ``opt`` images, or all training images, which begin with them: the matrix of ``opt`` is then the first rows
+and columns of that, and is not computed again.
+
 ``gram.npy`` is float32 with a sidecar ``gram.json`` of what made it. While it grows it is ``.gram.partial.npy`` with
 a list of finished tile rows beside it; a rerun with the same identity goes on from there. How it is cut and written is
 in :mod:`gram_tiles`, how it is checked in :mod:`gram_spectrum`, and its parts are in :mod:`gram_parts`.
@@ -20,12 +23,13 @@ from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite
 from advntk.foundation.options import Compute
+from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients import gram_tiles
 from advntk.ingredients.gram_spectrum import spectrum
 from advntk.ingredients.gram_tiles import Finished, TileFile
 from advntk.ingredients.kernels.engine import KernelEngine, make_engine
 from advntk.ingredients.networks.layers import FAMILIES
-from advntk.ingredients.splits import Split
+from advntk.ingredients.splits import Part, Split
 
 SCHEMA = "advntk-gram-1"
 
@@ -41,21 +45,22 @@ def partial_of(path: Path) -> tuple[Path, Path]:
 
 
 def identity(split: Split, spec: Architecture) -> dict[str, Any]:
-    """What the numbers in a Gram matrix depend on."""
-    return {"schema": SCHEMA, "split_hash": split.hash, "architecture": spec.kernel_identity, "n": len(split.opt)}
+    """What the numbers in a Gram matrix depend on, beside which images it is of."""
+    return {"schema": SCHEMA, "split_hash": split.hash, "architecture": spec.kernel_identity}
 
 
-def made_of(split: Split, spec: Architecture, engine: KernelEngine) -> dict[str, Any]:
+def made_of(split: Split, spec: Architecture, images: TrainingImages, engine: KernelEngine) -> dict[str, Any]:
     """The identity, and what computed the numbers: the same for a whole matrix and for its parts."""
     return {
         **identity(split, spec),
+        "n": len(split.training(images)),
         "engine": engine.name,
         "tile_rows": gram_tiles.TILE_ROWS,
         "code": provenance.code_digest(__name__, f"{FAMILIES}.{spec.family}"),
     }
 
 
-def engine_for(split: Split, spec: Architecture, compute: Compute) -> KernelEngine:
+def engine_for(part: Part, spec: Architecture, compute: Compute) -> KernelEngine:
     """The kernel engine of a Gram job, once ``memory_mb`` allows the smallest tile.
 
     Returns:
@@ -64,16 +69,16 @@ def engine_for(split: Split, spec: Architecture, compute: Compute) -> KernelEngi
     Raises:
         ConfigError: ``memory_mb`` is too small.
     """
-    require_memory(split, compute.memory_mb)
-    return make_engine(spec, split.input_shape, engine=compute.kernel_engine, device=compute.device)
+    require_memory(part, compute.memory_mb)
+    return make_engine(spec, part.input_shape, engine=compute.kernel_engine, device=compute.device)
 
 
-def require_memory(split: Split, memory_mb: float) -> None:
+def require_memory(part: Part, memory_mb: float) -> None:
     """Refuse a bound that the smallest tile does not fit into."""
-    needed = gram_tiles.memory_needed_mb(len(split.opt), int(np.prod(split.input_shape)))
+    needed = gram_tiles.memory_needed_mb(len(part), int(np.prod(part.input_shape)))
     if memory_mb < needed:
         raise ConfigError(
-            f"{memory_mb:g} MiB are too little for a tile of the Gram matrix of {len(split.opt)} images",
+            f"{memory_mb:g} MiB are too little for a tile of the Gram matrix of {len(part)} images",
             where="compute.memory_mb",
             remedy=f"give at least {needed}",
         )
@@ -99,7 +104,7 @@ def grow(
     shape: tuple[int, ...],
     rows: list[int],
     engine: KernelEngine,
-    split: Split,
+    part: Part,
     content: dict[str, Any],
     *,
     what: str,
@@ -111,7 +116,7 @@ def grow(
         shape: of the file.
         rows: first rows of the tile rows in it.
         engine: the kernel.
-        split: its ``opt`` images are X.
+        part: X.
         content: what the numbers depend on.
         what: for the progress lines.
 
@@ -119,7 +124,7 @@ def grow(
         The checksums. (A full disk raises ``InputError``.)
     """
     partial, listed = partial_of(out)
-    n = len(split.opt)
+    n = len(part)
     with telling_of(out):
         finished = Finished.read(listed, content)
         if not (finished.checksums and _has_shape(partial, shape)):
@@ -129,7 +134,7 @@ def grow(
             handle = file.fileno()
             square = shape == (n, n)
             target = TileFile.square(handle, n, partial) if square else TileFile.part(handle, n, rows, partial)
-            gram_tiles.fill(target, engine, split.opt.images, rows, finished, what=what)
+            gram_tiles.fill(target, engine, part.images, rows, finished, what=what)
     return finished
 
 
@@ -158,21 +163,25 @@ def discard(out: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def build_gram(split: Split, spec: Architecture, *, out: Path, compute: Compute, threads: int) -> None:
-    """Compute Θ(X, X) of the ``opt`` images and check that it is finite and positive semi-definite.
+def build_gram(
+    split: Split, spec: Architecture, *, images: TrainingImages = "opt", out: Path, compute: Compute, threads: int
+) -> None:
+    """Compute Θ(X, X) and check that it is finite and positive semi-definite.
 
     Args:
-        split: its ``opt`` images are X.
+        split: that X is of.
         spec: the architecture; its width is not used.
+        images: X: ``opt``, or all training images.
         out: path of the ``.npy``; finished tiles of an earlier, killed run beside it are kept.
         compute: engine, device and memory bound. (Too small a bound raises ``ConfigError``, a full disk
             ``InputError``, an eigenvalue that is negative beyond rounding ``NotPositiveDefinite``.)
         threads: for the record.
     """
     start = time.perf_counter()
-    engine, n = engine_for(split, spec, compute), len(split.opt)
-    content = made_of(split, spec, engine)
-    grow(out, (n, n), gram_tiles.tile_rows(n), engine, split, content, what=f"gram {spec.label}")
+    part = split.training(images)
+    engine, n = engine_for(part, spec, compute), len(part)
+    content = made_of(split, spec, images, engine)
+    grow(out, (n, n), gram_tiles.tile_rows(n), engine, part, content, what=f"gram {spec.label}")
     complete(out, n, content, compute=compute, threads=threads, start=start, parts=1)
 
 
@@ -235,10 +244,30 @@ def complete(
     )
 
 
-def open_gram(path: Path, split: Split, spec: Architecture) -> np.ndarray:
-    """A read-only memory map (n, n) of a finished Gram matrix, once it is the one for this split and architecture."""
-    require_identity(path, files.read_json(sidecar(path)), identity(split, spec))
-    return gram_tiles.open_npy(path, (len(split.opt), len(split.opt)))
+def open_gram(path: Path, split: Split, spec: Architecture, images: TrainingImages = "opt") -> np.ndarray:
+    """Rows of a finished Gram matrix, once it is the one for this split and architecture.
+
+    Args:
+        path: of the ``.npy``.
+        split: that it must be of.
+        spec: that it must be of.
+        images: whose rows are wanted; a matrix of all training images has those of ``opt`` too.
+
+    Returns:
+        A read-only memory map (n, n) for n images, or (n, more): those of ``opt`` of a matrix of all, whose columns
+        beyond n are of val.
+
+    Raises:
+        InputError: not this matrix, or of ``opt`` where all are wanted.
+    """
+    facts = files.read_json(sidecar(path))
+    require_identity(path, facts, identity(split, spec))
+    wanted, whole = len(split.training(images)), len(split.opt) + len(split.val)
+    if facts.get("n") not in {wanted, whole}:
+        raise InputError(
+            f"is of {facts.get('n')} images, not of {wanted}", where=path, remedy=f"run 'gram' with --images {images}"
+        )
+    return gram_tiles.open_npy(path, (facts["n"], facts["n"]))[:wanted]
 
 
 def require_identity(path: Path, facts: Any, expected: dict[str, Any]) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import LabelledImages, SplitSizes
 
 SCHEMA = "advntk-split-1"
 PARTS = ("opt", "val", "test")
+KEYS = ("pixels", "labels", "indices")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,12 @@ class Part:
     pixels: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        height, width, channels = self.pixels.shape[1:]
+        return int(height), int(width), int(channels)
 
     @functools.cached_property
     def images(self) -> np.ndarray:
@@ -36,6 +44,11 @@ class Part:
     def first(self, count: int) -> Part:
         """Its first images, at most ``count``; parts are in random order."""
         return Part(pixels=self.pixels[:count], labels=self.labels[:count], indices=self.indices[:count])
+
+    def followed_by(self, other: Part) -> Part:
+        """This part's images, then the other's."""
+        pairs = ((getattr(self, key), getattr(other, key)) for key in KEYS)
+        return Part(**{key: np.concatenate(pair) for key, pair in zip(KEYS, pairs, strict=True)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +70,11 @@ class Split:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
-        height, width, channels = self.opt.pixels.shape[1:]
-        return int(height), int(width), int(channels)
+        return self.opt.input_shape
+
+    def training(self, images: TrainingImages) -> Part:
+        """The images that a predictor is made from: ``opt``, or ``all``, which begins with opt."""
+        return self.opt if images == "opt" else self.opt.followed_by(self.val)
 
 
 def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
@@ -111,7 +127,7 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
 
 
 def _arrays(parts: dict[str, Part]) -> dict[str, np.ndarray]:
-    return {f"{part}_{key}": getattr(parts[part], key) for part in PARTS for key in ("pixels", "labels", "indices")}
+    return {f"{part}_{key}": getattr(parts[part], key) for part in PARTS for key in KEYS}
 
 
 def _hash(parts: dict[str, Part]) -> str:
@@ -149,9 +165,7 @@ def read_split(path: Path) -> Split:
         raise InputError(f"not a split of schema {SCHEMA}", where=path, remedy="delete it and run 'split' again")
     arrays = files.read_npz(path.with_suffix(".npz"))
     try:
-        parts = {
-            part: Part(**{key: arrays[f"{part}_{key}"] for key in ("pixels", "labels", "indices")}) for part in PARTS
-        }
+        parts = {part: Part(**{key: arrays[f"{part}_{key}"] for key in KEYS}) for part in PARTS}
         found = _hash(parts)
         if found != manifest["hash"]:
             raise InputError("arrays differ from the manifest's hash", where=path, remedy="delete both and run 'split'")

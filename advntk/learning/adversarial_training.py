@@ -23,7 +23,7 @@ from advntk.foundation.files import read_npz, sha256_of_arrays, sha256_of_json, 
 from advntk.foundation.losses import one_hot
 from advntk.foundation.provenance import code_digest
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients.networks.finite_torch import build, load_arrays, parameters_to_arrays
+from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
 from advntk.learning.at_run import Checkpoint, Run, base_rate
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import DeviceName, choose_device
@@ -171,7 +171,7 @@ def adversarial_training(
     assert run.best is not None  # step 0 was reported
     return AdversarialTrainingResult(
         checkpoints={
-            "last": Checkpoint(step=run.step, parameters=parameters_to_arrays(run.net)),
+            "last": Checkpoint(step=run.step, parameters=state_to_arrays(run.net)),
             "best_val": run.best,
         },
         rows=run.rows,
@@ -197,7 +197,8 @@ def _start(
         tensors[name] = (torch.from_numpy(split.images).to(device), one_hot(labels, split.classes, torch.float32))
     images, target = tensors.pop("opt")
     height, width, channels = images.shape[1:]
-    net = build(spec, (height, width, channels), target.shape[1], seed=seed).to(device).requires_grad_(False)
+    net = build(spec, (height, width, channels), target.shape[1], seed=seed, form=options.network)
+    net = net.to(device).requires_grad_(False)
     rate, top = base_rate(net, images, options, target.shape[1], seed)
     run = Run(
         net=net,
@@ -250,7 +251,7 @@ def _save(run: Run, path: Path, fingerprint: str) -> None:
     meta = {"fingerprint": fingerprint, "step": run.step, "rows": run.rows}
     meta |= {"best_step": run.best.step, "best_score": run.best_score}
     arrays = {"meta": np.array(json.dumps(meta))}
-    arrays |= {f"weights|{name}": array for name, array in parameters_to_arrays(run.net).items()}
+    arrays |= {f"weights|{name}": array for name, array in state_to_arrays(run.net).items()}
     arrays |= {f"velocity|{index}": tensor.cpu().numpy() for index, tensor in enumerate(run.velocity)}
     arrays |= {f"best|{name}": array for name, array in run.best.parameters.items()}
     write_npz(path, arrays, compress=False)

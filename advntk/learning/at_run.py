@@ -16,7 +16,7 @@ from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.losses import value_and_logit_gradient
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients.networks.finite_torch import ntk_top_eigenvalue, parameters_to_arrays
+from advntk.ingredients.networks.finite_torch import ntk_top_eigenvalue, state_to_arrays
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import loss_and_image_gradient
 
@@ -148,10 +148,10 @@ class Run:
 
         scale = _loss_scale(options, target.shape[1])
         parameters = list(self.net.requires_grad_(True).parameters())
-        logits = self.net(images)
+        logits = self.net.train()(images)  # batch norms see the batch here, their running statistics in every attack
         value, logit_gradient = value_and_logit_gradient("squared_error", logits.detach(), target)
         gradients = torch.autograd.grad(logits, parameters, grad_outputs=logit_gradient * (scale / len(images)))
-        self.net.requires_grad_(False)
+        self.net.eval().requires_grad_(False)
 
         rate = options.rate_at(self.rate, self.step)
         for parameter, velocity, gradient in zip(parameters, self.velocity, gradients, strict=True):
@@ -170,7 +170,7 @@ class Run:
         val = rows["val"]
         score = (float(val["robust_accuracy"]), -float(val["robust_loss"]))
         if self.best is None or score > self.best_score:
-            self.best = Checkpoint(step=self.step, parameters=parameters_to_arrays(self.net))
+            self.best = Checkpoint(step=self.step, parameters=state_to_arrays(self.net))
             self.best_score = score
         return val
 

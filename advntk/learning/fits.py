@@ -16,6 +16,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
+from advntk.foundation.training_images import TrainingImages
 from advntk.learning.method import Fit, Method, Task
 
 CURVE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
@@ -26,6 +27,7 @@ class FitFile(Closed):
 
     Attributes:
         split: path of the split's manifest, relative to the fit's folder.
+        images: which training images the predictor is made from.
         checkpoints: by name, the default one first.
         training: numbers about the training.
     """
@@ -37,6 +39,7 @@ class FitFile(Closed):
     seed: int
     split: str
     split_hash: str
+    images: TrainingImages = "opt"
     architecture: Architecture
     options: dict[str, Any]
     trained_at: ThreatModel | None
@@ -71,6 +74,7 @@ def write_fit(
         seed=task.seed,
         split=os.path.relpath(split_path, folder),
         split_hash=task.split.hash,
+        images=task.images,
         architecture=task.spec,
         options=task.options.model_dump(mode="json"),
         trained_at=task.threat if method.depends_on_radius else None,

@@ -58,7 +58,7 @@ def load_kernel(saved: Saved, checkpoint: str) -> KernelPredictor:
     """The predictor of one checkpoint of a kernel method's fit."""
     shape, compute = saved.split.input_shape, saved.compute
     engine = make_engine(saved.spec, shape, engine=compute.kernel_engine, device=compute.device)
-    kernel = engine.bind(saved.split.opt.images, memory_mb=compute.memory_mb)
+    kernel = engine.bind(saved.split.training(saved.images).images, memory_mb=compute.memory_mb)
     return KernelPredictor(kernel, saved.arrays[f"coef.{checkpoint}"], shape)
 
 

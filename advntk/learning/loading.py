@@ -65,7 +65,9 @@ def load_checkpoint(folder: Path, checkpoint: str, compute: Compute) -> Predicto
     method: Method = registry.get(METHODS, content.method)
     saved = Saved(
         split=split_of(folder, content),
+        images=content.images,
         spec=content.architecture,
+        options=content.options,
         seed=content.seed,
         arrays=arrays,
         compute=compute,

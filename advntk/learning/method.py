@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.splits import Part, Split
 
@@ -33,12 +35,14 @@ class Task:
     """All that a fit may use.
 
     Attributes:
+        images: which training images the predictor is made from.
         threat: what the method defends against (a method that ignores the radius ignores it).
-        gram: the Gram matrix of ``opt``, for kernel methods.
+        gram: the Gram matrix of these images (or of more, see ``open_gram``), for kernel methods.
         workdir: where state for resuming is kept.
     """
 
     split: Split
+    images: TrainingImages = "opt"
     spec: Architecture
     threat: ThreatModel
     options: Any
@@ -47,14 +51,18 @@ class Task:
     gram: Path | None
     workdir: Path
 
+    @cached_property
+    def training(self) -> Part:
+        """The images that the predictor is made from."""
+        return self.split.training(self.images)
+
     @property
     def monitors(self) -> dict[str, Part]:
-        """What is measured along training: the selecting part of val, and parts of train (opt) and test to look at."""
-        split = self.split
+        """What is measured along training: the selecting part of val, and some of train and test to look at."""
         return {
-            "train": split.opt.first(CURVE_IMAGES),
-            "val": split.val.first(SELECTION_IMAGES),
-            "test": split.test.first(CURVE_IMAGES),
+            "train": self.training.first(CURVE_IMAGES),
+            "val": self.split.val.first(SELECTION_IMAGES),
+            "test": self.split.test.first(CURVE_IMAGES),
         }
 
 
@@ -85,7 +93,9 @@ class Saved:
     """A fit read back, and where to compute with it."""
 
     split: Split
+    images: TrainingImages
     spec: Architecture
+    options: dict[str, Any]
     seed: int
     arrays: dict[str, np.ndarray]
     compute: Compute
@@ -101,6 +111,7 @@ class Method:
         depends_on_radius: whether training sees the threat model.
         checkpoints: names of its checkpoints, the default one first.
         trains_in_steps: whether its curves run over training steps.
+        reference_images: what the reference code makes its predictor from; elsewhere that is ``opt``.
         check: says what is wrong with options for given sizes, or None; asked before any job.
         fit: the training itself, deterministic under the task's seed.
         load: the predictor of one checkpoint of a saved fit.
@@ -115,4 +126,5 @@ class Method:
     fit: Callable[[Task], Fit]
     load: Callable[[Saved, str], Predictor]
     description: str
+    reference_images: TrainingImages = "opt"
     check: Callable[[Any, SplitSizes], str | None] = lambda options, sizes: None

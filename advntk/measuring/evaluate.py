@@ -226,6 +226,7 @@ def evaluate_fit(
         seed=content.seed,
         n_opt=len(split.opt),
         n_val=len(split.val),
+        images=content.images,
         split_hash=split.hash,
         training=content.training,
         evaluations=evaluations,

@@ -12,7 +12,7 @@ from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients.networks.finite_torch import build, load_arrays, parameters_to_arrays
+from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
 from advntk.learning import at_run
 from advntk.learning.adversarial_training import STATE_FILE, TrainingData, adversarial_training
 from advntk.learning.network_predictor import NetworkPredictor
@@ -298,5 +298,5 @@ def test_wrong_data_are_refused(digits, tmp_path):
 def test_initial_weights_are_those_of_the_seed(digits, tmp_path):
     opts = options(steps=1, learning_rate=1e-30, learning_rate_fraction=None)
     result = train(digits, tmp_path, opts=opts, seed=9)
-    expected = parameters_to_arrays(build(SPEC, (8, 8, 1), 10, seed=9))
+    expected = state_to_arrays(build(SPEC, (8, 8, 1), 10, seed=9))
     assert all(np.array_equal(result.checkpoints["last"].parameters[name], expected[name]) for name in expected)

@@ -21,7 +21,7 @@ from advntk.foundation.device import enable_float64
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_kernel
-from advntk.ingredients.networks.layers import Activate, Flatten, layers_of
+from advntk.ingredients.networks.layers import Activate, AveragePool, Flatten, flat, layers_of
 
 TILE_MB = 512.0
 """Bound on the temporaries of one compiled tile, when nothing else is said."""
@@ -69,10 +69,11 @@ class JaxEngine:
         self.input_shape = input_shape
         self.dtype = np.dtype(dtype)
         self.device = jax.devices(device)[0]
-        layers = layers_of(spec)
-        spatial = not isinstance(layers[0], Flatten)
+        layers = list(flat(layers_of(spec)))
+        pixels = 1 if isinstance(layers[0], Flatten) else input_shape[0] * input_shape[1]
+        pooled = any(isinstance(layer, AveragePool) for layer in layers)  # then every pixel meets every other
         self.activations = sum(isinstance(layer, Activate) for layer in layers)
-        self.pair_bytes = self.dtype.itemsize * (input_shape[0] * input_shape[1] if spatial else 1)
+        self.pair_bytes = self.dtype.itemsize * pixels ** (2 if pooled else 1)
         self.kernel = infinite_kernel(spec)
         self._compiled = jax.jit(self.kernel)
 

@@ -1,10 +1,16 @@
-"""Finite networks in torch: the layer list interpreted in NTK parameterisation, as the stax networks are."""
+"""Finite networks in torch: a layer list in NTK parameterisation, as the stax networks are, or in torch's own.
+
+``ntk`` networks are the finite counterparts of the kernels. ``reference`` networks are those of the paper's reference
+code: torch's own layers with their default initialisation, and for ResNets another network altogether
+(:mod:`reference_resnet`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +18,18 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
-from advntk.foundation.architecture import Architecture
+from advntk.foundation.architecture import SIGMOID_LIKE_SCALE, Architecture
+from advntk.foundation.at_options import NetworkForm
 from advntk.foundation.errors import InputError, NumericalError
 from advntk.ingredients.networks import layers as layer_types
+
+Shape = tuple[int, ...]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "erf": torch.erf,
     "gelu": functional.gelu,  # torch's default is the exact form
+    "sigmoid_like": lambda values: 0.5 * torch.erf(values / SIGMOID_LIKE_SCALE) + 0.5,
 }
 
 
@@ -39,6 +49,14 @@ class Flatten(nn.Module):
         return images.flatten(1)
 
 
+class AveragePool(nn.Module):
+    """(m, H, W, C) → (m, C), the mean over all pixels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(m, H, W, C) → (m, C)."""
+        return images.mean(dim=(1, 2))
+
+
 class Activate(nn.Module):
     """An activation function, elementwise."""
 
@@ -49,6 +67,19 @@ class Activate(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Same shape as the input."""
         return self.function(values)
+
+
+class Residual(nn.Module):
+    """main(x) + shortcut(x); an empty shortcut is the identity."""
+
+    def __init__(self, main: nn.Sequential, shortcut: nn.Sequential) -> None:
+        super().__init__()
+        self.main, self.shortcut = main, shortcut
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(m, H, W, C_in) → (m, H, W, C_out)."""
+        total: Tensor = self.main(values) + self.shortcut(values)
+        return total
 
 
 class Dense(nn.Module):
@@ -67,95 +98,143 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-    """3×3 convolution with zero padding, σ_w/√(9·C) · W * x + σ_b b, W stored (C_out, C_in, 3, 3)."""
+    """3×3 convolution with zero padding, σ_w/√(9·C) · W * x + σ_b b, W stored (C_out, C_in, 3, 3); b may be absent."""
 
-    def __init__(self, channels: int, width: int, spec: Architecture, generator: torch.Generator) -> None:
+    def __init__(self, channels: int, layer: layer_types.Conv, spec: Architecture, generator: torch.Generator) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(width, channels, 3, 3, generator=generator))
-        self.bias = nn.Parameter(torch.randn(width, generator=generator))
+        self.weight = nn.Parameter(torch.randn(layer.width, channels, 3, 3, generator=generator))
+        self.bias = nn.Parameter(torch.randn(layer.width, generator=generator)) if layer.bias else None
         self.scale = spec.sigma_w / math.sqrt(9 * channels)
         self.sigma_b = spec.sigma_b
 
     def forward(self, images: Tensor) -> Tensor:
         """(m, H, W, C_in) → (m, H, W, C_out); the permutations are views in torch's channels-last layout."""
-        channels_first = images.permute(0, 3, 1, 2)
-        outputs = functional.conv2d(channels_first, self.weight * self.scale, self.bias * self.sigma_b, padding=1)
+        bias = None if self.bias is None else self.bias * self.sigma_b
+        outputs = functional.conv2d(images.permute(0, 3, 1, 2), self.weight * self.scale, bias, padding=1)
         return outputs.permute(0, 2, 3, 1)
 
 
-def _modules(
-    spec: Architecture, input_shape: tuple[int, int, int], classes: int, generator: torch.Generator
-) -> Iterator[nn.Module]:
-    """One module for each layer of the spec, shapes followed along.
+class TorchConv(nn.Conv2d):
+    """torch's own convolution, on channels-last images."""
 
-    Raises:
-        InputError: a family uses a layer that has no torch form yet.
+    def forward(self, images: Tensor) -> Tensor:
+        """(m, H, W, C_in) → (m, H, W, C_out)."""
+        return super().forward(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Builder:
+    """Layers → modules, shapes followed along.
+
+    Attributes:
+        classes: outputs of the last layer.
+        dense: (fan_in, fan_out) → a dense layer.
+        conv: (channels, layer) → a convolution.
     """
-    shape: tuple[int, ...] = input_shape
-    yield Centre()
-    for layer in layer_types.layers_of(spec):
+
+    classes: int
+    dense: Callable[[int, int], nn.Module]
+    conv: Callable[[int, layer_types.Conv], nn.Module]
+
+    def path(self, layers: Sequence[layer_types.Layer], shape: Shape) -> tuple[nn.Sequential, Shape]:
+        """The modules of some layers one after another, and the shape of what comes out."""
+        modules = []
+        for layer in layers:
+            module, shape = self._module(layer, shape)
+            modules.append(module)
+        return nn.Sequential(*modules), shape
+
+    def _module(self, layer: layer_types.Layer, shape: Shape) -> tuple[nn.Module, Shape]:
         match layer:
             case layer_types.Flatten():
-                shape = (math.prod(shape),)
-                yield Flatten()
+                return Flatten(), (math.prod(shape),)
+            case layer_types.AveragePool():
+                return AveragePool(), shape[2:]
             case layer_types.Dense(width=width):
-                fan_out = classes if width is None else width
-                yield Dense(shape[0], fan_out, spec, generator)
-                shape = (fan_out,)
+                fan_out = self.classes if width is None else width
+                return self.dense(shape[0], fan_out), (fan_out,)
             case layer_types.Conv(width=width):
-                yield Conv(shape[2], width, spec, generator)
-                shape = (shape[0], shape[1], width)
+                return self.conv(shape[2], layer), (*shape[:2], width)
             case layer_types.Activate(function=function):
-                yield Activate(function)
-            case _:
-                raise InputError(
-                    f"no torch form of the layer {layer}", where="network", remedy="add it to finite_torch"
-                )
+                return Activate(function), shape
+            case layer_types.Residual(main=main, shortcut=shortcut):
+                (first, after), (second, _) = self.path(main, shape), self.path(shortcut, shape)
+                return Residual(first, second), after
+        raise InputError(f"no torch form of the layer {layer}", where="network", remedy="add it to finite_torch")
 
 
-def build(spec: Architecture, input_shape: tuple[int, int, int], classes: int, *, seed: int) -> nn.Module:
-    """A finite network with entries N(0, 1), drawn on the CPU so that the seed fixes them on any device.
+def build(
+    spec: Architecture, input_shape: tuple[int, int, int], classes: int, *, seed: int, form: NetworkForm = "ntk"
+) -> nn.Module:
+    """A finite network, drawn on the CPU so that the seed fixes it on any device.
 
     Args:
-        spec: family, depth, activation, σ_w, σ_b and width.
+        spec: family, depth, activation, pooling, σ_w, σ_b and width.
         input_shape: (H, W, C) of an image.
         classes: number of logits c.
         seed: of the initial weights.
+        form: ``ntk``: NTK parameterisation, entries N(0, 1); ``reference``: torch's layers and initialisation, which
+            take no notice of σ_w and σ_b.
 
     Returns:
         A module in eval mode, float32 on the CPU: images (m, H, W, C) in [0, 1] → logits (m, c).
     """
+    if form == "reference":
+        return _reference(spec, input_shape, classes, seed)
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    return nn.Sequential(*_modules(spec, input_shape, classes, generator)).eval()
+    builder = _Builder(
+        classes=classes,
+        dense=lambda fan_in, fan_out: Dense(fan_in, fan_out, spec, generator),
+        conv=lambda channels, layer: Conv(channels, layer, spec, generator),
+    )
+    modules, _ = builder.path(layer_types.layers_of(spec), input_shape)
+    return nn.Sequential(Centre(), *modules).eval()
 
 
-def parameters_to_arrays(net: nn.Module) -> dict[str, np.ndarray]:
-    """Copies of all parameters as numpy arrays, by name (``2.weight``, ``2.bias`` …), in order."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in net.named_parameters()}
+def _reference(spec: Architecture, input_shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
+    """A network of the reference code; torch's layers draw from its global generator, which is put back after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if spec.family == "resnet":
+            from advntk.ingredients.networks.reference_resnet import ReferenceResNet
+
+            return nn.Sequential(Centre(), ReferenceResNet(spec, input_shape[2], classes)).eval()
+        builder = _Builder(
+            classes=classes,
+            dense=nn.Linear,
+            conv=lambda channels, layer: TorchConv(channels, layer.width, 3, padding=1, bias=layer.bias),
+        )
+        modules, _ = builder.path(layer_types.layers_of(spec), input_shape)
+        return nn.Sequential(Centre(), *modules).eval()
+
+
+def state_to_arrays(net: nn.Module) -> dict[str, np.ndarray]:
+    """Copies of all parameters, and of the running statistics of batch norms, by name (``2.weight`` …), in order."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in net.state_dict().items()}
 
 
 def load_arrays(net: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copy arrays of :func:`parameters_to_arrays` into a network of the same spec, whatever its device and dtype.
+    """Copy arrays of :func:`state_to_arrays` into a network of the same spec, whatever its device and dtype.
 
     Raises:
         InputError: names or shapes are not those of the network.
     """
-    parameters = dict(net.named_parameters())
-    if parameters.keys() != arrays.keys():
-        different = ", ".join(sorted(parameters.keys() ^ arrays.keys()))
+    state: dict[str, Tensor] = net.state_dict()
+    if state.keys() != arrays.keys():
+        different = ", ".join(sorted(state.keys() ^ arrays.keys()))
         raise InputError(
             f"parameter names differ: {different}", where="network", remedy="use the architecture that made the weights"
         )
-    for name, parameter in parameters.items():
-        if tuple(parameter.shape) != np.shape(arrays[name]):
+    for name, tensor in state.items():
+        if tuple(tensor.shape) != np.shape(arrays[name]):
             raise InputError(
-                f"shape {np.shape(arrays[name])}, the network needs {tuple(parameter.shape)}",
+                f"shape {np.shape(arrays[name])}, the network needs {tuple(tensor.shape)}",
                 where=f"parameter {name}",
                 remedy="use the architecture that made the weights",
             )
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(torch.from_numpy(np.array(arrays[name])))
+        for name, tensor in state.items():
+            tensor.copy_(torch.from_numpy(np.array(arrays[name])))
 
 
 def _leaves(tree: Any) -> Iterator[Any]:
@@ -190,8 +269,9 @@ def load_jax_parameters(net: nn.Module, stax_params: Any) -> None:
     for (name, module), weight, bias in zip(linear, leaves[::2], leaves[1::2], strict=True):
         array = np.asarray(weight)
         arrays[f"{name}.weight"] = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
-        fan_out = cast(Tensor, module.bias).shape[0]
-        arrays[f"{name}.bias"] = np.zeros(fan_out, array.dtype) if bias is None else np.asarray(bias).reshape(-1)
+        if module.bias is not None:
+            zeros = np.zeros(module.bias.shape, array.dtype)
+            arrays[f"{name}.bias"] = zeros if bias is None else np.asarray(bias).reshape(-1)
     load_arrays(net, arrays)
 
 

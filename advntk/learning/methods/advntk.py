@@ -70,13 +70,13 @@ def fit(task: Task) -> Fit:
     engine = make_engine(task.spec, shape, engine=compute.kernel_engine, device=compute.device)
     problem = AdvNtk(
         operator=GramOperator(
-            open_gram(task.gram, task.split, task.spec),
+            open_gram(task.gram, task.split, task.spec, task.images),
             device=compute.device,
             memory_mb=compute.memory_mb,
             where=task.gram,
         ),
-        kernel=engine.bind(task.split.opt.images, memory_mb=compute.memory_mb),
-        targets=targets_of(task.split.opt, task.split.classes),
+        kernel=engine.bind(task.training.images, memory_mb=compute.memory_mb),
+        targets=targets_of(task.training, task.split.classes),
         options=options,
     )
     states = [

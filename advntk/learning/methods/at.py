@@ -13,13 +13,13 @@ class Options(AdversarialTrainingOptions):
 
 
 def fit(task: Task) -> Fit:
-    """Train on ``opt``; val chooses the checkpoint, test is only logged."""
+    """Train; val chooses the checkpoint ``best_val``, unless it is trained on itself; test is only logged."""
     from advntk.learning.adversarial_training import STATE_FILE, TrainingData, adversarial_training
 
     split = task.split
     result = adversarial_training(
         spec=task.spec,
-        data=TrainingData(images=split.opt.images, labels=split.opt.labels, classes=split.classes),
+        data=TrainingData(images=task.training.images, labels=task.training.labels, classes=split.classes),
         monitors={name: (part.images, part.labels) for name, part in task.monitors.items()},
         options=task.options,
         threat=task.threat,
@@ -27,11 +27,12 @@ def fit(task: Task) -> Fit:
         workdir=task.workdir,
         device=task.compute.device,
     )
+    kept = {name: chosen for name, chosen in result.checkpoints.items() if name == "last" or task.images == "opt"}
     return Fit(
-        checkpoints={name: {"step": checkpoint.step} for name, checkpoint in result.checkpoints.items()},
+        checkpoints={name: {"step": checkpoint.step} for name, checkpoint in kept.items()},
         arrays={
             f"{name}.{parameter}": array
-            for name, checkpoint in result.checkpoints.items()
+            for name, checkpoint in kept.items()
             for parameter, array in checkpoint.parameters.items()
         },
         curves=result.rows,
@@ -53,7 +54,8 @@ def load(saved: Saved, checkpoint: str) -> Predictor:
     from advntk.learning.network_predictor import NetworkPredictor
 
     shape, classes, prefix = saved.split.input_shape, saved.split.classes, f"{checkpoint}."
-    net = build(saved.spec, shape, classes, seed=saved.seed)
+    form = Options.model_validate(saved.options).network
+    net = build(saved.spec, shape, classes, seed=saved.seed, form=form)
     load_arrays(net, {key.removeprefix(prefix): a for key, a in saved.arrays.items() if key.startswith(prefix)})
     return NetworkPredictor(net, input_shape=shape, classes=classes, device=saved.compute.device)
 
@@ -66,6 +68,7 @@ ENTRY = Method(
     trains_in_steps=True,
     fit=fit,
     load=load,
+    reference_images="all",
     check=check,
     description="finite network trained on PGD examples (adversarial training)",
 )

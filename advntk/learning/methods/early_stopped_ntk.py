@@ -121,15 +121,15 @@ def search(score: Callable[[float], Row], unit: float, options: Options) -> tupl
 def fit(task: Task) -> Fit:
     """Choose t on the selecting images of val, attacked with a seed that evaluation does not use."""
     assert task.gram is not None
-    gram = open_gram(task.gram, task.split, task.spec)
+    gram = open_gram(task.gram, task.split, task.spec, task.images)
     operator = GramOperator(gram, device=task.compute.device, memory_mb=task.compute.memory_mb, where=task.gram)
     engine = make_engine(
         task.spec, task.split.input_shape, engine=task.compute.kernel_engine, device=task.compute.device
     )
-    kernel = engine.bind(task.split.opt.images, memory_mb=task.compute.memory_mb)
+    kernel = engine.bind(task.training.images, memory_mb=task.compute.memory_mb)
     unit = 1.0 / operator.mean_diagonal()
     longest = unit * 10.0 ** (task.options.decades + (1 - 0.5**task.options.halvings) / task.options.per_decade)
-    family = TimeFamily.of(operator, targets_of(task.split.opt, task.split.classes), longest)
+    family = TimeFamily.of(operator, targets_of(task.training, task.split.classes), longest)
 
     def score(t: float) -> Row:
         predictor = KernelPredictor(kernel, family.coef(t), task.split.input_shape)

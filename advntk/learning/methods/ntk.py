@@ -54,12 +54,12 @@ def fit(task: Task) -> Fit:
     """Solve once; the residual is measured with the matrix as stored."""
     assert task.gram is not None
     operator = GramOperator(
-        open_gram(task.gram, task.split, task.spec),
+        open_gram(task.gram, task.split, task.spec, task.images),
         device="cpu",
         memory_mb=0,  # one product only: no copy beside the factor
         where=task.gram,
     )
-    targets = targets_of(task.split.opt, task.split.classes)
+    targets = targets_of(task.training, task.split.classes)
     ridge = task.options.ridge * operator.mean_diagonal()
     coef, reciprocal = ridge_solution(operator.dense(), targets, ridge)
     residual = operator.product(coef) + ridge * coef - targets
@@ -84,5 +84,6 @@ ENTRY = Method(
     trains_in_steps=False,
     fit=fit,
     load=load_kernel,
+    reference_images="all",
     description="infinitely wide network trained without attacks: k(x) Θ⁻¹ Y",
 )

@@ -13,7 +13,7 @@ from advntk.ingredients.networks.finite_torch import (
     load_arrays,
     load_jax_parameters,
     ntk_top_eigenvalue,
-    parameters_to_arrays,
+    state_to_arrays,
 )
 
 ACTIVATIONS = {
@@ -103,7 +103,7 @@ def test_image_gradient_against_finite_differences(spec):
 
 def test_seed_fixes_the_weights_which_are_standard_normal():
     spec = Architecture(family="mlp", depth=3, width=300)
-    first, again, other = (parameters_to_arrays(build(spec, (8, 8, 1), 10, seed=seed)) for seed in (7, 7, 8))
+    first, again, other = (state_to_arrays(build(spec, (8, 8, 1), 10, seed=seed)) for seed in (7, 7, 8))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not any(np.array_equal(first[name], other[name]) for name in first)
     entries = np.concatenate([array.ravel() for array in first.values()])
@@ -114,7 +114,7 @@ def test_seed_fixes_the_weights_which_are_standard_normal():
 def test_arrays_survive_a_round_trip_and_are_copies():
     spec = Architecture(family="cnn", depth=2, width=3)
     net, copy = build(spec, (4, 4, 1), 2, seed=0), build(spec, (4, 4, 1), 2, seed=1)
-    arrays = parameters_to_arrays(net)
+    arrays = state_to_arrays(net)
     load_arrays(copy, arrays)
     images = torch.rand(3, 4, 4, 1)
     assert torch.equal(net(images), copy(images))
@@ -127,7 +127,7 @@ def test_arrays_survive_a_round_trip_and_are_copies():
 def test_wrong_weights_are_refused_by_name():
     spec = Architecture(family="mlp", depth=2, width=3)
     net = build(spec, (4, 4, 1), 2, seed=0)
-    arrays = parameters_to_arrays(net)
+    arrays = state_to_arrays(net)
     with pytest.raises(InputError, match="names differ: extra"):
         load_arrays(net, arrays | {"extra": np.zeros(1)})
     name = next(iter(arrays))
@@ -143,7 +143,7 @@ def test_missing_stax_biases_are_zeros():
     spec = Architecture(family="mlp", depth=1, width=3)
     net = build(spec, (2, 2, 1), 2, seed=0)
     load_jax_parameters(net, ((), (np.ones((4, 2)), None)))
-    assert not parameters_to_arrays(net)["2.bias"].any()
+    assert not state_to_arrays(net)["2.bias"].any()
 
 
 @pytest.mark.parametrize("spec", [SPECS[0], SPECS[2]], ids=lambda spec: spec.label)
