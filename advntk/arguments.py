@@ -87,7 +87,9 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     for name in ("fit", "train"):
         sub = verb(name, [compute, threat, options])
         _add_problem(sub)
-        sub.add_argument("--method", required=True, help="kernel method" if name == "fit" else "network method")
+        what = "kernel method" if name == "fit" else "network method"
+        sub.add_argument("--method", required=True, help=f"name of the {what} in tables")
+        sub.add_argument("--kind", help="registry entry, where it is not the name")
         if name == "fit":
             sub.add_argument("--gram", type=Path, required=True, help="Gram matrix of the same split and architecture")
         sub.add_argument("--out", type=Path, required=True, help="fit.json to write; fit.npz and curves.csv beside it")

@@ -125,13 +125,14 @@ def fit(args: argparse.Namespace) -> None:
     from advntk.learning.method import Task
 
     start = time.perf_counter()
-    method, options = _entry(suite.METHODS, args.method, _mapping(args.options))
+    entry = args.kind or args.method
+    method, options = _entry(suite.METHODS, entry, _mapping(args.options))
     wanted = "kernel" if args.verb == "fit" else "network"
     if method.kind != wanted:
         other = "train" if wanted == "kernel" else "fit"
-        raise ConfigError(f"'{args.method}' trains a {method.kind}", where=args.verb, remedy=f"use the verb '{other}'")
+        raise ConfigError(f"'{entry}' trains a {method.kind}", where=args.verb, remedy=f"use the verb '{other}'")
     if method.depends_on_radius and args.eps255 is None:
-        raise ConfigError(f"'{args.method}' trains for a radius", where="--eps255", remedy="give it, in 1/255")
+        raise ConfigError(f"'{entry}' trains for a radius", where="--eps255", remedy="give it, in 1/255")
     parsed = read_split(args.split)
     task = Task(
         split=parsed,
@@ -150,6 +151,7 @@ def fit(args: argparse.Namespace) -> None:
         args.out.parent,
         result,
         name=args.method,
+        entry=entry,
         method=method,
         task=task,
         split_path=args.split,

@@ -49,7 +49,8 @@ class Suite:
         config: as validated.
         datasets: registry entry and options by name.
         specs: architecture by label.
-        methods: registry entry by name.
+        methods: registry entry by the user's name.
+        method_kinds: the entry's own name, by the user's name.
         options: of each (dataset, architecture, method), overrides merged in.
         attacks: those that evaluate, by the user's name.
         sweep_attacks: those whose strength is varied, by the name of the sweep.
@@ -59,6 +60,7 @@ class Suite:
     datasets: dict[str, tuple[Dataset, SplitSizes]]
     specs: dict[str, Architecture]
     methods: dict[str, Method]
+    method_kinds: dict[str, str]
     options: dict[tuple[str, str, str], Closed]
     attacks: dict[str, NamedAttack]
     sweep_attacks: dict[SweepName, NamedAttack]
@@ -194,8 +196,9 @@ def resolve(content: Mapping[str, Any]) -> Suite:
     config = validated(SuiteConfig, content, "")
     _check_families(config)
     specs = {spec.label: spec for spec in config.specs()}
-    methods = _resolve_section(config.methods, METHODS, config.method_options, "method")
-    datasets = _resolve_section(config.datasets, DATASETS, config.dataset_options, "dataset")
+    method_kinds = _resolve_methods(config)
+    methods: dict[str, Method] = {name: registry.get(METHODS, kind) for name, kind in method_kinds.items()}
+    datasets = _resolve_datasets(config)
     sizes = {name: options for name, (_, options) in datasets.items()}
     named = _resolve_attacks(config)
     _check_chunks(named, sizes)
@@ -205,8 +208,9 @@ def resolve(content: Mapping[str, Any]) -> Suite:
         config=config,
         datasets=datasets,
         specs=specs,
-        methods={name: entry for name, (entry, _) in methods.items()},
-        options=_resolve_options(config, specs, {name: entry for name, (entry, _) in methods.items()}, sizes),
+        methods=methods,
+        method_kinds=method_kinds,
+        options=_resolve_options(config, specs, methods, sizes),
         attacks={name: named[name] for name in config.attacks},
         sweep_attacks=_resolve_sweeps(config, named),
     )
@@ -245,7 +249,7 @@ def _resolve_options(
     sizes: Mapping[str, SplitSizes],
 ) -> dict[tuple[str, str, str], Closed]:
     """Options of every (dataset, architecture, method), the overrides that match merged in."""
-    known = registry.names(METHODS)
+    known = sorted({*registry.names(METHODS), *config.method_options})
     for index, override in enumerate(config.overrides):
         for method in override.method_options:
             if method not in known:
@@ -256,7 +260,7 @@ def _resolve_options(
                 )
     resolved = {}
     for dataset, label, method in itertools.product(config.datasets, specs, methods):
-        options, where = dict(config.method_options.get(method, {})), f"method_options.{method}"
+        options, where = _without_kind(config.method_options.get(method, {})), f"method_options.{method}"
         for index, override in enumerate(config.overrides):
             if method in override.method_options and override.when.matches(dataset, specs[label]):
                 options = merged(options, override.method_options[method])
@@ -268,43 +272,63 @@ def _resolve_options(
     return resolved
 
 
-def _resolve_section(
-    names: list[str], package: str, options: Mapping[str, Mapping[str, Any]], kind: str
-) -> dict[str, Any]:
-    """Registry entries with their options, by name; options of entries that are not run are checked too."""
-    known = registry.names(package)
-    for key, listed in ((f"{kind}s", names), (f"{kind}_options", options)):
+def _without_kind(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "kind"}
+
+
+def _kind(name: str, options: Mapping[str, Mapping[str, Any]], package: str, what: str) -> str:
+    """The registry entry that a name of the user's stands for: its ``kind``, by default the name itself.
+
+    Returns:
+        The entry's name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest one.
+    """
+    kind, known = str(options.get(name, {}).get("kind", name)), registry.names(package)
+    if kind not in known:
+        every = sorted({*known, *options})
+        raise ConfigError(
+            f"unknown {what} '{kind}'{nearest(kind, every)}",
+            where=f"{what}_options.{name}.kind" if name in options else f"{what}s",
+            remedy=f"allowed: {', '.join(every)}",
+        )
+    return kind
+
+
+def _resolve_methods(config: SuiteConfig) -> dict[str, str]:
+    """Registry entries of the methods that are run, by the user's names; options of all others are checked too."""
+    given = config.method_options
+    kinds = {name: _kind(name, given, METHODS, "method") for name in {**dict.fromkeys(config.methods), **given}}
+    for name, kind in kinds.items():
+        validated(registry.get(METHODS, kind).options, _without_kind(given.get(name, {})), f"method_options.{name}")
+    return {name: kinds[name] for name in config.methods}
+
+
+def _resolve_datasets(config: SuiteConfig) -> dict[str, tuple[Dataset, SplitSizes]]:
+    """Registry entries with their options, by name; options of datasets that are not run are checked too."""
+    known, options = registry.names(DATASETS), config.dataset_options
+    for key, listed in (("datasets", config.datasets), ("dataset_options", options)):
         for name in listed:
             if name not in known:
                 raise ConfigError(
-                    f"unknown {kind} '{name}'{nearest(name, known)}", where=key, remedy=f"allowed: {', '.join(known)}"
+                    f"unknown dataset '{name}'{nearest(name, known)}", where=key, remedy=f"allowed: {', '.join(known)}"
                 )
     resolved = {}
-    for name in {**dict.fromkeys(names), **options}:
-        entry = registry.get(package, name)
-        chosen = validated(entry.options, options.get(name, {}), f"{kind}_options.{name}")
-        if name in names:
-            resolved[name] = (entry, chosen)
-    return {name: resolved[name] for name in names}
+    for name in {**dict.fromkeys(config.datasets), **options}:
+        entry = registry.get(DATASETS, name)
+        resolved[name] = (entry, validated(entry.options, options.get(name, {}), f"dataset_options.{name}"))
+    return {name: resolved[name] for name in config.datasets}
 
 
 def _resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
-    """Attacks by the user's names; each names its registry entry with ``kind`` (by default its own name)."""
-    resolved = {}
+    """Attacks by the user's names, those that are only listed with options too."""
+    resolved, given = {}, config.attack_options
     used = [*config.attacks, *(entry.attack for entry in config.sweeps.values())]
-    for name in {**dict.fromkeys(used), **config.attack_options}:
-        options = dict(config.attack_options.get(name, {}))
-        kind = options.pop("kind", name)
-        known = registry.names(ATTACKS)
-        if kind not in known:
-            hint = nearest(str(kind), [*known, *config.attack_options])
-            raise ConfigError(
-                f"unknown attack '{kind}'{hint}",
-                where="attacks" if name not in config.attack_options else f"attack_options.{name}.kind",
-                remedy=f"allowed: {', '.join(sorted({*known, *config.attack_options}))}",
-            )
+    for name in {**dict.fromkeys(used), **given}:
+        kind = _kind(name, given, ATTACKS, "attack")
         entry = registry.get(ATTACKS, kind)
-        chosen = validated(entry.options, options, f"attack_options.{name}")
+        chosen = validated(entry.options, _without_kind(given.get(name, {})), f"attack_options.{name}")
         resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
     return resolved
 

@@ -80,6 +80,15 @@ class Jobs:
         """A path pattern of this suite, its wildcards left open."""
         return template.replace("{root}", self.suite.root).replace("{data}", self.suite.config.data)
 
+    def method_module(self, name: str) -> str:
+        """The registry module of a method, by the user's name of it."""
+        return f"{suites.METHODS}.{self.suite.method_kinds[name]}"
+
+    def fit_code(self, wildcards: Any) -> str:
+        """Digest of what a fit depends on: its method and the family."""
+        family = self.suite.specs[wildcards.architecture].family
+        return code_digest("advntk.learning.fits", self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
+
     def gram_parts(self, dataset: str) -> int:
         """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
         return parts_that_fit(self.suite.gram_size(dataset), self.suite.config.compute.gram_parts)
@@ -151,7 +160,7 @@ class Jobs:
         attack = self.suite.attacks[named] if named else self.suite.sweep_attacks[wildcards.sweep]
         family = self.suite.specs[wildcards.architecture].family
         entries = (
-            f"{suites.METHODS}.{wildcards.method}",
+            self.method_module(wildcards.method),
             f"{suites.FAMILIES}.{family}",
             f"{suites.ATTACKS}.{attack.kind}",
         )
@@ -160,5 +169,5 @@ class Jobs:
     def predictors_code(self, *modules: str) -> str:
         """Digest of these modules and of all methods and families of the suite."""
         families = sorted({spec.family for spec in self.suite.specs.values()})
-        methods = (f"{suites.METHODS}.{method}" for method in self.suite.methods)
+        methods = (self.method_module(method) for method in self.suite.methods)
         return code_digest(*modules, *methods, *(f"{suites.FAMILIES}.{family}" for family in families))

@@ -121,7 +121,7 @@ def evaluate_mem_mb(wildcards, attempt):
 
 def solve_mem_mb(wildcards, attempt):
     return attempt * jobs.solve_mb(
-        n_gram(wildcards), COMPUTE.memory_mb, wildcards.method
+        n_gram(wildcards), COMPUTE.memory_mb, SUITE.method_kinds[wildcards.method]
     )
 
 

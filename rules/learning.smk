@@ -31,13 +31,10 @@ rule fit:
         threat=threat_arguments,
         images=training_images,
         engine=COMPUTE.kernel_engine,
-        code=lambda w: code_digest(
-            "advntk.learning.fits",
-            f"{suites.METHODS}.{w.method}",
-            f"{suites.FAMILIES}.{SUITE.specs[w.architecture].family}",
-        ),
+        kind=lambda w: SUITE.method_kinds[w.method],
+        code=JOBS.fit_code,
     shell:
-        "python -m advntk fit --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
+        "python -m advntk fit --method {wildcards.method} --kind {params.kind} --options {params.options:q} --split {input.split:q}"
         " --gram {input.gram:q} --architecture {params.architecture:q} {params.threat} --images {params.images} --out {output.fit:q}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"
@@ -69,13 +66,10 @@ rule train:
         architecture=architecture_of,
         threat=threat_arguments,
         images=training_images,
-        code=lambda w: code_digest(
-            "advntk.learning.fits",
-            f"{suites.METHODS}.{w.method}",
-            f"{suites.FAMILIES}.{SUITE.specs[w.architecture].family}",
-        ),
+        kind=lambda w: SUITE.method_kinds[w.method],
+        code=JOBS.fit_code,
     shell:
-        "python -m advntk train --method {wildcards.method} --options {params.options:q} --split {input.split:q}"
+        "python -m advntk train --method {wildcards.method} --kind {params.kind} --options {params.options:q} --split {input.split:q}"
         " --architecture {params.architecture:q} {params.threat} --images {params.images} --out {output.fit:q}"
         " --threads {threads} --device {resources.device}"
         " 2> {log:q}"

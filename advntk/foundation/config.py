@@ -95,13 +95,15 @@ class SuiteConfig(Closed):
     seeds: int = Field(ge=1, description="number of repetitions; seed 0, 1, … fixes split, initialisation and attack")
     datasets: list[str] = Field(min_length=1, description="datasets to run")
     architectures: list[ArchitectureEntry] = Field(min_length=1, description="networks to run")
-    methods: list[str] = Field(min_length=1, description="training methods to run")
+    methods: list[str] = Field(min_length=1, description="training methods to run, by their name in method_options")
     norm: Norm = Field(default="linf", description="norm of the threat model: linf, l2 or l1")
     eps255: list[float] = Field(min_length=1, description="radii of the threat model, in 1/255 of the pixel range")
     attacks: list[str] = Field(min_length=1, description="attacks that evaluate, by their name in attack_options")
     network: NetworkDefaults = Field(default_factory=NetworkDefaults, description="defaults of all architectures")
     dataset_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by dataset")
-    method_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by method")
+    method_options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="options by method name; kind: the method"
+    )
     overrides: list[Override] = Field(default_factory=list, description="method options of some cells only")
     attack_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by attack name")
     protocol: Literal["paired", "reference"] = Field(
@@ -147,9 +149,13 @@ class SuiteConfig(Closed):
         for eps255 in self.eps255:
             if eps255 < 0 or not re.fullmatch(r"[\d.]+", f"{eps255:g}") or float(f"{eps255:g}") != eps255:
                 raise ValueError(f"eps255: radii must be >= 0, 0.001 or more unless 0, at most 6 digits, not {eps255}")
-        for name in {*self.attacks, *self.attack_options}:
-            if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-                raise ValueError(f"attacks: a name has letters, digits and _ only, not '{name}'")
+        for key, names in (
+            ("attacks", {*self.attacks, *self.attack_options}),
+            ("methods", {*self.methods, *self.method_options}),
+        ):
+            for name in sorted(names):
+                if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+                    raise ValueError(f"{key}: a name has letters, digits and _ only, not '{name}'")
         for name in self.transfer:
             if name not in self.attacks:
                 raise ValueError(f"transfer: '{name}' is not among the attacks of this suite: {self.attacks}")

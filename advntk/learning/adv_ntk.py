@@ -39,6 +39,11 @@ class AdvNtkOptions(Closed):
     learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = Field(
         default=1.0, description="ζ, length of each update of ϖ; a list is searched on val"
     )
+    normalize: bool = Field(
+        default=False,
+        description="divide the kernel by its mean diagonal: ζ is then in units of 1 over that, and one ζ serves all "
+        "depths",
+    )
     report_every: int = Field(default=5, ge=1, description="updates between two measurements on val (best_val, curves)")
     tolerance: float = Field(default=1e-9, gt=0, lt=1e-2, description="relative error at which a Krylov basis stops")
     attack: AttackOptions = Field(default=AttackOptions(), description="attack inside training and on val")

@@ -26,6 +26,8 @@ class FitFile(Closed):
     """Content of ``fit.json``; equal runs give equal files outside provenance and timing.
 
     Attributes:
+        method: by the user's name.
+        entry: the registry entry that it is; empty: of the same name.
         split: path of the split's manifest, relative to the fit's folder.
         images: which training images the predictor is made from.
         checkpoints: by name, the default one first.
@@ -34,6 +36,7 @@ class FitFile(Closed):
 
     schema_version: Literal["advntk-fit-1"] = "advntk-fit-1"
     method: str
+    entry: str = ""
     kind: Literal["kernel", "network"]
     dataset: str
     seed: int
@@ -48,12 +51,18 @@ class FitFile(Closed):
     provenance: dict[str, Any]
     timing: dict[str, float]
 
+    @property
+    def registered(self) -> str:
+        """Name of the registry entry."""
+        return self.entry or self.method
+
 
 def write_fit(
     folder: Path,
     fit: Fit,
     *,
     name: str,
+    entry: str = "",
     method: Method,
     task: Task,
     split_path: Path,
@@ -69,6 +78,7 @@ def write_fit(
     files.write_text(folder / "curves.csv", table.getvalue())
     content = FitFile(
         method=name,
+        entry=entry,
         kind=method.kind,
         dataset=task.split.dataset,
         seed=task.seed,

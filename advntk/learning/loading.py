@@ -62,7 +62,7 @@ def load_checkpoint(folder: Path, checkpoint: str, compute: Compute) -> Predicto
             where=folder,
             remedy=f"there are: {', '.join(content.checkpoints)}",
         )
-    method: Method = registry.get(METHODS, content.method)
+    method: Method = registry.get(METHODS, content.registered)
     saved = Saved(
         split=split_of(folder, content),
         images=content.images,

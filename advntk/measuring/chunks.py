@@ -132,7 +132,7 @@ class ChunkedAttack:
     def _digest(self, content: FitFile, arrays: dict[str, np.ndarray], index: int) -> str:
         """Of all that a chunk depends on, the code of attack, method and family among it."""
         entries = (
-            f"{METHODS}.{content.method}",
+            f"{METHODS}.{content.registered}",
             f"{FAMILIES}.{content.architecture.family}",
             f"{ATTACKS}.{self.attack.kind}",
         )

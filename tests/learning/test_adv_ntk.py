@@ -234,3 +234,33 @@ def test_attacking_a_zero_predictor_stays_at_the_start(digits_split, gram_path):
     found = pgd.run(predictor, part.images, part.labels, options=pgd.Options(), threat=THREAT, seed=2).images
     start = part.images + THREAT.random_offsets(part.images.shape, np.random.default_rng([2, 0]))
     np.testing.assert_allclose(found, THREAT.project(start, part.images), atol=1e-7)
+
+
+def test_a_normalised_kernel_takes_the_rate_in_units_of_its_diagonal(digits_split, gram_path, tmp_path):
+    """Against training on the divided matrix itself: same loss, ϖ larger by the factor that Θ is smaller."""
+    options = AdvNtkOptions(steps=3, batch=60, learning_rate=2.0, normalize=True, report_every=3)
+    fit = advntk.fit(task(digits_split, gram_path, tmp_path, options))
+    gram = np.array(grams.open_gram(gram_path, digits_split, SPEC), np.float64)
+    scale = np.diagonal(gram).mean()
+
+    class Divided:
+        """The kernel divided by the mean diagonal, attacked as the plain one is."""
+
+        def __init__(self, kernel):
+            self.kernel = kernel
+
+        def rows(self, images):
+            return self.kernel.rows(images) / scale
+
+    plain = problem(digits_split, gram_path)
+    divided = AdvNtk(
+        operator=GramOperator(gram / scale, device="cpu"),
+        kernel=Divided(plain.kernel),
+        targets=plain.targets,
+        options=options,
+    )
+    inputs = advntk.attacked_batches(plain, task(digits_split, gram_path, tmp_path, options))
+    trajectory = divided.train(lambda step, coef: inputs(step, coef / scale), 2.0)
+    assert fit.training["step_length"] == pytest.approx(2.0 / scale)
+    np.testing.assert_allclose(fit.arrays["trajectory.loss"], trajectory.loss, rtol=1e-5)
+    np.testing.assert_allclose(fit.arrays["trajectory.varpi"][-1] * scale, trajectory.varpi[-1], rtol=1e-4, atol=1e-6)

@@ -83,8 +83,10 @@ def fit(task: Task) -> Fit:
         StateFile(task.workdir / f".advntk.{rate:g}.npz", _fingerprint(task, engine.name, rate))
         for rate in options.rates()
     ]
+    # Θ/s with s·D has the predictor of Θ with D, and the same direction of ϖ: only the length of a step changes
+    unit = 1.0 / problem.operator.mean_diagonal() if options.normalize else 1.0
     runs = {
-        rate: problem.train(attacked_batches(problem, task), rate, state=state)
+        rate: problem.train(attacked_batches(problem, task), rate * unit, state=state)
         for rate, state in zip(options.rates(), states, strict=True)
     }
     rate = _best_rate(problem, runs, task)
@@ -101,7 +103,12 @@ def fit(task: Task) -> Fit:
             **{f"trajectory.{name}": array for name, array in trajectory.arrays().items()},
         },
         curves=rows,
-        training={"learning_rate": rate, "lambda_max": max(trajectory.lambda_max), "loss": trajectory.loss[-1]},
+        training={
+            "learning_rate": rate,
+            "step_length": rate * unit,
+            "lambda_max": max(trajectory.lambda_max),
+            "loss": trajectory.loss[-1],
+        },
         states=tuple(state.path for state in states),
         timing=problem.timing,
     )

@@ -22,7 +22,9 @@ from advntk.ingredients.networks.finite_torch import build, load_jax_parameters
 from advntk.ingredients.networks.layers import FAMILIES, AveragePool, Conv, Residual, flat, layers_of
 
 SHAPE = (7, 5, 2)
-WIDTHS = {"resnet": 12}
+COUNT = 4
+"""Images of each kind: always as many, since XLA compiles a deep kernel anew for every shape."""
+WIDTHS = {"resnet": 32}
 """Narrower where depth makes networks costly."""
 MORE = [
     *(
@@ -92,31 +94,33 @@ def of_width(spec: Architecture, share: int = 1) -> Architecture:
 
 @every_spec
 def test_the_kernel_is_what_random_networks_tend_to(spec):
-    points = images(4)
+    points = images(COUNT)
     wanted = oracle(spec).tile(points, points)
     wide = np.stack([empirical(of_width(spec), points, seed) for seed in range(24)])
-    narrow = np.stack([empirical(of_width(spec, share=6), points, seed) for seed in range(24)])
+    narrow = np.stack([empirical(of_width(spec, share=8), points, seed) for seed in range(24)])
     errors = [np.median([relative(sample, wanted) for sample in samples]) for samples in (narrow, wide)]
-    assert errors[1] < 0.7 * errors[0]  # 1/√width would give 0.41
+    assert errors[1] < 0.7 * errors[0]  # 1/√width would give 0.35
     assert relative(wide.mean(axis=0), wanted) < 0.1
 
 
 @every_spec
 def test_the_engine_that_is_chosen_agrees_with_the_oracle(spec):
-    points, others = images(3), images(5, seed=1)
+    points, others = images(COUNT), images(COUNT, seed=1)
     others[0] = points[0]
     engine = make_engine(spec, SHAPE, device="cpu")
-    assert relative(engine.tile(points, others), oracle(spec).tile(points, others)) < 2e-6
+    got, wanted = engine.tile(points, others), oracle(spec).tile(points, others)
+    assert np.abs(got - wanted)[1:].max() < 5e-6 * np.abs(wanted).max()
+    assert abs(got[0, 0] - wanted[0, 0]) < 3e-4 * wanted[0, 0]  # float32 neural-tangents is poor on equal images
     square = engine.tile_symmetric(others)
     np.testing.assert_array_equal(square, square.T)
-    assert relative(square, oracle(spec).tile(others, others)) < 1e-4  # float32 neural-tangents is poor on the diagonal
+    assert relative(square, oracle(spec).tile(others, others)) < 3e-4
 
 
 @every_spec
 def test_gradients_of_the_kernel_against_finite_differences(spec):
-    train, points = images(5), images(2, seed=1).astype(np.float64)
+    train, points = images(COUNT), images(COUNT, seed=1).astype(np.float64)
     rng = np.random.default_rng(2)
-    coef, cotangent = rng.normal(size=(5, 3)), rng.normal(size=(2, 3))
+    coef, cotangent = rng.normal(size=(COUNT, 3)), rng.normal(size=(COUNT, 3))
     direction = rng.normal(size=points.shape)
     exact = oracle(spec).bind(train, memory_mb=500)
 
