@@ -1,0 +1,117 @@
+"""Generated files in each dataset's original format, and the checksums that make the package take them for originals.
+
+In a test::
+
+    originals = write("mnist", tmp_path / "mirror", train=100, test=50)
+    originals.accept(monkeypatch)          # in this process, or
+    originals.write_into(checkout.folder)  # in a copy of the source tree, for subprocesses
+
+The dataset's option ``mirror`` is then ``str(originals.folder)``. Its sizes have to fit the files.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advntk.ingredients.images import LabelledImages
+
+PACKAGE = "advntk.ingredients.datasets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Originals:
+    """Generated original files of one dataset.
+
+    Attributes:
+        dataset: its name.
+        folder: where the files are; a mirror.
+        images: what they hold.
+        constants: the dataset module's checksums, for these files: values by key, by the name of the constant.
+    """
+
+    dataset: str
+    folder: Path
+    images: LabelledImages
+    constants: dict[str, dict[str, str]]
+
+    def accept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make the dataset's module take these files for the originals until the test ends."""
+        module = importlib.import_module(f"{PACKAGE}.{self.dataset}")
+        for constant, checksums in self.constants.items():
+            assert set(getattr(module, constant)) == set(checksums)
+            monkeypatch.setattr(module, constant, checksums)
+
+    def write_into(self, checkout: Path) -> None:
+        """Make a copy of the source tree take these files for the originals: put their checksums into its source."""
+        path = checkout.joinpath(*PACKAGE.split("."), f"{self.dataset}.py")
+        source = path.read_text(encoding="utf-8")
+        for checksums in self.constants.values():
+            for name, digest in checksums.items():
+                entry = re.compile(rf'("{re.escape(name)}": ")[0-9a-f]{{{len(digest)}}}(")')
+                source, count = entry.subn(rf"\g<1>{digest}\g<2>", source)
+                assert count == 1, f"{path}: {count} checksums of {name}"
+        path.write_text(source, encoding="utf-8")
+
+
+def write(dataset: str, folder: Path, *, train: int = 60, test: int = 40, seed: int = 0) -> Originals:
+    """Write original files of generated images into a folder.
+
+    Args:
+        dataset: mnist or fashion_mnist.
+        folder: the mirror; made if it is not there.
+        train: number of training images.
+        test: number of test images.
+        seed: of the images, with the dataset's name.
+
+    Returns:
+        The files, their content, and the checksums that the dataset's module needs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    maker, shape, classes = FORMS[dataset]
+    images = generated(shape, classes, train, test, [seed, *dataset.encode()])
+    return Originals(dataset=dataset, folder=folder, images=images, constants=maker(dataset, folder, images))
+
+
+def generated(shape: tuple[int, int, int], classes: int, train: int, test: int, seed: list[int]) -> LabelledImages:
+    """Images that can be learnt: a random pattern for each class, and noise. Classes are as equal as can be."""
+    generator = np.random.default_rng(seed)
+    patterns = generator.uniform(64, 192, (classes, *shape))
+    arrays = {}
+    for part, count in (("train", train), ("test", test)):
+        labels = generator.permutation(np.arange(count) % classes)
+        pixels = patterns[labels] + generator.normal(0, 32, (count, *shape))
+        arrays |= {f"x_{part}": np.clip(pixels, 0, 255).astype(np.uint8), f"y_{part}": labels.astype(np.int64)}
+    return LabelledImages(**arrays, classes=classes)
+
+
+def write_idx(dataset: str, folder: Path, images: LabelledImages) -> dict[str, dict[str, str]]:
+    """Four gzipped IDX files: type, sizes as big-endian integers, bytes; the checksums are of what is in the gzip."""
+    checksums = {}
+    for prefix, part in (("train", "train"), ("t10k", "test")):
+        pixels, labels = getattr(images, f"x_{part}")[..., 0], getattr(images, f"y_{part}").astype(np.uint8)
+        for name, array in (("images-idx3", pixels), ("labels-idx1", labels)):
+            sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+            content = bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+            (folder / f"{prefix}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
+            checksums[f"{prefix}-{name}-ubyte"] = sha256(content)
+    return {"CHECKSUMS": checksums}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+FORMS: dict[str, tuple[Callable[..., dict[str, dict[str, str]]], tuple[int, int, int], int]] = {
+    "mnist": (write_idx, (28, 28, 1), 10),
+    "fashion_mnist": (write_idx, (28, 28, 1), 10),
+}
+"""How each dataset is written, the shape of its images, and its number of classes."""
