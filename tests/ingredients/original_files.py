@@ -2,7 +2,7 @@
 
 In a test::
 
-    originals = write("mnist", tmp_path / "mirror", train=100, test=50)
+    originals = write("cifar10", tmp_path / "mirror", train=100, test=50)
     originals.accept(monkeypatch)          # in this process, or
     originals.write_into(checkout.folder)  # in a copy of the source tree, for subprocesses
 
@@ -14,10 +14,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib
+import io
+import pickle
 import re
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,7 +70,7 @@ def write(dataset: str, folder: Path, *, train: int = 60, test: int = 40, seed: 
     """Write original files of generated images into a folder.
 
     Args:
-        dataset: mnist or fashion_mnist.
+        dataset: mnist, fashion_mnist, cifar10 or cifar100.
         folder: the mirror; made if it is not there.
         train: number of training images.
         test: number of test images.
@@ -106,12 +110,87 @@ def write_idx(dataset: str, folder: Path, images: LabelledImages) -> dict[str, d
     return {"CHECKSUMS": checksums}
 
 
+def write_cifar(dataset: str, folder: Path, images: LabelledImages) -> dict[str, dict[str, str]]:
+    """One archive of pickles: CIFAR-10 has five training batches, CIFAR-100 one, with two kinds of labels."""
+    labels = "labels" if dataset == "cifar10" else "fine_labels"
+
+    def batch(name: str, pixels: np.ndarray, numbers: np.ndarray) -> bytes:
+        rows = pixels.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+        content = {
+            b"data": rows,
+            labels.encode(): numbers.tolist(),
+            b"batch_label": name.encode(),
+            b"filenames": [b"%d.png" % index for index in range(len(rows))],
+        }
+        return pickled(content if dataset == "cifar10" else content | {b"coarse_labels": (numbers // 5).tolist()})
+
+    names = [b"class %d" % number for number in range(images.classes)]
+    if dataset == "cifar10":
+        parts = np.array_split(np.arange(len(images.y_train)), 5)
+        members = {
+            f"data_batch_{number}": batch(f"training batch {number} of 5", images.x_train[part], images.y_train[part])
+            for number, part in enumerate(parts, start=1)
+        }
+        members |= {
+            "test_batch": batch("testing batch 1 of 1", images.x_test, images.y_test),
+            "batches.meta": pickled({b"label_names": names, b"num_vis": 3072}),
+        }
+    else:
+        members = {
+            "train": batch("training batch 1 of 1", images.x_train, images.y_train),
+            "test": batch("testing batch 1 of 1", images.x_test, images.y_test),
+            "meta": pickled({b"fine_label_names": names, b"coarse_label_names": names[:20]}),
+        }
+    return write_archive(dataset, folder, members)
+
+
+def write_archive(dataset: str, folder: Path, members: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
+    """The archive of CIFAR-10 or CIFAR-100 with these members; its checksums."""
+    name, inside = ARCHIVES[dataset]
+    with tarfile.open(folder / name, "w:gz") as archive:
+        for member, content in members.items():
+            entry = tarfile.TarInfo(f"{inside}/{member}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return {
+        "CHECKSUMS": {name: sha256((folder / name).read_bytes())},
+        "MEMBERS": {member: hashlib.md5(content).hexdigest() for member, content in members.items()},
+    }
+
+
+class _Python2(pickle._Pickler):
+    """Protocol 2 with the byte strings of Python 2 and the dtypes of its numpy, as in the original archives."""
+
+    dispatch = dict(pickle._Pickler.dispatch)  # noqa: RUF012
+    dispatch_table = {type(np.dtype(np.uint8)): lambda dtype: (np.dtype, (b"u1", 0, 1), dtype.__reduce__()[2])}  # noqa: RUF012
+
+    def save_string(self, text: str | bytes) -> None:
+        content = text.encode("latin1") if isinstance(text, str) else text
+        self.write(pickle.BINSTRING + len(content).to_bytes(4, "little") + content)
+        self.memoize(text)
+
+    dispatch[bytes] = dispatch[str] = save_string
+
+
+def pickled(content: Any) -> bytes:
+    """As Python 2 pickled it."""
+    out = io.BytesIO()
+    _Python2(out, protocol=2).dump(content)
+    return out.getvalue()
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+ARCHIVES = {
+    "cifar10": ("cifar-10-python.tar.gz", "cifar-10-batches-py"),
+    "cifar100": ("cifar-100-python.tar.gz", "cifar-100-python"),
+}
 FORMS: dict[str, tuple[Callable[..., dict[str, dict[str, str]]], tuple[int, int, int], int]] = {
     "mnist": (write_idx, (28, 28, 1), 10),
     "fashion_mnist": (write_idx, (28, 28, 1), 10),
+    "cifar10": (write_cifar, (32, 32, 3), 10),
+    "cifar100": (write_cifar, (32, 32, 3), 100),
 }
 """How each dataset is written, the shape of its images, and its number of classes."""

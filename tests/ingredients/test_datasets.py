@@ -6,9 +6,11 @@ import ast
 import http.server
 import importlib
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 from pathlib import Path
 
@@ -18,16 +20,19 @@ import pytest
 from advntk.foundation import registry
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.ingredients import download
+from advntk.ingredients.datasets import cifar10, cifar100
 from advntk.ingredients.images import KEYS, SplitSizes, checked, prepare, read_prepared
 from advntk.ingredients.splits import make_split
 from advntk.suite import DATASETS
-from tests.ingredients.original_files import FORMS, PACKAGE, Originals, sha256, write
+from tests.ingredients.original_files import ARCHIVES, FORMS, PACKAGE, Originals, sha256, write, write_archive
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(FORMS)
 POOLS = {
     "mnist": (60_000, 10_000),
     "fashion_mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
 }
 
 
@@ -155,6 +160,98 @@ def test_a_file_without_permission(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
     with pytest.raises(InputError, match="a: no permission to read the file; change its permissions"):
         download.fetch({"a": "0" * 64}, source=str(tmp_path), folder=tmp_path / "data")
+
+
+class Planted:
+    """A pickle that makes a folder when it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """A pickle that is not CIFAR's, and the folder that it makes when it is read."""
+    made = tmp_path / "made"
+    content = pickle.dumps(Planted(made))
+    pickle.loads(content)
+    assert made.is_dir()
+    made.rmdir()
+    return content, made
+
+
+def contents(originals: Originals) -> dict[str, bytes]:
+    """Members of an archive."""
+    name, inside = ARCHIVES[originals.dataset]
+    with tarfile.open(originals.folder / name) as archive:
+        return {
+            member.name.removeprefix(f"{inside}/"): archive.extractfile(member).read()
+            for member in archive.getmembers()
+        }
+
+
+CIFARS = {"cifar10": cifar10, "cifar100": cifar100}
+
+
+@pytest.mark.parametrize("which", [0, -2, -1], ids=["train", "test", "meta"])
+@pytest.mark.parametrize("name", CIFARS)
+def test_a_pickle_that_is_not_cifars_is_never_read(name, which, tmp_path, monkeypatch, trap):
+    content, made = trap
+    originals = write(name, tmp_path / "mirror")
+    originals.accept(monkeypatch)
+    members = contents(originals)
+    member = list(members)[which]
+    changed = write_archive(name, originals.folder, members | {member: content})
+    archive, inside = ARCHIVES[name]
+    with pytest.raises(InputError, match=f"{archive}: wrong checksum: SHA-256"):
+        load(originals, tmp_path / "data")
+    # and if the archive's checksum were fooled
+    monkeypatch.setattr(CIFARS[name], "CHECKSUMS", changed["CHECKSUMS"])
+    message = f"{archive}: {inside}/{member} has a wrong checksum: MD5 .* instead of .*; set 'mirror'"
+    with pytest.raises(InputError, match=message):
+        load(originals, tmp_path / "data")
+    assert {path.name for path in left(tmp_path / "data")} == {archive}
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("name", CIFARS)
+def test_pickles_that_lie_about_are_not_read(name, tmp_path, monkeypatch, trap):
+    content, made = trap
+    originals = write(name, tmp_path / "mirror")
+    originals.accept(monkeypatch)
+    old = tmp_path / "data" / ARCHIVES[name][1]
+    old.mkdir(parents=True)
+    for member in originals.constants["MEMBERS"]:
+        (old / member).write_bytes(content)
+    np.testing.assert_array_equal(load(originals, tmp_path / "data").x_train, originals.images.x_train)
+    assert not made.exists()
+
+
+def test_an_archive_that_lacks_a_member_or_reaches_outside(tmp_path, monkeypatch):
+    originals = write("cifar10", tmp_path / "mirror")
+    originals.accept(monkeypatch)
+    members = contents(originals)
+    outside = write_archive("cifar10", originals.folder, members | {"../../../outside": b"x"})
+    monkeypatch.setattr(cifar10, "CHECKSUMS", outside["CHECKSUMS"])
+    with pytest.raises(InputError, match=r"cifar-10-python.tar.gz: cannot extract .*outside"):
+        load(originals, tmp_path / "data")
+    assert not list(tmp_path.rglob("outside"))
+    del members["data_batch_3"]
+    monkeypatch.setattr(cifar10, "CHECKSUMS", write_archive("cifar10", originals.folder, members)["CHECKSUMS"])
+    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz: lacks cifar-10-batches-py/data_batch_3; set 'mir"):
+        load(originals, tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", CIFARS)
+def test_checksums_of_members_are_those_that_torchvision_publishes(name):
+    from torchvision import datasets
+
+    published = getattr(datasets, name.upper())
+    meta = [published.meta["filename"], published.meta["md5"]]
+    assert dict([*published.train_list, *published.test_list, meta]) == CIFARS[name].MEMBERS
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -287,9 +384,9 @@ def test_a_copy_of_the_source_takes_generated_files(name, tmp_path):
 
 
 def test_a_copy_of_the_source_prepares_generated_files(tmp_path):
-    originals = write("mnist", tmp_path / "mirror")
+    originals = write("cifar10", tmp_path / "mirror")
     shutil.copytree(ROOT / "advntk", tmp_path / "copy" / "advntk", ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "advntk", "prepare", "--dataset", "mnist", "--out", "out.npz"]
+    command = [sys.executable, "-m", "advntk", "prepare", "--dataset", "cifar10", "--out", "out.npz"]
     command += ["--options", f'{{"mirror": "{originals.folder}"}}']
     originals.write_into(tmp_path / "copy")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "copy")}
