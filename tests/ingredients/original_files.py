@@ -70,7 +70,7 @@ def write(dataset: str, folder: Path, *, train: int = 60, test: int = 40, seed: 
     """Write original files of generated images into a folder.
 
     Args:
-        dataset: mnist, fashion_mnist, cifar10 or cifar100.
+        dataset: mnist, fashion_mnist, cifar10, cifar100 or svhn.
         folder: the mirror; made if it is not there.
         train: number of training images.
         test: number of test images.
@@ -158,6 +158,23 @@ def write_archive(dataset: str, folder: Path, members: Mapping[str, bytes]) -> d
     }
 
 
+def write_svhn(dataset: str, folder: Path, images: LabelledImages) -> dict[str, dict[str, str]]:
+    """Two MATLAB files: images 32×32×3×n, labels n×1, where the digit 0 has the label 10."""
+    from scipy.io import savemat
+
+    checksums = {}
+    for part in ("train", "test"):
+        labels = getattr(images, f"y_{part}")
+        path = folder / f"{part}_32x32.mat"
+        arrays = {
+            "X": getattr(images, f"x_{part}").transpose(1, 2, 3, 0),
+            "y": np.where(labels == 0, 10, labels).astype(np.uint8)[:, None],
+        }
+        savemat(path, arrays, do_compression=True)
+        checksums[path.name] = sha256(path.read_bytes())
+    return {"CHECKSUMS": checksums}
+
+
 class _Python2(pickle._Pickler):
     """Protocol 2 with the byte strings of Python 2 and the dtypes of its numpy, as in the original archives."""
 
@@ -192,5 +209,6 @@ FORMS: dict[str, tuple[Callable[..., dict[str, dict[str, str]]], tuple[int, int,
     "fashion_mnist": (write_idx, (28, 28, 1), 10),
     "cifar10": (write_cifar, (32, 32, 3), 10),
     "cifar100": (write_cifar, (32, 32, 3), 100),
+    "svhn": (write_svhn, (32, 32, 3), 10),
 }
 """How each dataset is written, the shape of its images, and its number of classes."""
