@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 
 from advntk.foundation import files, registry
 from advntk.foundation.errors import AdvntkError, ConfigError, InputError
-from advntk.ingredients.datasets import digits, fashion_mnist, npz
-from advntk.ingredients.download import fetch_gzipped
-from advntk.ingredients.images import KEYS, LabelledImages, SplitSizes, checked, prepare, read_prepared
+from advntk.ingredients.datasets import digits, npz
+from advntk.ingredients.images import KEYS, LabelledImages, SplitSizes, prepare, read_prepared
 from advntk.ingredients.splits import make_split, read_split, write_split
 from advntk.suite import DATASETS
 
@@ -104,66 +102,6 @@ def test_a_users_npz_with_a_fault(tmp_path, changes, message):
     with pytest.raises(AdvntkError, match=message):
         prepare(npz.ENTRY, options, downloads=tmp_path, out=tmp_path / "out.npz")
     assert not (tmp_path / "out.npz").exists()
-
-
-def fashion_mirror(folder, monkeypatch, count=64):
-    """Generated files in the original format (IDX, gzipped), and their checksums in place of the real ones."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    checksums = {}
-    for name in fashion_mnist.CHECKSUMS:
-        body = rng.integers(
-            0, 10 if "labels" in name else 256, count * (1 if "labels" in name else 784), dtype=np.uint8
-        )
-        sizes = (count,) if "labels" in name else (count, 28, 28)
-        header = bytes([0, 0, 8, len(sizes)]) + b"".join(size.to_bytes(4, "big") for size in sizes)
-        content = header + body.tobytes()
-        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-        (folder / name).write_bytes(content)
-        checksums[name] = files.sha256_of_file(folder / name)
-        (folder / name).unlink()
-    monkeypatch.setattr(fashion_mnist, "CHECKSUMS", checksums)
-    return folder
-
-
-def test_fashion_mnist_from_a_mirror(tmp_path, monkeypatch):
-    mirror = fashion_mirror(tmp_path / "mirror", monkeypatch)
-    options = fashion_mnist.Options(mirror=str(mirror), n_opt=20, n_val=10, n_test=30)
-    images = fashion_mnist.load(options, tmp_path / "data")
-    assert images.x_train.shape == (64, 28, 28, 1)
-    assert checked(images, "here") is images
-    # files already fetched are used again, mirror or not
-    for path in mirror.iterdir():
-        path.unlink()
-    np.testing.assert_array_equal(fashion_mnist.load(options, tmp_path / "data").x_test, images.x_test)
-
-
-def test_fashion_mnist_from_a_url(tmp_path, monkeypatch):
-    mirror = fashion_mirror(tmp_path / "mirror", monkeypatch)
-    options = fashion_mnist.Options(mirror=mirror.as_uri(), n_opt=20, n_val=10)
-    assert len(fashion_mnist.load(options, tmp_path / "data").y_test) == 64
-
-
-def test_a_mirror_with_faults(tmp_path, monkeypatch):
-    mirror = fashion_mirror(tmp_path / "mirror", monkeypatch)
-    first = mirror / f"{next(iter(fashion_mnist.CHECKSUMS))}.gz"
-    options = fashion_mnist.Options(mirror=str(mirror), n_opt=20, n_val=10)
-    whole = first.read_bytes()
-    first.write_bytes(whole[:-100])
-    with pytest.raises(InputError, match=rf"{first.name}: truncated or corrupt"):
-        fashion_mnist.load(options, tmp_path / "data")
-    first.write_bytes(gzip.compress(b"something else"))
-    with pytest.raises(InputError, match=rf"{first.name}: wrong checksum"):
-        fashion_mnist.load(options, tmp_path / "data")
-    first.unlink()
-    with pytest.raises(InputError, match=rf"{first.name}: no such file in the mirror; set 'mirror'"):
-        fashion_mnist.load(options, tmp_path / "data")
-    assert not list((tmp_path / "data").rglob("*ubyte"))
-
-
-def test_an_unreachable_url_says_what_to_do(tmp_path):
-    with pytest.raises(InputError, match=r"cannot download .*set 'mirror'"):
-        fetch_gzipped({"a": "0" * 64}, source=(tmp_path / "nothing").as_uri(), folder=tmp_path)
 
 
 @pytest.mark.parametrize("name", registry.names(DATASETS))

@@ -66,13 +66,14 @@ def test_the_gram_of_opt_is_a_corner_of_the_gram_of_all(digits_split, gram_of, r
     np.testing.assert_allclose(whole, expected, atol=1e-5 * expected.max())
     alone, corner = (grams.open_gram(gram_of[images], digits_split, SPEC) for images in ("opt", "all"))
     assert (alone.shape, corner.shape) == ((120, 120), (120, 180))
-    np.testing.assert_array_equal(corner[:, :120], alone)
+    np.testing.assert_allclose(corner[:, :120], alone, rtol=2e-6)  # tiles of another width round otherwise
+    square = np.array(corner[:, :120])
     block = rng.normal(size=(120, 3))
-    wanted = GramOperator(alone, device="cpu").product(block)
+    wanted = GramOperator(square, device="cpu").product(block)
     for memory_mb in (1000, 0.01):  # held in memory, and read from its file with its whole rows
         operator = GramOperator(corner, device="cpu", memory_mb=memory_mb)
         np.testing.assert_allclose(operator.product(block), wanted, rtol=1e-12)
-        np.testing.assert_array_equal(operator.dense(), alone)
+        np.testing.assert_array_equal(operator.dense(), square)
         assert operator.mean_diagonal() == pytest.approx(float(np.diagonal(alone).mean()), rel=1e-6)
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
-from pydantic import Field
-
-from advntk.ingredients.download import fetch_gzipped
+from advntk.ingredients.datasets import _idx
 from advntk.ingredients.images import Dataset, LabelledImages, SplitSizes
 
 CHECKSUMS = {
@@ -20,34 +16,11 @@ CHECKSUMS = {
 """SHA-256 of the four original IDX files, decompressed."""
 
 
-class Options(SplitSizes):
-    """Sizes and the source."""
-
-    pools: ClassVar = (60_000, 10_000)
-
-    n_opt: int = Field(default=10_000, ge=2, description="training images that build the kernel (opt)")
-    n_val: int = Field(
-        default=2_000, ge=1, description="training images held out for Adv-NTK's steps and choices (val)"
-    )
-    n_test: int = Field(default=1_000, ge=0, description="test images, the same for every seed; 0: all 10,000")
-    mirror: str = Field(default="", description="folder or URL of the four original .gz files; empty: the network")
-
-
 def load(options: SplitSizes, folder: Path) -> LabelledImages:
-    """Fetch and verify the original files, then let torchvision decode them."""
-    from torchvision.datasets import FashionMNIST
-
-    assert isinstance(options, Options)
-    source = options.mirror or FashionMNIST.mirrors[0]
-    fetch_gzipped(CHECKSUMS, source=source, folder=folder / "FashionMNIST" / "raw")
-    train, test = (FashionMNIST(str(folder), train=part, download=False) for part in (True, False))
-    return LabelledImages(
-        x_train=train.data.numpy()[..., None],
-        y_train=train.targets.numpy().astype(np.int64),
-        x_test=test.data.numpy()[..., None],
-        y_test=test.targets.numpy().astype(np.int64),
-        classes=10,
-    )
+    """Fetch, verify and decode the original files."""
+    return _idx.load("FashionMNIST", CHECKSUMS, options, folder)
 
 
-ENTRY = Dataset(options=Options, load=load, classes=10, source="github.com/zalandoresearch/fashion-mnist; MIT licence")
+ENTRY = Dataset(
+    options=_idx.Options, load=load, classes=10, source="github.com/zalandoresearch/fashion-mnist; MIT licence"
+)
