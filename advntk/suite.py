@@ -290,10 +290,17 @@ def _kind(name: str, options: Mapping[str, Mapping[str, Any]], package: str, wha
         every = sorted({*known, *options})
         raise ConfigError(
             f"unknown {what} '{kind}'{nearest(kind, every)}",
-            where=f"{what}_options.{name}.kind" if name in options else f"{what}s",
+            where=_where(name, options, what),
             remedy=f"allowed: {', '.join(every)}",
         )
     return kind
+
+
+def _where(name: str, options: Mapping[str, Mapping[str, Any]], what: str) -> str:
+    """The key that a wrong entry's name stands in."""
+    if "kind" in options.get(name, {}):
+        return f"{what}_options.{name}.kind"
+    return f"{what}_options" if name in options else f"{what}s"
 
 
 def _resolve_methods(config: SuiteConfig) -> dict[str, str]:

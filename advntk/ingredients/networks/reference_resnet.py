@@ -53,9 +53,26 @@ class ReferenceResNet(nn.Module):
         return logits
 
 
+class _Every(nn.Module):
+    """Every ``stride``-th pixel.
+
+    A 1×1 convolution after it is the strided one, whose weight gradients torch 2.14 gets wrong on CPUs, writing beyond
+    its memory, for channels-last images and few channels.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(m, C, H, W) → (m, C, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        return images[:, :, :: self.stride, :: self.stride]
+
+
 def _basic_block(before: int, planes: int, *, stride: int) -> BasicBlock:
-    """A block; where the shape changes the shortcut is a 1×1 convolution with batch norm."""
+    """A block; where the shape changes the shortcut is a strided 1×1 convolution with batch norm."""
     if stride == 1 and before == planes:
         return BasicBlock(before, planes)
-    shortcut = nn.Sequential(nn.Conv2d(before, planes, 1, stride=stride, bias=False), nn.BatchNorm2d(planes))
+    convolution = nn.Conv2d(before, planes, 1, bias=False)
+    shortcut = nn.Sequential(_Every(stride), convolution, nn.BatchNorm2d(planes))
     return BasicBlock(before, planes, stride=stride, downsample=shortcut)

@@ -163,6 +163,20 @@ def test_image_gradients_of_the_torch_networks(spec, form):
     assert torch.autograd.gradcheck(net, points.requires_grad_(True), fast_mode=True)
 
 
+@pytest.mark.parametrize("width", [3, 8])
+def test_weight_gradients_of_the_reference_resnet(width):
+    """In float32, with torch's fast convolutions, against float64, which has none."""
+    spec = Architecture(family="resnet", depth=18, width=width)
+    gradients = {}
+    for dtype in (torch.float32, torch.float64):
+        net = build(spec, SHAPE, 2, seed=1, form="reference").to(dtype).train()
+        points = torch.from_numpy(np.random.default_rng(0).uniform(size=(16, 8, 8, 2))).to(dtype)
+        slopes = torch.autograd.grad(net(points).square().sum(), list(net.parameters()))
+        gradients[dtype] = [slope.double() for slope in slopes]
+    for got, wanted in zip(gradients[torch.float32], gradients[torch.float64], strict=True):
+        assert torch.linalg.norm(got - wanted) < 1e-2 * torch.linalg.norm(wanted) + 1e-5
+
+
 def test_a_resnet_has_the_layers_that_its_name_counts():
     for depth, shortcuts in ((18, 4), (34, 4)):
         layers = layers_of(Architecture(family="resnet", depth=depth))
