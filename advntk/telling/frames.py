@@ -9,21 +9,28 @@ import numpy as np
 import pandas as pd
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import InputError
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Spread, bootstrap_mean, spread
+from advntk.telling.curves import CURVE_COLUMNS, frame_of
 from advntk.telling.labels import attack_label
-from advntk.telling.suite_file import CurveFile, Measured, Suite, read_suite
+from advntk.telling.suite_file import Measured, Suite, read_suite
 
-__all__ = ["COLUMNS", "CURVE_COLUMNS", "Row", "Suite", "curves_frame", "read_suite", "results_frame", "rows"]
+__all__ = [
+    "COLUMNS",
+    "CURVE_COLUMNS",
+    "Row",
+    "Suite",
+    "curves_frame",
+    "read_suite",
+    "results_frame",
+    "rows",
+]
 
 COLUMNS = (
     *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_test", "seeds"),
     *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
     *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255", "max_l1_255"),
 )
-_CURVE_FILE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
-CURVE_COLUMNS = ("dataset", "architecture", "method", "seed", "eps255", *_CURVE_FILE_COLUMNS)
 _CHECKPOINT_ORDER = ("final", "last", "best_val")
 
 
@@ -159,40 +166,6 @@ def curves_frame(suite: Suite) -> pd.DataFrame:
 
     Returns:
         Columns ``CURVE_COLUMNS``; accuracies are fractions, ``architecture`` is the label with the depth, such as
-        ``mlp-3``. (An unreadable curve raises ``InputError``.)
+        ``mlp-3``.
     """
-    frames = [_read_curve(curve) for curve in suite.curves]
-    if not frames:
-        return pd.DataFrame(columns=list(CURVE_COLUMNS))
-    return pd.concat(frames, ignore_index=True)
-
-
-def _read_curve(curve: CurveFile) -> pd.DataFrame:
-    """One curve file, checked.
-
-    Returns:
-        Its rows with the columns of its cell before them.
-
-    Raises:
-        InputError: missing, not CSV, or not of the documented columns and values.
-    """
-    remedy = "delete it and run the fit again"
-    try:
-        frame = pd.read_csv(curve.path)
-    except FileNotFoundError as error:
-        raise InputError("file not found", where=curve.path, remedy="run the rule that makes it first") from error
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"not a readable CSV file ({error})", where=curve.path, remedy=remedy) from error
-    missing = [name for name in _CURVE_FILE_COLUMNS if name not in frame.columns]
-    if missing or frame.empty:
-        what = f"lacks column(s) {', '.join(missing)}" if missing else "is empty"
-        raise InputError(what, where=curve.path, remedy=remedy)
-    accuracies = frame[["clean_accuracy", "robust_accuracy"]].to_numpy(dtype=float)
-    if not np.all((accuracies >= 0) & (accuracies <= 1)) or not frame["split"].isin(["train", "val", "test"]).all():
-        what = "accuracies must lie in [0, 1] and split must be train, val or test"
-        raise InputError(what, where=curve.path, remedy=remedy)
-    frame = frame[list(_CURVE_FILE_COLUMNS)]
-    cell: list[str | int | float] = [curve.dataset, curve.architecture, curve.method, curve.seed, curve.eps255]
-    for place, (name, value) in enumerate(zip(CURVE_COLUMNS, cell, strict=False)):
-        frame.insert(place, name, value)
-    return frame
+    return frame_of(suite.curves)
