@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Spread, bootstrap_mean, spread
 from advntk.telling.curves import CURVE_COLUMNS, frame_of
-from advntk.telling.labels import attack_label
+from advntk.telling.labels import OUTSIDE, attack_label
 from advntk.telling.suite_file import Measured, Suite, read_suite
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "CURVE_COLUMNS",
     "Row",
     "Suite",
+    "attack_settings",
     "curves_frame",
     "read_suite",
     "results_frame",
@@ -159,6 +161,22 @@ def results_frame(suite: Suite) -> pd.DataFrame:
         for row in rows(suite)
     ]
     return pd.DataFrame(values, columns=list(COLUMNS))
+
+
+def attack_settings(suite: Suite) -> dict[str, str]:
+    """Settings of each attack of the suite in words, by its name."""
+    settings = {}
+    for item in suite.measured:
+        attack = item.record.attack
+        options = ", ".join(f"{key} {_setting(value)}" for key, value in attack.options.items())
+        warning = "" if attack.inside_threat_model else f"; {OUTSIDE}: its points may lie beyond ε"
+        settings[attack.name] = f"{attack.kind}{': ' if options else ''}{options}{warning}"
+    return {name: settings[name] for name in suite.config.attacks if name in settings}
+
+
+def _setting(value: Any) -> str:
+    """An option's value in words; what is done one after the other is joined by +."""
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def curves_frame(suite: Suite) -> pd.DataFrame:
