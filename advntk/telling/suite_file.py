@@ -1,4 +1,8 @@
-"""The suite file: the only list of what belongs to a suite; no folder is ever searched."""
+"""The suite file: the only list of what belongs to a suite; no folder is ever searched.
+
+There are two kinds: ``results/<suite>/suite.json`` of a suite that ran here, whose paths are relative to the working
+directory, and ``suite.json`` of a published one, which has all its parts beside it (:mod:`advntk.telling.packed`).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
 from advntk.foundation.strength import Sweep, Transfer, read_sweep, read_transfer
 from advntk.foundation.threat import ThreatModel
+from advntk.telling import packed
 from advntk.telling.curves import Curve, CurveFile, read_curve
 from advntk.telling.facts import FitFacts, GramFacts, read_fit, read_gram
 
@@ -62,6 +67,7 @@ class Suite:
     Attributes:
         fits: each once, whatever radii and attacks it was evaluated under.
         grams: of the kernel methods, each once.
+        command: what made the suite, where it is a published one.
     """
 
     config: SuiteConfig
@@ -71,13 +77,14 @@ class Suite:
     grams: tuple[GramFacts, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    command: str = ""
 
 
 def read_suite(path: str | Path) -> Suite:
     """Read a suite file and all that it lists.
 
     Args:
-        path: ``results/<suite>/suite.json``; the paths in it are relative to the working directory.
+        path: ``suite.json``, of a suite that ran here or of a published one.
 
     Returns:
         The suite. (A missing or unreadable file and one that does not belong raise ``InputError``.)
@@ -86,9 +93,13 @@ def read_suite(path: str | Path) -> Suite:
         InputError: not a suite file.
     """
     content = files.read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise InputError(f"not a suite file of schema {SCHEMA}", where=path, remedy=_REMAKE)
-    suite = _live(validated(_Listing, {key: content[key] for key in content if key != "schema"}, str(path)))
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema == packed.SCHEMA:
+        suite = _published(packed.read_packed(Path(path), content))
+    elif schema == SCHEMA:
+        suite = _live(validated(_Listing, {key: content[key] for key in content if key != "schema"}, str(path)))
+    else:
+        raise InputError(f"not a suite file of schema {SCHEMA} or {packed.SCHEMA}", where=path, remedy=_REMAKE)
     for item in suite.measured:
         _require_in_config(item, suite.config)
     _require_unmixed(suite.measured)
@@ -108,6 +119,20 @@ def _live(listing: _Listing) -> Suite:
         curves=tuple(read_curve(curve) for curve in listing.curves),
         sweeps=tuple(read_sweep(place) for place in listing.sweeps),
         transfers=tuple(read_transfer(place) for place in listing.transfers),
+    )
+
+
+def _published(parts: packed.Packed) -> Suite:
+    """A suite from the parts of a published one."""
+    return Suite(
+        config=parts.config,
+        measured=tuple(_measured(where, record, outcomes, where) for where, record, outcomes in parts.records),
+        fits=tuple(parts.fits),
+        grams=tuple(parts.grams),
+        curves=tuple(parts.curves),
+        sweeps=tuple(parts.sweeps),
+        transfers=tuple(parts.transfers),
+        command=parts.command,
     )
 
 
