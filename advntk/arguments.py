@@ -112,16 +112,25 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub.add_argument("--config", required=True, help="the whole configuration as JSON")
     sub.add_argument("--out", type=Path, required=True, help="suite.json to write")
     sub = verb("tabulate")
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
-    sub.add_argument("--table", default="robust_accuracy", help="such as robust_accuracy, comparisons or cost")
+    sub.add_argument("--suite", type=Path, required=True, help="suite.json, of results or published")
+    sub.add_argument("--table", default="robust_accuracy", help="such as methods, robust_accuracy, comparisons or cost")
     sub.add_argument("--out", type=Path, required=True, help="csv to write; .md and .tex go beside it")
     sub = verb("plot")
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
+    sub.add_argument("--suite", type=Path, required=True, help="suite.json, of results or published")
     sub.add_argument("--figure", required=True, help="such as curves, depth, radius or strength")
     sub.add_argument("--out", type=Path, required=True, help="svg to write; a png goes beside it")
     sub = verb("export")
     sub.add_argument("--suite", type=Path, required=True, help="suite.json")
     sub.add_argument("--out", type=Path, required=True, help="folder to write to")
+    sub = verb("publish")
+    sub.add_argument("--suite", type=Path, required=True, help="suite.json of a finished suite")
+    sub.add_argument(
+        "--out", type=Path, required=True, help="folder, named as the suite; index.json beside it lists it"
+    )
+    sub.add_argument("--command", default="", help="what made it (default: snakemake with the suite's file)")
+    sub = verb("page")
+    sub.add_argument("--reference", type=Path, required=True, help="folder of published suites, with index.json")
+    sub.add_argument("--out", type=Path, required=True, help="page (md) to write; figures/results_*.png go beside it")
     add_benches(verb("bench"))
     return whole
 

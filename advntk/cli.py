@@ -250,6 +250,21 @@ def export(args: argparse.Namespace) -> None:
     robustbench.export(read_suite(args.suite), args.out)
 
 
+def publish(args: argparse.Namespace) -> None:
+    """A finished suite → a few small files (csv and json) that hold all that its tables and figures need."""
+    from advntk.telling.publish import publish as write_published
+    from advntk.telling.suite_file import read_suite
+
+    write_published(read_suite(args.suite), args.out, command=args.command)
+
+
+def page(args: argparse.Namespace) -> None:
+    """Published suites → one page of results with its figures."""
+    from advntk.telling.results_page import write_page
+
+    write_page(args.reference, args.out)
+
+
 def bench(args: argparse.Namespace) -> None:
     """Measure speed, accuracy and memory against the reference form of the same computation."""
     from advntk.bench.benches import run_bench
@@ -272,6 +287,8 @@ VERBS = {
     "tabulate": tabulate,
     "plot": plot,
     "export": export,
+    "publish": publish,
+    "page": page,
     "bench": bench,
 }
 

@@ -25,7 +25,7 @@ from advntk.ingredients.networks.layers import FAMILIES as FAMILIES
 from advntk.learning.method import METHODS as METHODS
 from advntk.learning.method import Method
 
-SCHEMA = "advntk-suite-1"
+SCHEMA = "advntk-suite-2"
 DATASETS = "advntk.ingredients.datasets"
 
 
@@ -119,6 +119,19 @@ class Suite:
         """Paths of all records."""
         return [self.record_of(cell, attack) for cell in self.cells() for attack in self.attacks]
 
+    def fits(self) -> list[str]:
+        """Paths of all fits, each once."""
+        return list(dict.fromkeys(cell.fit for cell in self.cells()))
+
+    def grams(self) -> list[str]:
+        """Paths of what made each Gram matrix that a kernel method needs, each once."""
+        needed = dict.fromkeys(
+            paths.GRAM.format(root=self.root, dataset=cell.dataset, seed=cell.seed, architecture=cell.spec.label)
+            for cell in self.cells()
+            if self.methods[cell.method].kind == "kernel"
+        )
+        return [path.removesuffix("npy") + "json" for path in needed]
+
     def sweeps(self) -> list[str]:
         """Paths of all sweeps."""
         return [
@@ -168,6 +181,14 @@ class Suite:
             if self.methods[cell.method].trains_in_steps
         ]
 
+    def measured(self) -> list[str]:
+        """Paths of all that a collector reads beside the suite file, each once."""
+        records = self.records()
+        outcomes = [record.removesuffix("json") + "npz" for record in records]
+        curves = [curve["path"] for curve in self.curves()]
+        every = [*records, *outcomes, *self.fits(), *self.grams(), *curves, *self.sweeps(), *self.transfers()]
+        return list(dict.fromkeys(every))
+
     def as_json(self) -> dict[str, Any]:
         """What collectors need: config, and paths of all that was measured."""
         return {
@@ -175,6 +196,8 @@ class Suite:
             "root": self.root,
             "config": self.config.model_dump(mode="json", exclude={"compute"}),
             "records": self.records(),
+            "fits": self.fits(),
+            "grams": self.grams(),
             "curves": self.curves(),
             "sweeps": self.sweeps(),
             "transfers": self.transfers(),

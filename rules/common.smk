@@ -25,7 +25,7 @@ except OSError as error:
 jobs.put_interpreter_first()
 
 FIGURES = ["curves", "depth", "radius"]
-TABLES = ["robust_accuracy", "comparisons", "cost"]
+TABLES = ["methods", "robust_accuracy", "comparisons", "cost"]
 if SUITE.config.sweeps:
     FIGURES.append("strength")
 if SUITE.config.transfer:

@@ -1,4 +1,4 @@
-# Records become tables and figures; paths of records come from the suite file, nothing walks a folder.
+# What was measured becomes tables and figures; its paths come from the suite file, nothing walks a folder.
 
 
 localrules:
@@ -26,9 +26,7 @@ rule expand:
 rule tabulate:
     input:
         suite=f"{SUITE.root}/suite.json",
-        records=SUITE.records(),
-        outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
-        strength=[*SUITE.sweeps(), *SUITE.transfers()],
+        measured=SUITE.measured(),
     output:
         csv=report(
             f"{SUITE.root}/tables/{{table}}.csv",
@@ -54,9 +52,7 @@ rule tabulate:
 rule export:
     input:
         suite=f"{SUITE.root}/suite.json",
-        records=SUITE.records(),
-        outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
-        strength=[*SUITE.sweeps(), *SUITE.transfers()],
+        measured=SUITE.measured(),
     output:
         directory(f"{SUITE.root}/robustbench"),
     log:
@@ -72,10 +68,7 @@ rule export:
 rule plot:
     input:
         suite=f"{SUITE.root}/suite.json",
-        records=SUITE.records(),
-        outcomes=[record.replace(".json", ".npz") for record in SUITE.records()],
-        curves=[curve["path"] for curve in SUITE.curves()],
-        strength=[*SUITE.sweeps(), *SUITE.transfers()],
+        measured=SUITE.measured(),
     output:
         svg=report(
             f"{SUITE.root}/figures/{{figure}}.svg",

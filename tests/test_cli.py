@@ -19,7 +19,20 @@ MLP = '{"family": "mlp", "depth": 2, "width": 16}'
 
 def test_help_is_quick_and_names_the_verbs():
     done = subprocess.run([sys.executable, "-m", "advntk", "--help"], capture_output=True, text=True, check=True)
-    for verb in ("prepare", "split", "gram", "gather", "fit", "train", "evaluate", "expand", "tabulate", "plot"):
+    for verb in (
+        "prepare",
+        "split",
+        "gram",
+        "gather",
+        "fit",
+        "train",
+        "evaluate",
+        "expand",
+        "tabulate",
+        "plot",
+        "publish",
+        "page",
+    ):
         assert verb in done.stdout
     assert "by hand" in done.stdout
 
@@ -138,6 +151,8 @@ def test_a_gram_by_parts_by_hand(tmp_path):
             "'pgd' is not run in chunks; use the verb 'evaluate'",
         ),
         (["plot", "--suite", "none.json", "--figure", "depth", "--out", "x.svg"], "none.json: "),
+        (["publish", "--suite", "none.json", "--out", "none"], "none.json: file not found"),
+        (["page", "--reference", "none", "--out", "x.md"], "none/index.json: file not found; publish a suite"),
     ],
 )
 def test_failures_are_one_line(tmp_path, monkeypatch, capsys, command, message):

@@ -137,12 +137,29 @@ def read_model(path: str | Path, model: type[Model], what: str) -> Model:
     Raises:
         InputError: missing, not JSON, or not of this model.
     """
-    content = files.read_json(path)
+    return as_model(files.read_json(path), model, what, where=path)
+
+
+def as_model(content: Any, model: type[Model], what: str, *, where: object) -> Model:
+    """Check content against a model.
+
+    Args:
+        content: as JSON has it.
+        model: of the content.
+        what: what it should be, for the message.
+        where: where it comes from, for the message.
+
+    Returns:
+        The content.
+
+    Raises:
+        InputError: not of this model.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"not a {what} ({key}: {first['msg']})", where=path, remedy="delete it and run again"
+            f"not a {what} ({key}: {first['msg']})", where=where, remedy="delete it and run again"
         ) from error

@@ -143,14 +143,14 @@ def _frame(found: Sequence[Comparison]) -> pd.DataFrame:
         (
             *(one.dataset, one.spec.kind, one.spec.depth, one.attack, one.eps255, *one.a, *one.b),
             *(one.n_test, one.seeds, *one.robust, *one.difference),
-            *(one.only_a, one.only_b, one.p, adjusted, one.verdict(adjusted)),
+            *(one.only_a, one.only_b, one.p, p, one.verdict(p)),
         )
-        for one, adjusted in _adjusted(found)
+        for one, p in adjusted(found)
     ]
     return pd.DataFrame(values, columns=list(COLUMNS))
 
 
-def _adjusted(found: Sequence[Comparison]) -> list[tuple[Comparison, float]]:
+def adjusted(found: Sequence[Comparison]) -> list[tuple[Comparison, float]]:
     """Comparisons with their p adjusted over all of them."""
     return list(zip(found, holm([one.p for one in found]), strict=True))
 
@@ -159,14 +159,14 @@ def write_comparisons(suite: Suite, out_csv: str | Path) -> None:
     """Write the comparisons to ``out_csv``, and the same as ``.md`` and ``.tex`` beside it."""
     found = comparisons(suite)
     title = f"Which method is more robust: suite {suite.config.suite}"
-    write_listings(title, _frame(found), list(_listings(suite, _adjusted(found))), out_csv)
+    write_listings(title, _frame(found), list(_listings(suite, adjusted(found))), out_csv)
 
 
-def _listings(suite: Suite, adjusted: Sequence[tuple[Comparison, float]]) -> Iterator[Listing]:
+def _listings(suite: Suite, pairs: Sequence[tuple[Comparison, float]]) -> Iterator[Listing]:
     """One printed table for each dataset, attack and radius."""
     norm = NORMS[suite.config.norm]
     for (dataset, attack, eps255), group in itertools.groupby(
-        adjusted, key=lambda pair: (pair[0].dataset, pair[0].attack, pair[0].eps255)
+        pairs, key=lambda pair: (pair[0].dataset, pair[0].attack, pair[0].eps255)
     ):
         chosen = list(group)
         first = chosen[0][0]
@@ -175,12 +175,12 @@ def _listings(suite: Suite, adjusted: Sequence[tuple[Comparison, float]]) -> Ite
             caption=(
                 "Robust accuracy of A and of B in percent; A − B in percentage points with its 95% bootstrap interval "
                 "over seeds and pairs of outcomes; examples of all seeds that are robust under one of the two only; "
-                f"p of McNemar's exact test on these, adjusted by Holm over all {len(adjusted)} comparisons of the "
+                f"p of McNemar's exact test on these, adjusted by Holm over all {len(pairs)} comparisons of the "
                 f"suite; verdict at {SIGNIFICANCE:g}. n_test = {first.n_test}, seeds = {first.seeds}."
             ),
             head=["network", "A", "B", "A %", "B %", "A − B [95%]", "only A", "only B", "p", "p Holm", "verdict"],
             lines=[_line(one, p) for one, p in chosen],
-            notes=_notes(first.seeds),
+            notes=assumptions(first.seeds),
             words=3,
         )
 
@@ -199,7 +199,7 @@ def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _notes(seeds: int) -> list[str]:
+def assumptions(seeds: int) -> list[str]:
     """What the test assumes, and where it does not hold."""
     if seeds == 1:
         return ["One seed: neither the interval nor the test knows how much training varies."]

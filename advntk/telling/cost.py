@@ -1,176 +1,201 @@
-"""What attacks cost: seconds, images and memory of evaluations."""
+"""What a suite cost: time and memory by rule, network, method and attack."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from advntk.foundation.architecture import Architecture
-from advntk.foundation.records import Record
-from advntk.telling.labels import attack_label, method_label
-from advntk.telling.listing import Listing, write_listings
+from advntk.telling.jobs import PARTS, RULES, Job, jobs
+from advntk.telling.labels import method_label
+from advntk.telling.listing import EMPTY, Listing, write_listings
 from advntk.telling.suite_file import Suite
 
 COLUMNS = (
-    *("dataset", "architecture", "depth", "method", "attack", "evaluations"),
-    *("attack_s", "wall_s", "images", "ms_per_image", "peak_mb", "total_attack_s"),
+    *("dataset", "rule", "architecture", "depth", "method", "attack"),
+    *("jobs", "total_s", "mean_s", "max_s", "peak_mb", *PARTS, "images", "ms_per_image"),
 )
-_MEASURED = {"attack_s", "wall_s", "peak_mb"}
 _TIMES = (
     "Times are of the machines that ran the suite and differ from run to run; of a job that was killed, only the time "
-    "since its restart is counted."
+    "since its restart is counted. Jobs may have run side by side."
 )
+_ADDED = "Parts of a Gram matrix, and chunks of an attack that is split into jobs, are added up and count as one job."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Evaluations of one method on one network under one attack, over seeds and radii.
+    """Jobs of one rule on one network, with one method and attack, over seeds and radii."""
 
-    Attributes:
-        evaluations: their number.
-        attack_s: seconds of the attack in one evaluation, mean.
-        wall_s: seconds of the process that evaluates, mean.
-        images: images attacked in one evaluation, mean.
-        peak_mb: largest memory of a process that evaluated, MiB.
-    """
-
-    dataset: str
-    spec: Architecture
-    method: str
-    attack: str
-    attack_label: str
-    evaluations: int
-    attack_s: float
-    wall_s: float
-    images: float
-    peak_mb: float
+    first: Job
+    jobs: Sequence[Job]
 
     @property
-    def total_attack_s(self) -> float:
-        """Seconds of the attack in all evaluations."""
-        return self.evaluations * self.attack_s
+    def total_s(self) -> float:
+        """Seconds of all jobs."""
+        return sum(job.wall_s for job in self.jobs)
 
     @property
-    def ms_per_image(self) -> float:
+    def max_s(self) -> float:
+        """Seconds of the longest job."""
+        return max(job.wall_s for job in self.jobs)
+
+    @property
+    def peak_mb(self) -> float | None:
+        """Largest memory of a process, MiB; None where none is known."""
+        return max((job.peak_mb for job in self.jobs if job.peak_mb is not None), default=None)
+
+    def part_s(self, name: str) -> float | None:
+        """Seconds of a part of all jobs; None where none tells it."""
+        known = [job.parts[name] for job in self.jobs if name in job.parts]
+        return sum(known) if known else None
+
+    @property
+    def images(self) -> float | None:
+        """Images attacked in one job, mean; None where none is attacked."""
+        known = [job.images for job in self.jobs if job.images is not None]
+        return float(np.mean(known)) if known else None
+
+    @property
+    def ms_per_image(self) -> float | None:
         """Milliseconds of the attack for one image."""
-        return 1000 * self.attack_s / self.images
+        attack_s, images = self.part_s("attack_s"), self.images
+        return None if attack_s is None or not images else 1000 * attack_s / (images * len(self.jobs))
 
 
 def costs(suite: Suite) -> list[Cost]:
-    """Costs of all cells that were timed, in the order of the configuration's lists."""
-    config = suite.config
-    cells: dict[tuple[str, str, str, str], list[Record]] = {}
-    for item in suite.measured:
-        record = item.record
-        if record.timing.keys() >= _MEASURED:
-            key = (record.dataset, record.architecture.label, record.method, record.attack.name)
-            cells.setdefault(key, []).append(record)
-    labels = [spec.label for spec in config.specs()]
-    keys = itertools.product(config.datasets, labels, config.methods, config.attacks)
-    return [_cost(cells[key]) for key in keys if key in cells]
-
-
-def _cost(records: Sequence[Record]) -> Cost:
-    first = records[0]
-    return Cost(
-        dataset=first.dataset,
-        spec=first.architecture,
-        method=first.method,
-        attack=first.attack.name,
-        attack_label=attack_label(first.attack.name, inside_threat_model=first.attack.inside_threat_model),
-        evaluations=len(records),
-        attack_s=float(np.mean([record.timing["attack_s"] for record in records])),
-        wall_s=float(np.mean([record.timing["wall_s"] for record in records])),
-        images=float(np.mean([_images(record) for record in records])),
-        peak_mb=max(record.timing["peak_mb"] for record in records),
+    """Costs of all that was timed, in the order of the rules and of the configuration's lists."""
+    groups = itertools.groupby(
+        jobs(suite), key=lambda job: (job.dataset, job.rule, job.network, job.method, job.attack)
     )
+    return [_cost(list(group)) for _, group in groups]
 
 
-def _images(record: Record) -> int:
-    """Images that were attacked: checkpoints of the same step are one predictor, evaluated once."""
-    distinct = []
-    for evaluation in record.evaluations.values():
-        if evaluation not in distinct:
-            distinct.append(evaluation)
-    return sum(evaluation.n_test for evaluation in distinct)
+def _cost(found: Sequence[Job]) -> Cost:
+    return Cost(first=found[0], jobs=found)
 
 
 def cost_frame(suite: Suite) -> pd.DataFrame:
-    """One row for each dataset × network × method × attack.
+    """One row for each dataset × rule × network × method × attack.
 
     Returns:
-        Columns ``COLUMNS``; means over evaluations, the largest of ``peak_mb``.
+        Columns ``COLUMNS``; seconds of all jobs, of one (mean) and of the longest, largest memory, seconds of parts of
+        all jobs, images attacked in one job.
     """
-    return _frame(costs(suite))
-
-
-def _frame(found: Sequence[Cost]) -> pd.DataFrame:
     values = [
         (
-            *(cost.dataset, cost.spec.kind, cost.spec.depth, cost.method, cost.attack, cost.evaluations),
-            *(cost.attack_s, cost.wall_s, cost.images, cost.ms_per_image, cost.peak_mb, cost.total_attack_s),
+            *(cost.first.dataset, cost.first.rule, *_spec(cost.first), cost.first.method, cost.first.attack),
+            *(len(cost.jobs), cost.total_s, cost.total_s / len(cost.jobs), cost.max_s, cost.peak_mb),
+            *(*(cost.part_s(name) for name in PARTS), cost.images, cost.ms_per_image),
         )
-        for cost in found
+        for cost in costs(suite)
     ]
-    return pd.DataFrame(values, columns=list(COLUMNS))
+    numbers = dict.fromkeys(("peak_mb", *PARTS, "images", "ms_per_image"), float)
+    return pd.DataFrame(values, columns=list(COLUMNS)).astype(numbers)
+
+
+def _spec(job: Job) -> tuple[str, int | str]:
+    """Kind and depth of the network; empty for a job of many networks."""
+    return (job.spec.kind, job.spec.depth) if job.spec else ("", "")
 
 
 def write_cost(suite: Suite, out_csv: str | Path) -> None:
     """Write the costs to ``out_csv``, and the same with totals as ``.md`` and ``.tex`` beside it."""
     found = costs(suite)
-    listings = [_totals(found), *_by_dataset(found)] if found else []
-    write_listings(f"Cost of attacks: suite {suite.config.suite}", _frame(found), listings, out_csv)
+    listings = [by_rule(found), *_by_attack(found), *_by_dataset(found)] if found else []
+    write_listings(f"Cost: suite {suite.config.suite}", cost_frame(suite), listings, out_csv)
 
 
-def _totals(found: Sequence[Cost]) -> Listing:
-    lines = []
-    for label in dict.fromkeys(cost.attack_label for cost in found):
-        mine = [cost for cost in found if cost.attack_label == label]
-        seconds = sum(cost.total_attack_s for cost in mine)
-        images = sum(cost.evaluations * cost.images for cost in mine)
-        evaluations = sum(cost.evaluations for cost in mine)
-        lines.append([label, str(evaluations), _number(seconds), f"{images:.0f}", _number(1000 * seconds / images)])
+def by_rule(found: Sequence[Cost]) -> Listing:
+    """Time and memory of each rule, and of all."""
+    every = [job for cost in found for job in cost.jobs]
+    rules = {rule: [job for job in every if job.rule == rule] for rule in RULES}
+    named = {**{rule: mine for rule, mine in rules.items() if mine}, "total": every}
     return Listing(
-        title="All evaluations of each attack",
-        caption=f"Seconds that the attack took, all jobs together, and images attacked. {_TIMES}",
-        head=["attack", "evaluations", "seconds", "images", "ms per image"],
-        lines=lines,
+        title="All jobs of each rule",
+        caption=(
+            "Wall time of what the suite measured: all jobs together, mean, longest job, share of the whole; largest "
+            f"memory of a process. {_ADDED} Preparing data, splits, tables and figures are not in it. {_TIMES}"
+        ),
+        head=["rule", "jobs", "total (s)", "mean (s)", "max (s)", "share (%)", "peak (MiB)"],
+        lines=[_rule_line(name, mine, _cost(every).total_s) for name, mine in named.items()],
     )
 
 
+def _rule_line(name: str, mine: Sequence[Job], all_s: float) -> list[str]:
+    cost = _cost(mine)
+    share = f"{100 * cost.total_s / all_s:.1f}" if all_s else EMPTY
+    return [name, *_times(cost), share, _whole(cost.peak_mb)]
+
+
+def _by_attack(found: Sequence[Cost]) -> list[Listing]:
+    """What each attack took on all predictors; none where nothing was attacked."""
+    attacked = [job for cost in found for job in cost.jobs if job.images is not None]
+    lines = []
+    for label in dict.fromkeys(job.attack_label for job in attacked):
+        mine = [job for job in attacked if job.attack_label == label]
+        seconds, images = sum(job.parts["attack_s"] for job in mine), sum(job.images or 0 for job in mine)
+        ms_per_image = _number(1000 * seconds / images) if images else EMPTY
+        lines.append([label, str(len(mine)), _number(seconds), str(images), ms_per_image])
+    listing = Listing(
+        title="All evaluations of each attack",
+        caption="Seconds that the attack took, all jobs together, and images attacked.",
+        head=["attack", "evaluations", "seconds", "images", "ms per image"],
+        lines=lines,
+    )
+    return [listing] if lines else []
+
+
 def _by_dataset(found: Sequence[Cost]) -> list[Listing]:
-    listings = []
-    for dataset, group in itertools.groupby(found, key=lambda cost: cost.dataset):
-        lines = [
-            [
-                *(cost.spec.label, method_label(cost.method), cost.attack_label, str(cost.evaluations)),
-                *(_number(cost.attack_s), _number(cost.wall_s), f"{cost.images:.0f}"),
-                *(_number(cost.ms_per_image), f"{cost.peak_mb:.0f}"),
-            ]
-            for cost in group
-        ]
-        listings.append(
-            Listing(
-                title=dataset,
-                caption=(
-                    "Means over seeds and radii. Attack: seconds of the attack in one evaluation (all its "
-                    "checkpoints; chunks of an attack that is split into jobs are added up). Process: seconds of the "
-                    f"process that evaluates, with loading and checks. Peak: its largest memory. {_TIMES}"
-                ),
-                head=[
-                    *("network", "method", "attack", "evaluations"),
-                    *("attack (s)", "process (s)", "images", "ms per image", "peak (MiB)"),
-                ],
-                lines=lines,
-                words=3,
-            )
-        )
-    return listings
+    groups = itertools.groupby(found, key=lambda cost: cost.first.dataset)
+    return [_of_dataset(dataset, list(group)) for dataset, group in groups]
+
+
+def _of_dataset(dataset: str, found: Sequence[Cost]) -> Listing:
+    return Listing(
+        title=dataset,
+        caption=(
+            "Jobs over seeds and radii: seconds of all, of one (mean) and of the longest; of which: seconds of all "
+            "that went into solving, attacking, taking gradients and measuring curves, where a job tells them (of a "
+            "fit, those of its last process); images attacked in one job (all its checkpoints), milliseconds of the "
+            f"attack for one; largest memory of a process. {_ADDED} {_TIMES}"
+        ),
+        head=[
+            *("rule", "network", "method", "attack", "of which (s)"),
+            *("jobs", "total (s)", "mean (s)", "max (s)", "images", "ms per image", "peak (MiB)"),
+        ],
+        lines=[*map(_line, found), _total([job for cost in found for job in cost.jobs])],
+        words=5,
+    )
+
+
+def _line(cost: Cost) -> list[str]:
+    job = cost.first
+    parts = [(name.removesuffix("_s"), cost.part_s(name)) for name in PARTS]
+    told = ", ".join(f"{name} {_number(seconds)}" for name, seconds in parts if seconds is not None)
+    method = method_label(job.method) if job.method else EMPTY
+    return [
+        *(job.rule, job.network or EMPTY, method, job.attack_label or EMPTY, told or EMPTY, *_times(cost)),
+        *(_whole(cost.images), EMPTY if cost.ms_per_image is None else _number(cost.ms_per_image)),
+        _whole(cost.peak_mb),
+    ]
+
+
+def _total(found: Sequence[Job]) -> list[str]:
+    cost = _cost(found)
+    return ["total", EMPTY, EMPTY, EMPTY, EMPTY, *_times(cost), EMPTY, EMPTY, _whole(cost.peak_mb)]
+
+
+def _times(cost: Cost) -> Iterable[str]:
+    """Number of jobs and their seconds."""
+    return str(len(cost.jobs)), _number(cost.total_s), _number(cost.total_s / len(cost.jobs)), _number(cost.max_s)
+
+
+def _whole(value: float | None) -> str:
+    return EMPTY if value is None else f"{value:.0f}"
 
 
 def _number(value: float) -> str:

@@ -7,25 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.telling import labels
-from advntk.telling.frames import Row, Suite, curves_frame, rows
+from advntk.telling.curves_figure import curves
+from advntk.telling.frames import Row, Suite, rows
 from advntk.telling.series import in_order, method_handles, top
 from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
 from advntk.telling.strength_figure import strength
 from advntk.telling.transfer_figure import transfer
 
 _ACCURACY = "accuracy (%)"
-_CURVED = ("at", "advntk")
-_STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
-_SPLIT_DASHES: dict[str, Any] = {"train": (0.8, 1.2), "val": (3, 1.5), "test": ()}
 _CLEAN_LINE: dict[str, Any] = {
     **{"linestyle": (0, (1, 1.5)), "linewidth": 1.1},
     **{"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9},
@@ -51,100 +47,6 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
         save(draw(suite), out_svg)
 
 
-def curves(suite: Suite) -> Figure:
-    """Accuracy along AT's training beside Adv-NTK's, clean and robust, on train, val and test."""
-    frame = curves_frame(suite)
-    config = suite.config
-    for column in ("clean_accuracy", "robust_accuracy"):
-        frame[column] = 100 * frame[column].astype(float)
-    bands: list[Band] = []
-    for dataset in config.datasets:
-        for eps255 in config.eps255:
-            groups = [
-                Group(
-                    heading=spec.label,
-                    keys=[(dataset, eps255, spec.label, method) for method in _CURVED],
-                    titles=[labels.method_label(method) for method in _CURVED],
-                )
-                for spec in config.specs()
-            ]
-            bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups)
-    spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"
-    sheet = Sheet(
-        title="Accuracy along training: adversarial training (AT) beside Adv-NTK",
-        notes=[
-            f"Robust accuracy under {_curve_attacks(suite)} ({labels.NORMS[config.norm]}). "
-            f"Line: mean over seeds (seeds = {config.seeds}); {spread}.",
-            "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that choose a "
-            "checkpoint or a rate, and that Adv-NTK's ϖ is trained on; test: watched in training, choose nothing.",
-        ],
-        bands=bands,
-        handles=_curve_handles(),
-        y_label=_ACCURACY,
-        x_label="",
-        y_top=top(frame[["clean_accuracy", "robust_accuracy"]].to_numpy().ravel()),
-    )
-    for key, axes in sheet.panels.items():
-        dataset, eps255, label, method = key
-        axes.set_xlabel(_STEP_NAMES[method], labelpad=2)
-        chosen = frame[
-            (frame["dataset"] == dataset)
-            & (frame["eps255"] == eps255)
-            & (frame["architecture"] == label)
-            & (frame["method"] == method)
-        ]
-        if chosen.empty:
-            say(axes, f"no {labels.method_label(method)} curve\nin this suite")
-        else:
-            _draw_curve(axes, chosen)
-    return sheet.figure
-
-
-def _draw_curve(axes: Axes, chosen: pd.DataFrame) -> None:
-    """Mean over seeds with their range, for clean and robust accuracy on train, val and test."""
-    names = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}  # seaborn overwrites them
-    for column, colour in (("clean_accuracy", labels.CLEAN_COLOUR), ("robust_accuracy", labels.ROBUST_COLOUR)):
-        sns.lineplot(
-            data=chosen,
-            x="step",
-            y=column,
-            style="split",
-            dashes=_SPLIT_DASHES,
-            color=colour,
-            estimator="mean",
-            errorbar=("pi", 100),
-            err_kws={"alpha": 0.18, "linewidth": 0},
-            legend=False,
-            ax=axes,
-        )
-    axes.set(**names)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
-    axes.margins(x=0.04)
-
-
-def _curve_handles() -> list[Line2D]:
-    return [
-        Line2D([], [], color=colour, linestyle=(0, dashes) if dashes else "-", label=f"{kind}, {split}")
-        for kind, colour in (("clean", labels.CLEAN_COLOUR), ("robust", labels.ROBUST_COLOUR))
-        for split, dashes in _SPLIT_DASHES.items()
-    ]
-
-
-def _curve_attacks(suite: Suite) -> str:
-    """The attacks that watched training, from the options that the records carry."""
-    names: dict[str, list[str]] = {}
-    for method in _CURVED:
-        options = next((item.record.method_options for item in suite.measured if item.record.method == method), None)
-        if options is not None:
-            attack = options.get("report_attack") or options.get("attack") or {}
-            loss = f" ({str(attack['loss']).replace('_', ' ')} loss)" if "loss" in attack else ""
-            name = f"PGD-{attack['steps']}{loss}" if "steps" in attack else "PGD"
-            names.setdefault(name, []).append(labels.method_label(method))
-    if len(names) == 1:
-        return next(iter(names))
-    return ", ".join(f"{name} for {' and '.join(users)}" for name, users in names.items()) or "PGD"
-
-
 def depth(suite: Suite) -> Figure:
     """Clean and robust accuracy over depth, a line for each method and checkpoint, by family and attack."""
     found = _shown(rows(suite))
@@ -157,7 +59,7 @@ def depth(suite: Suite) -> Figure:
                 Group(
                     heading=name,
                     keys=[(dataset, eps255, name, quantity) for quantity in ("", *attacks)],
-                    titles=["clean", *(_attack_title(label) for label in attacks.values())],
+                    titles=["clean", *(f"robust: {_attack_title(label)}" for label in attacks.values())],
                 )
                 for name in families
             ]
@@ -306,7 +208,7 @@ def _draw_points(
 
 
 FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
-    "curves": (curves, "accuracy along AT's training beside Adv-NTK's, clean and robust, on train, val and test"),
+    "curves": (curves, "robust and clean accuracy along AT's training beside Adv-NTK's, on train, val and test"),
     "depth": (depth, "clean and robust accuracy over depth, by method and checkpoint"),
     "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
     "strength": (strength, "robust accuracy over the strength of an attack: radius, steps, restarts"),

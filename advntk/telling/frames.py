@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import InputError
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Spread, bootstrap_mean, spread
-from advntk.telling.labels import attack_label
-from advntk.telling.suite_file import CurveFile, Measured, Suite, read_suite
+from advntk.telling.curves import CURVE_COLUMNS, frame_of
+from advntk.telling.labels import OUTSIDE, attack_label
+from advntk.telling.suite_file import Measured, Suite, read_suite
 
-__all__ = ["COLUMNS", "CURVE_COLUMNS", "Row", "Suite", "curves_frame", "read_suite", "results_frame", "rows"]
+__all__ = [
+    "COLUMNS",
+    "CURVE_COLUMNS",
+    "Row",
+    "Suite",
+    "attack_settings",
+    "curves_frame",
+    "read_suite",
+    "results_frame",
+    "rows",
+]
 
 COLUMNS = (
     *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_test", "seeds"),
     *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
     *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255", "max_l1_255"),
 )
-_CURVE_FILE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
-CURVE_COLUMNS = ("dataset", "architecture", "method", "seed", "eps255", *_CURVE_FILE_COLUMNS)
 _CHECKPOINT_ORDER = ("final", "last", "best_val")
 
 
@@ -154,45 +163,27 @@ def results_frame(suite: Suite) -> pd.DataFrame:
     return pd.DataFrame(values, columns=list(COLUMNS))
 
 
+def attack_settings(suite: Suite) -> dict[str, str]:
+    """Settings of each attack of the suite in words, by its name."""
+    settings = {}
+    for item in suite.measured:
+        attack = item.record.attack
+        options = ", ".join(f"{key} {_setting(value)}" for key, value in attack.options.items())
+        warning = "" if attack.inside_threat_model else f"; {OUTSIDE}: its points may lie beyond ε"
+        settings[attack.name] = f"{attack.kind}{': ' if options else ''}{options}{warning}"
+    return {name: settings[name] for name in suite.config.attacks if name in settings}
+
+
+def _setting(value: Any) -> str:
+    """An option's value in words; what is done one after the other is joined by +."""
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def curves_frame(suite: Suite) -> pd.DataFrame:
     """All curves: accuracy and loss on train, val and test along training, by dataset, network, method, seed and ε.
 
     Returns:
         Columns ``CURVE_COLUMNS``; accuracies are fractions, ``architecture`` is the label with the depth, such as
-        ``mlp-3``. (An unreadable curve raises ``InputError``.)
+        ``mlp-3``.
     """
-    frames = [_read_curve(curve) for curve in suite.curves]
-    if not frames:
-        return pd.DataFrame(columns=list(CURVE_COLUMNS))
-    return pd.concat(frames, ignore_index=True)
-
-
-def _read_curve(curve: CurveFile) -> pd.DataFrame:
-    """One curve file, checked.
-
-    Returns:
-        Its rows with the columns of its cell before them.
-
-    Raises:
-        InputError: missing, not CSV, or not of the documented columns and values.
-    """
-    remedy = "delete it and run the fit again"
-    try:
-        frame = pd.read_csv(curve.path)
-    except FileNotFoundError as error:
-        raise InputError("file not found", where=curve.path, remedy="run the rule that makes it first") from error
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise InputError(f"not a readable CSV file ({error})", where=curve.path, remedy=remedy) from error
-    missing = [name for name in _CURVE_FILE_COLUMNS if name not in frame.columns]
-    if missing or frame.empty:
-        what = f"lacks column(s) {', '.join(missing)}" if missing else "is empty"
-        raise InputError(what, where=curve.path, remedy=remedy)
-    accuracies = frame[["clean_accuracy", "robust_accuracy"]].to_numpy(dtype=float)
-    if not np.all((accuracies >= 0) & (accuracies <= 1)) or not frame["split"].isin(["train", "val", "test"]).all():
-        what = "accuracies must lie in [0, 1] and split must be train, val or test"
-        raise InputError(what, where=curve.path, remedy=remedy)
-    frame = frame[list(_CURVE_FILE_COLUMNS)]
-    cell: list[str | int | float] = [curve.dataset, curve.architecture, curve.method, curve.seed, curve.eps255]
-    for place, (name, value) in enumerate(zip(CURVE_COLUMNS, cell, strict=False)):
-        frame.insert(place, name, value)
-    return frame
+    return frame_of(suite.curves)

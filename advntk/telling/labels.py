@@ -14,8 +14,11 @@ OUTSIDE = "outside threat model"
 # Okabe and Ito's palette, distinguishable with every common colour blindness
 _METHOD_COLOURS = {"ntk": "#4d4d4d", "early_stopped_ntk": "#009e73", "advntk": "#0072b2", "at": "#d55e00"}
 _OTHER_COLOURS = ("#cc79a7", "#e69f00", "#56b4e9", "#b8a900")
-CLEAN_COLOUR = "#e69f00"
-ROBUST_COLOUR = "#7b3294"
+SPLIT_COLOURS = {
+    "robust": {"train": "#c9a6e0", "val": "#9a5cc0", "test": "#4b1070"},
+    "clean": {"train": "#f5c766", "val": "#e08a00", "test": "#8a4b00"},
+}
+"""Lines along training, the darkest for the images that decide nothing."""
 
 _CHECKPOINT_MARKERS = {"final": "o", "last": "s", "best_val": "^"}
 _CHECKPOINT_DASHES: dict[str, LineStyleType] = {"best_val": (0, (4, 1.5))}

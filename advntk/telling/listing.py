@@ -38,9 +38,13 @@ class Listing:
 
     def as_markdown(self, level: int) -> str:
         """The table in Markdown, its columns lined up, under a heading of this level."""
+        return f"{'#' * level} {self.title}\n\n{self.body()}"
+
+    def body(self) -> str:
+        """The same without a heading."""
         body = aligned(self.head, self.lines, words=self.words) if self.lines else ["Nothing was measured."]
         notes = ["", *(f"* {note}" for note in self.notes)] if self.notes else []
-        return "\n".join([f"{'#' * level} {self.title}", "", self.caption, "", *body, *notes]) + "\n"
+        return "\n".join([self.caption, "", *body, *notes]) + "\n"
 
     def as_latex(self) -> str:
         """The table as a LaTeX float, everything escaped."""

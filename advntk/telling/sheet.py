@@ -200,7 +200,12 @@ def save(figure: Figure, out_svg: str | Path) -> None:
     path = Path(out_svg)
     with files.replacing(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
-    with files.replacing(path.with_suffix(".png")) as temporary:
+    save_png(figure, path.with_suffix(".png"))
+
+
+def save_png(figure: Figure, out_png: Path) -> None:
+    """Write the figure as png only (150 dpi)."""
+    with files.replacing(out_png) as temporary:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 
 

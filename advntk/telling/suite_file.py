@@ -1,9 +1,13 @@
-"""The suite file: the only list of what belongs to a suite; no folder is ever searched."""
+"""The suite file: the only list of what belongs to a suite; no folder is ever searched.
+
+There are two kinds: ``results/<suite>/suite.json`` of a suite that ran here, whose paths are relative to the working
+directory, and ``suite.json`` of a published one, which has all its parts beside it (:mod:`advntk.telling.packed`).
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +20,14 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
 from advntk.foundation.strength import Sweep, Transfer, read_sweep, read_transfer
+from advntk.foundation.threat import ThreatModel
+from advntk.telling import packed
+from advntk.telling.curves import Curve, CurveFile, read_curve
+from advntk.telling.facts import FitFacts, GramFacts, read_fit, read_gram
 
-SCHEMA = "advntk-suite-1"
+SCHEMA = "advntk-suite-2"
 _REMAKE = "delete it and run the rules that make it again"
-
-
-class CurveFile(Closed):
-    """Where the curve of one fit lies: accuracy along its training steps."""
-
-    dataset: str
-    architecture: str
-    method: str
-    seed: int
-    eps255: float
-    path: str
+_AGAIN = "run the suite to its end, then make its suite file again"
 
 
 class _Listing(Closed):
@@ -38,6 +36,8 @@ class _Listing(Closed):
     root: str
     config: SuiteConfig
     records: list[str]
+    fits: list[str]
+    grams: list[str]
     curves: list[CurveFile]
     sweeps: list[str]
     transfers: list[str]
@@ -62,43 +62,77 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """A suite's configuration and all that it measured, checked to belong together."""
+    """A suite's configuration and all that it measured, checked to belong together.
+
+    Attributes:
+        fits: each once, whatever radii and attacks it was evaluated under.
+        grams: of the kernel methods, each once.
+        command: what made the suite, where it is a published one.
+    """
 
     config: SuiteConfig
     measured: tuple[Measured, ...]
-    curves: tuple[CurveFile, ...]
+    curves: tuple[Curve, ...]
+    fits: tuple[FitFacts, ...] = ()
+    grams: tuple[GramFacts, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    command: str = ""
 
 
 def read_suite(path: str | Path) -> Suite:
-    """Read a suite file and every record, outcome, sweep and transfer that it lists.
+    """Read a suite file and all that it lists.
 
     Args:
-        path: ``results/<suite>/suite.json``; the paths in it are relative to the working directory.
+        path: ``suite.json``, of a suite that ran here or of a published one.
 
     Returns:
-        The suite. (A missing or unreadable file and a record that does not belong raise ``InputError``.)
+        The suite. (A missing or unreadable file and one that does not belong raise ``InputError``.)
 
     Raises:
         InputError: not a suite file.
     """
     content = files.read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise InputError(f"not a suite file of schema {SCHEMA}", where=path, remedy=_REMAKE)
-    listing = validated(_Listing, {key: value for key, value in content.items() if key != "schema"}, str(path))
-    measured = tuple(_read_measured(record) for record in listing.records)
-    for item in measured:
-        _require_in_config(item, listing.config)
-    _require_unmixed(measured)
-    _require_complete(measured, listing.config)
-    _require_complete_curves(listing.curves, listing.config, str(path))
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema == packed.SCHEMA:
+        suite = _published(packed.read_packed(Path(path), content))
+    elif schema == SCHEMA:
+        suite = _live(validated(_Listing, {key: content[key] for key in content if key != "schema"}, str(path)))
+    else:
+        raise InputError(f"not a suite file of schema {SCHEMA} or {packed.SCHEMA}", where=path, remedy=_REMAKE)
+    for item in suite.measured:
+        _require_in_config(item, suite.config)
+    _require_unmixed(suite.measured)
+    _require_complete(suite.measured, suite.config)
+    _require_complete_curves(suite.curves, suite.config, str(path))
+    _require_fits(suite, str(path))
+    return suite
+
+
+def _live(listing: _Listing) -> Suite:
+    """A suite from the files that its suite file lists."""
     return Suite(
         config=listing.config,
-        measured=measured,
-        curves=tuple(listing.curves),
+        measured=tuple(_read_measured(record) for record in listing.records),
+        fits=tuple(read_fit(place) for place in listing.fits),
+        grams=tuple(read_gram(place) for place in listing.grams),
+        curves=tuple(read_curve(curve) for curve in listing.curves),
         sweeps=tuple(read_sweep(place) for place in listing.sweeps),
         transfers=tuple(read_transfer(place) for place in listing.transfers),
+    )
+
+
+def _published(parts: packed.Packed) -> Suite:
+    """A suite from the parts of a published one."""
+    return Suite(
+        config=parts.config,
+        measured=tuple(_measured(where, record, outcomes, where) for where, record, outcomes in parts.records),
+        fits=tuple(parts.fits),
+        grams=tuple(parts.grams),
+        curves=tuple(parts.curves),
+        sweeps=tuple(parts.sweeps),
+        transfers=tuple(parts.transfers),
+        command=parts.command,
     )
 
 
@@ -106,21 +140,25 @@ def _read_measured(path: str) -> Measured:
     """Read a record and the outcomes beside it, and check one against the other."""
     record = read_record(path)
     outcomes_path = Path(path).with_suffix(".npz")
-    outcomes = files.read_npz(outcomes_path)
+    return _measured(path, record, files.read_npz(outcomes_path), outcomes_path)
+
+
+def _measured(path: str, record: Record, outcomes: Mapping[str, np.ndarray], where: object) -> Measured:
+    """A record with its outcomes, checked against each other."""
     found: dict[str, dict[str, np.ndarray]] = {"clean": {}, "robust": {}}
     for checkpoint, evaluation in record.evaluations.items():
         for kind, correct in (("clean", evaluation.clean_correct), ("robust", evaluation.robust_correct)):
             outcome = outcomes.get(f"{checkpoint}.{kind}")
             if outcome is None or outcome.dtype != np.bool_ or outcome.shape != (evaluation.n_test,):
                 what = f"lacks a boolean array '{checkpoint}.{kind}' of {evaluation.n_test} outcomes"
-                raise InputError(what, where=outcomes_path, remedy=_REMAKE)
+                raise InputError(what, where=where, remedy=_REMAKE)
             if int(outcome.sum()) != correct:
                 what = f"'{checkpoint}.{kind}' counts {int(outcome.sum())} correct, its record {correct}"
-                raise InputError(what, where=outcomes_path, remedy=_REMAKE)
+                raise InputError(what, where=where, remedy=_REMAKE)
             found[kind][checkpoint] = outcome
         if np.any(found["robust"][checkpoint] & ~found["clean"][checkpoint]):
             what = f"checkpoint '{checkpoint}' has examples counted as robust but not as clean"
-            raise InputError(what, where=outcomes_path, remedy=_REMAKE)
+            raise InputError(what, where=where, remedy=_REMAKE)
     return Measured(path=path, record=record, **found)
 
 
@@ -186,11 +224,11 @@ def _require_complete(measured: Iterable[Measured], config: SuiteConfig) -> None
             raise InputError(
                 f"record missing: eps255 {eps255:g}, attack {attack}, seed {seed} ({len(missing)} in all)",
                 where=" / ".join(fit),
-                remedy="run the suite to its end, then make its suite file again",
+                remedy=_AGAIN,
             )
 
 
-def _require_complete_curves(curves: Iterable[CurveFile], config: SuiteConfig, where: str) -> None:
+def _require_complete_curves(curves: Iterable[Curve], config: SuiteConfig, where: str) -> None:
     """Check that each fit that has a curve has one for every seed of the suite."""
     seeds: dict[tuple[str, str, str, float], list[int]] = defaultdict(list)
     for curve in curves:
@@ -199,4 +237,41 @@ def _require_complete_curves(curves: Iterable[CurveFile], config: SuiteConfig, w
         if sorted(found) != list(range(config.seeds)):
             name = " / ".join(str(part) for part in fit)
             what = f"curves of {name} are for seeds {sorted(found)}, the suite has {config.seeds}"
-            raise InputError(what, where=where, remedy="run the suite to its end, then make its suite file again")
+            raise InputError(what, where=where, remedy=_AGAIN)
+
+
+def _require_fits(suite: Suite, where: str) -> None:
+    """Check that fits and Gram matrices are those behind the records: each listed once, none missing.
+
+    Raises:
+        InputError: one is missing, listed twice, or of another split.
+    """
+    hashes = {(item.record.dataset, item.record.seed): item.record.split_hash for item in suite.measured}
+    fits, kernels = set(), set()
+    for fit in suite.fits:
+        key = (fit.dataset, fit.architecture.label, fit.method, fit.seed, fit.trained_at)
+        if key in fits:
+            raise InputError(f"the fit {_told(key)} is listed twice", where=where, remedy=_AGAIN)
+        if hashes.get((fit.dataset, fit.seed), fit.split_hash) != fit.split_hash:
+            what = f"the fit {_told(key)} was made on another split than the records"
+            raise InputError(what, where=where, remedy=_AGAIN)
+        fits.add(key)
+        if fit.kind == "kernel":
+            kernels.add((fit.split_hash, fit.architecture.label))
+    for item in suite.measured:
+        record = item.record
+        key = (record.dataset, record.architecture.label, record.method, record.seed, record.trained_at)
+        if key not in fits:
+            raise InputError(f"its fit {_told(key)} is not listed in {where}", where=item.path, remedy=_AGAIN)
+    grams = [(gram.split_hash, gram.architecture.label) for gram in suite.grams]
+    odd = [key for key in grams if grams.count(key) > 1] or sorted(set(grams) ^ kernels)
+    if odd:
+        what = f"Gram matrices are not those of the kernel fits, each once: see {odd[0][1]}, split {odd[0][0]}"
+        raise InputError(what, where=where, remedy=_AGAIN)
+
+
+def _told(key: tuple[object, ...]) -> str:
+    """A fit in words."""
+    dataset, label, method, seed, threat = key
+    at = f", trained at {threat.eps255:g}/255" if isinstance(threat, ThreatModel) else ""
+    return f"{dataset} / {label} / {method}, seed {seed}{at}"

@@ -3,61 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling.comparisons import write_comparisons
-from advntk.telling.cost import write_cost
-from advntk.telling.frames import Row, Suite, results_frame, rows
-from advntk.telling.labels import NORMS, OUTSIDE, method_label, radius_label
-from advntk.telling.listing import EMPTY, Listing, aligned, csv_text, latex_float, latex_page
-from advntk.telling.protocol import write_protocol
-from advntk.telling.tex import escaped
+from advntk.telling.comparisons import comparisons_frame, write_comparisons
+from advntk.telling.cost import cost_frame, write_cost
+from advntk.telling.frames import Row, Suite, attack_settings, results_frame, rows
+from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, span_of, stacked_title
+from advntk.telling.labels import NORMS, method_label, radius_label
+from advntk.telling.listing import EMPTY, Listing, csv_text, latex_page
+from advntk.telling.methods_table import methods_frame, write_methods
+from advntk.telling.protocol import protocol_frame, write_protocol
+from advntk.telling.transfer import transfer_frame
 from advntk.telling.transfer_table import write_transfer
 
 _WIDTH = 112  # characters of a line before a table is split by architectures
-_CELL = 10  # characters of an accuracy
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One accuracy: ``mean`` and ``half`` (half the width of its interval), percent, and its footnotes."""
-
-    mean: float
-    half: float
-    marks: str
-
-    def text(self) -> str:
-        """The cell in plain text: ``78.5 ± 1.2 [a]``."""
-        return f"{self.mean:.1f} ± {self.half:.1f}" + (f" [{self.marks}]" if self.marks else "")
-
-    def tex(self) -> str:
-        """The cell in LaTeX, footnotes raised."""
-        raised = f"\\textsuperscript{{{self.marks}}}" if self.marks else ""
-        return f"${self.mean:.1f} \\pm {self.half:.1f}${raised}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """One printed table: a dataset and a radius; methods down, networks and attacks across.
-
-    Attributes:
-        networks: labels of the networks, such as ``mlp-3``.
-        quantities: column titles within a network: ``clean``, then the attacks' names.
-        lines: method label and its cells, network by network; None where nothing was measured.
-        notes: footnotes by mark.
-    """
-
-    title: str
-    caption: str
-    networks: list[str]
-    quantities: list[str]
-    lines: list[tuple[str, list[Cell | None]]]
-    notes: dict[str, str] = field(default_factory=dict)
 
 
 def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
@@ -74,7 +39,7 @@ def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
     if name not in TABLES:
         hint = nearest(name, TABLES)
         raise ConfigError(f"unknown table '{name}'{hint}", where="tables", remedy=f"allowed: {', '.join(TABLES)}")
-    TABLES[name](suite, out_csv)
+    TABLES[name].write(suite, out_csv)
 
 
 def write_robust_accuracy(suite: Suite, out_csv: str | Path) -> None:
@@ -86,20 +51,10 @@ def write_robust_accuracy(suite: Suite, out_csv: str | Path) -> None:
     """
     path = Path(out_csv)
     found = rows(suite)
-    markdown = _markdown(suite, list(_grids(suite, found, _one_line_title)), list(_stage_listings(suite, found)))
+    grids = list(_grids(suite, found, one_line_title))
     files.write_text(path, csv_text(results_frame(suite)))
-    files.write_text(path.with_suffix(".md"), markdown)
-    files.write_text(path.with_suffix(".tex"), _latex(suite, list(_grids(suite, found, _stacked_title))))
-
-
-def _one_line_title(network: str, quantity: str) -> str:
-    """A column's title in Markdown, which has one line for it."""
-    return f"{network} {quantity}"
-
-
-def _stacked_title(network: str, quantity: str) -> str:
-    """The longest line of a column's title in LaTeX, where networks and warnings have lines of their own."""
-    return max(_stacked_lines(quantity), key=len)
+    files.write_text(path.with_suffix(".md"), _markdown(suite, grids, list(_stage_listings(suite, found))))
+    files.write_text(path.with_suffix(".tex"), _latex(suite, list(_grids(suite, found, stacked_title))))
 
 
 def _grids(suite: Suite, found: Sequence[Row], title_of: Callable[[str, str], str]) -> Iterator[Grid]:
@@ -121,14 +76,10 @@ def _grids(suite: Suite, found: Sequence[Row], title_of: Callable[[str, str], st
 def _parts(
     specs: Sequence[Architecture], chosen: Sequence[Row], title_of: Callable[[str, str], str]
 ) -> Iterator[Sequence[Architecture]]:
-    """The networks in parts that fit a line, at least one in each."""
+    """The networks in parts that fit a line."""
     quantities = ("clean", *{row.attack_label for row in chosen})
-    longest = max((spec.label for spec in specs), key=len, default="")
-    one = sum(max(len(title_of(longest, quantity)), _CELL) + 3 for quantity in quantities)
-    method = max((len(method_label(row.method, row.checkpoint)) for row in chosen), default=0)
-    at_once = max(1, (_WIDTH - method) // one)
-    for start in range(0, len(specs), at_once):
-        yield specs[start : start + at_once]
+    methods = [method_label(row.method, row.checkpoint) for row in chosen]
+    yield from in_parts(specs, lambda spec: spec.label, quantities, methods, title_of=title_of, width=_WIDTH)
 
 
 def _grid(suite: Suite, title: str, specs: Sequence[Architecture], chosen: Sequence[Row]) -> Grid:
@@ -144,86 +95,32 @@ def _grid(suite: Suite, title: str, specs: Sequence[Architecture], chosen: Seque
                 cell = (method, checkpoint, spec.label)
                 mine = [row for row in chosen if (row.method, row.checkpoint, row.spec.label) == cell]
                 by_attack = {row.attack: row for row in mine}
-                cells.append(_cell(mine[0].clean, (), notes) if mine else None)
+                cells.append(cell_of(mine[0].clean, (), notes) if mine else None)
                 for attack in attacks:
                     row = by_attack.get(attack)
-                    cells.append(_cell(row.robust, row.flags, notes) if row else None)
+                    cells.append(cell_of(row.robust, row.flags, notes) if row else None)
             lines.append((method_label(method, checkpoint), cells))
     return Grid(
         title=title,
-        caption=_caption(chosen),
-        networks=[spec.label for spec in specs],
+        caption=(
+            f"{sizes_caption(chosen)} "
+            "Columns other than clean: accuracy under the attack that the column names, correct without it too."
+        ),
+        groups=[spec.label for spec in specs],
         quantities=["clean", *attacks.values()],
         lines=lines,
         notes={mark: text for text, mark in notes.items()},
     )
 
 
-def _cell(interval: tuple[float, float, float], flags: Sequence[str], notes: dict[str, str]) -> Cell:
-    """One accuracy in percent; its flags get marks in ``notes`` (text → mark), shared by equal texts."""
-    mean, low, high = interval
-    marks = [notes.setdefault(flag, _mark(len(notes))) for flag in flags]
-    return Cell(mean=100 * mean, half=50 * (high - low), marks=",".join(marks))
-
-
-def _mark(index: int) -> str:
-    """Footnote marks: a, b, …, z, aa, ab, and so on."""
-    letter = chr(ord("a") + index % 26)
-    return letter if index < 26 else _mark(index // 26 - 1) + letter
-
-
-def _caption(chosen: Sequence[Row]) -> str:
-    """What the numbers are: sizes, seeds and the kind of interval."""
-    sizes = {name: _span([getattr(row, name) for row in chosen]) for name in ("n_test", "n_opt", "seeds")}
-    alone = " (one seed: the spread over seeds is not in it)" if sizes["seeds"] == "1" else ""
-    return (
-        "Accuracy in percent, mean ± half the width of its 95% bootstrap interval over seeds and test examples"
-        f"{alone}; n_test = {sizes['n_test']}, n_opt = {sizes['n_opt']}, seeds = {sizes['seeds']}. "
-        "Columns other than clean: accuracy under the attack that the column names, correct without it too."
-    )
-
-
-def _span(values: Sequence[int]) -> str:
-    """``797``, or ``100–797`` where values differ."""
-    low, high = min(values, default=0), max(values, default=0)
-    return f"{low}" if low == high else f"{low}–{high}"
-
-
-def attack_settings(suite: Suite) -> dict[str, str]:
-    """Settings of each attack of the suite in words, by its label."""
-    settings = {}
-    for item in suite.measured:
-        attack = item.record.attack
-        options = ", ".join(f"{key} {_setting(value)}" for key, value in attack.options.items())
-        warning = "" if attack.inside_threat_model else f"; {OUTSIDE}: its points may lie beyond ε"
-        settings[attack.name] = f"{attack.kind}{': ' if options else ''}{options}{warning}"
-    return {name: settings[name] for name in suite.config.attacks if name in settings}
-
-
-def _setting(value: Any) -> str:
-    """An option's value in words; what is done one after the other is joined by +."""
-    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _markdown(suite: Suite, grids: Sequence[Grid], stages: Sequence[Listing]) -> str:
     """All tables as Markdown whose columns line up in a terminal."""
-    parts = [f"# Clean and robust accuracy: suite {suite.config.suite}", ""]
-    parts += [f"* attack `{name}`: {text}" for name, text in attack_settings(suite).items()]
+    head = [f"# Clean and robust accuracy: suite {suite.config.suite}", ""]
+    head += [f"* attack `{name}`: {text}" for name, text in attack_settings(suite).items()]
     if not grids:
-        parts.append("\nThis suite has no records.")
-    for grid in grids:
-        parts += ["", f"## {grid.title}", "", grid.caption, "", *_aligned(grid)]
-        parts += [""] * bool(grid.notes) + [f"* [{mark}] {text}" for mark, text in grid.notes.items()]
-    return "\n".join([*parts, *(f"\n{listing.as_markdown(2).rstrip()}" for listing in stages)]) + "\n"
-
-
-def _aligned(grid: Grid) -> list[str]:
-    """A Markdown table with padded columns."""
-    head = [
-        "method",
-        *(_one_line_title(network, quantity) for network in grid.networks for quantity in grid.quantities),
-    ]
-    return aligned(head, [[label, *(cell.text() if cell else EMPTY for cell in cells)] for label, cells in grid.lines])
+        head.append("\nThis suite has no records.")
+    parts = [*(grid.as_markdown(2) for grid in grids), *(listing.as_markdown(2) for listing in stages)]
+    return "\n".join(["\n".join(head) + "\n", *parts])
 
 
 def _stage_listings(suite: Suite, found: Sequence[Row]) -> Iterator[Listing]:
@@ -241,8 +138,8 @@ def _stage_listings(suite: Suite, found: Sequence[Row]) -> Iterator[Listing]:
                     title=f"{dataset}, {radius_label(eps255)} ({NORMS[config.norm]}): stages of {mine[0].attack_label}",
                     caption=(
                         "Robust accuracy in percent after each stage of the attack and all stages before it, mean over "
-                        f"seeds; n_test = {_span([row.n_test for row in mine])}, "
-                        f"seeds = {_span([row.seeds for row in mine])}."
+                        f"seeds; n_test = {span_of([row.n_test for row in mine])}, "
+                        f"seeds = {span_of([row.seeds for row in mine])}."
                     ),
                     head=["network", "method", "clean", *names],
                     lines=[_stage_line(row, names) for row in mine],
@@ -259,55 +156,22 @@ def _latex(suite: Suite, grids: Sequence[Grid]) -> str:
     r"""All tables as LaTeX floats to be read with ``\input``."""
     settings = "; ".join(f"{name} is {text}" for name, text in attack_settings(suite).items())
     title = f"Clean and robust accuracy: suite {suite.config.suite}"
-    return latex_page(title, [_float(grid, settings) for grid in grids])
+    return latex_page(title, [grid.as_latex(settings) for grid in grids])
 
 
-def _float(grid: Grid, settings: str) -> str:
-    """One table as a float, networks above their quantities."""
-    across = len(grid.quantities)
-    groups = [(network, 2 + across * i) for i, network in enumerate(grid.networks)]
-    networks = " & ".join(f"\\multicolumn{{{across}}}{{c}}{{{escaped(network)}}}" for network, _ in groups)
-    rules = " ".join(f"\\cmidrule(lr){{{start}-{start + across - 1}}}" for _, start in groups)
-    titles = " & ".join([_stacked(quantity) for quantity in grid.quantities] * len(groups))
-    return latex_float(
-        caption=f"{grid.title}. {grid.caption} Attacks: {settings}.",
-        columns="l" + "r" * across * len(groups),
-        head=[f" & {networks} \\\\", rules, f"method & {titles} \\\\"],
-        body=[
-            " & ".join([escaped(label), *(cell.tex() if cell else "---" for cell in cells)]) + r" \\"
-            for label, cells in grid.lines
-        ],
-        notes=[f"\\textsuperscript{{{mark}}} {escaped(text)}" for mark, text in grid.notes.items()],
-    )
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table: all its numbers as a frame, and how it is written (csv, md and tex)."""
+
+    frame: Callable[[Suite], pd.DataFrame]
+    write: Callable[[Suite, str | Path], None]
 
 
-def _stacked_lines(title: str) -> list[str]:
-    """A column title in lines: a long name broken at the underscore nearest its middle, a warning by itself."""
-    name, bracket, warning = title.partition(" (")
-    breaks = [i + 1 for i, letter in enumerate(name) if letter == "_"]
-    if len(name) > 16 and breaks:
-        middle = min(breaks, key=lambda place: abs(place - len(name) / 2))
-        parts = [name[:middle], name[middle:]]
-    else:
-        parts = [name]
-    if bracket:
-        # two lines keep the column about as narrow as its numbers
-        first, _, rest = warning.partition(" ")
-        parts += [f"({first}", rest] if rest else [f"({first}"]
-    return parts
-
-
-def _stacked(title: str) -> str:
-    """A column title for LaTeX, in lines where it is long."""
-    lines = _stacked_lines(title)
-    stack = r" \\ ".join(map(escaped, lines))
-    return stack if len(lines) == 1 else f"\\shortstack[r]{{{stack}}}"
-
-
-TABLES: dict[str, Callable[[Suite, str | Path], None]] = {
-    "robust_accuracy": write_robust_accuracy,
-    "comparisons": write_comparisons,
-    "cost": write_cost,
-    "transfer": write_transfer,
-    "reference_protocol": write_protocol,
+TABLES: dict[str, Table] = {
+    "methods": Table(frame=methods_frame, write=write_methods),
+    "robust_accuracy": Table(frame=results_frame, write=write_robust_accuracy),
+    "comparisons": Table(frame=comparisons_frame, write=write_comparisons),
+    "cost": Table(frame=cost_frame, write=write_cost),
+    "transfer": Table(frame=transfer_frame, write=write_transfer),
+    "reference_protocol": Table(frame=protocol_frame, write=write_protocol),
 }

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.errors import ConfigError
 from advntk.telling.figures import FIGURES, write_figure
-from advntk.telling.frames import read_suite
+from advntk.telling.frames import curves_frame, read_suite
 from advntk.telling.labels import method_colours
 from advntk.telling.sheet import style
 
@@ -105,6 +105,42 @@ def test_points_stand_where_the_table_has_them(build):
     measured = suite.measured[0]
     assert clean == pytest.approx(100 * measured.clean["final"].mean())
     assert robust == pytest.approx(100 * measured.robust["final"].mean())
+
+
+def curve_panels(suite):
+    """Axes of the figure of curves by title, of its first network."""
+    with style():
+        axes = FIGURES["curves"][0](suite).axes
+    return {one.get_title(loc="left"): one for one in axes[:4]}
+
+
+def test_curves_have_a_panel_for_each_method_and_quantity_and_a_line_for_each_split(build):
+    panels = curve_panels(read_suite(build(**ONE, seeds=3).fill().write()))
+    assert list(panels) == ["AT, robust: PGD-10", "Adv-NTK, robust: PGD", "AT, clean", "Adv-NTK, clean"]
+    for axes in panels.values():
+        lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
+        assert len(lines) == 3
+        assert len({line.get_color() for line in lines}) == 3
+        assert len(axes.collections) == 3  # a band each
+
+
+def test_triangles_stand_on_the_test_line_where_val_is_best(build):
+    builder = build(**ONE, seeds=1).fill()
+    axes = curve_panels(read_suite(builder.write()))["AT, robust: PGD-10"]
+    (triangle,) = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    frame = curves_frame(read_suite(builder.write())).query("method == 'at'")
+    val, test = (frame[frame["split"] == split].set_index("step")["robust_accuracy"] for split in ("val", "test"))
+    assert 0 < val.idxmax() < 2000  # overfitting
+    assert triangle.get_xdata()[0] == val.idxmax()
+    assert triangle.get_ydata()[0] == pytest.approx(100 * test[val.idxmax()])
+
+
+def test_robust_overfitting_is_what_the_builder_draws(build):
+    axes = curve_panels(read_suite(build(**ONE, seeds=2).fill().write()))["AT, robust: PGD-10"]
+    train, val, test = ([line for line in axes.lines if len(line.get_xdata()) > 1][i].get_ydata() for i in range(3))
+    assert train.argmax() == len(train) - 1
+    for line in (val, test):
+        assert line.max() - line[-1] > 3
 
 
 def test_colours_are_kept_between_suites():

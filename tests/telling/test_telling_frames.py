@@ -183,14 +183,14 @@ def test_outcomes_that_contradict_their_record_are_refused(quick):
 
 def test_not_a_suite_file(tmp_path):
     files.write_json(tmp_path / "suite.json", {"schema": "other"})
-    with pytest.raises(InputError, match="advntk-suite-1"):
+    with pytest.raises(InputError, match="advntk-suite-2"):
         read_suite(tmp_path / "suite.json")
 
 
 def test_curves(quick):
     frame = curves_frame(read_suite(quick.path))
     assert list(frame.columns) == list(CURVE_COLUMNS)
-    assert len(frame) == 3 * 2 * 2 * 2 * (21 + 51)
+    assert len(frame) == 3 * 2 * 2 * 3 * (21 + 51)
     assert set(frame["architecture"]) == {"mlp-3", "mlp-5", "cnn-3"}
 
 
@@ -205,10 +205,47 @@ def test_bad_curves_are_refused(quick):
     ):
         place.write_text(text)
         with pytest.raises(InputError, match=named):
-            curves_frame(read_suite(quick.path))
+            read_suite(quick.path)
+    place.write_text(whole)
     quick.builder.curves.pop()
     with pytest.raises(InputError, match="for seeds"):
         read_suite(quick.builder.write())
+
+
+def test_fits_and_grams_are_read_once_each(quick):
+    suite = read_suite(quick.path)
+    assert len(suite.fits) == 3 * 2 * (1 + 3 * 2)  # networks, seeds; ntk once, the others at each radius
+    assert len(suite.grams) == 3 * 2
+    assert {fit.method for fit in suite.fits if fit.kind == "network"} == {"at"}
+    assert suite.fits[0].timing["wall_s"] == 10
+
+
+def test_fits_and_grams_that_do_not_belong_are_refused(quick):
+    content = files.read_json(quick.path)
+    fit = files.read_json(content["fits"][0])
+    gram = files.read_json(content["grams"][0])
+    for name, changed, named in (
+        ("fits", content["fits"][1:], "its fit digits / mlp-3 / ntk, seed 0 is not listed"),
+        ("fits", [*content["fits"], content["fits"][0]], "is listed twice"),
+        ("grams", content["grams"][1:], "not those of the kernel fits, each once: see mlp-3, split digits0"),
+        ("grams", [*content["grams"], content["grams"][-1]], "each once: see cnn-3"),
+    ):
+        files.write_json(quick.path, {**content, name: changed})
+        with pytest.raises(InputError, match=named):
+            read_suite(quick.path)
+    files.write_json(quick.path, content)
+    for place, changed, named in (
+        (content["fits"][0], {**fit, "split_hash": "other"}, "made on another split"),
+        (content["fits"][0], {key: fit[key] for key in fit if key != "timing"}, r"not a fit \(timing: "),
+        (content["grams"][0], {**gram, "split_hash": "other"}, "see mlp-3, split"),
+        (content["grams"][0], [], "not a Gram matrix's file"),
+    ):
+        before = files.read_json(place)
+        files.write_json(place, changed)
+        with pytest.raises(InputError, match=named):
+            read_suite(quick.path)
+        files.write_json(place, before)
+    assert read_suite(quick.path)
 
 
 def test_floor_imports_the_foundation_only_and_never_searches_folders():

@@ -1,0 +1,145 @@
+"""The figure of curves: accuracy along AT's training beside Adv-NTK's; does robust accuracy fall again?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from advntk.telling import labels
+from advntk.telling.frames import Suite, curves_frame
+from advntk.telling.series import top
+from advntk.telling.sheet import Band, Group, Shape, Sheet, bands_of, say
+
+METHODS = ("at", "advntk")
+QUANTITIES = ("robust", "clean")
+_STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
+_LINES: dict[str, dict[str, Any]] = {
+    "train": {"linestyle": "-", "linewidth": 1.2, "zorder": 2},
+    "val": {"linestyle": (0, (3, 1.5)), "linewidth": 1.2, "zorder": 3},
+    "test": {"linestyle": "-", "linewidth": 2.0, "zorder": 4},
+}
+_BEST: dict[str, Any] = {"marker": "^", "linestyle": "", "markersize": 5, "markeredgecolor": "white"}
+_ACROSS = 4  # panels: one network
+
+
+def curves(suite: Suite) -> Figure:
+    """Robust and clean accuracy along AT's training beside Adv-NTK's, on train, val and test."""
+    frame, config, attacks = curves_frame(suite), suite.config, curve_attacks(suite)
+    for quantity in QUANTITIES:
+        frame[f"{quantity}_accuracy"] = 100 * frame[f"{quantity}_accuracy"].astype(float)
+    bands: list[Band] = []
+    for dataset in config.datasets:
+        for eps255 in config.eps255:
+            groups = [
+                Group(
+                    heading=spec.label,
+                    keys=[(dataset, eps255, spec.label, method, what) for what in QUANTITIES for method in METHODS],
+                    titles=[_title(method, what, attacks) for what in QUANTITIES for method in METHODS],
+                )
+                for spec in config.specs()
+            ]
+            bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups, _ACROSS)
+    spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"
+    sheet = Sheet(
+        title="Accuracy along training: adversarial training (AT) beside Adv-NTK",
+        notes=[
+            f"Robust accuracy under {attacks_in_words(attacks)} ({labels.NORMS[config.norm]}). "
+            f"Line: mean over seeds (seeds = {config.seeds}); {spread}. "
+            "Triangle: the checkpoint best on val (each seed), where robust accuracy on val is highest.",
+            "Robust overfitting shows past the triangle: robust accuracy still rises on train and falls on test.",
+            "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that choose a "
+            "checkpoint or a rate, and that Adv-NTK's ϖ is trained on; test: watched in training, choose nothing.",
+        ],
+        bands=bands,
+        handles=_handles(),
+        y_label="accuracy (%)",
+        x_label="",
+        y_top=top(frame[[f"{quantity}_accuracy" for quantity in QUANTITIES]].to_numpy().ravel()),
+        shape=Shape(height=2.0),
+    )
+    for (dataset, eps255, label, method, what), axes in sheet.panels.items():
+        axes.set_xlabel(_STEP_NAMES[method], labelpad=2)
+        chosen = frame[
+            (frame["dataset"] == dataset)
+            & (frame["eps255"] == eps255)
+            & (frame["architecture"] == label)
+            & (frame["method"] == method)
+        ]
+        if chosen.empty:
+            say(axes, f"no {labels.method_label(method)} curve\nin this suite")
+        else:
+            _draw(axes, chosen, what)
+    return sheet.figure
+
+
+def _title(method: str, quantity: str, attacks: dict[str, str]) -> str:
+    """A panel's title: the method, and of robust accuracy the attack."""
+    under = f": {attacks[method].partition(' (')[0]}" if quantity == "robust" and method in attacks else ""
+    return f"{labels.method_label(method)}, {quantity}{under}"
+
+
+def _draw(axes: Axes, chosen: pd.DataFrame, quantity: str) -> None:
+    """Mean over seeds with their range on each split, and where val is best."""
+    column, colours = f"{quantity}_accuracy", labels.SPLIT_COLOURS[quantity]
+    for split, look in _LINES.items():
+        rows = chosen[chosen["split"] == split]
+        if rows.empty:
+            continue
+        over_seeds = rows.groupby("step")[column].agg(["mean", "min", "max"])
+        steps = over_seeds.index.to_numpy(dtype=float)
+        low, high = over_seeds["min"].to_numpy(), over_seeds["max"].to_numpy()
+        axes.fill_between(steps, low, high, color=colours[split], alpha=0.16, linewidth=0, zorder=1)
+        axes.plot(steps, over_seeds["mean"].to_numpy(), color=colours[split], **look)
+    for step, accuracy in _best_on_val(chosen, column):
+        axes.plot([step], [accuracy], color=colours["test"], markeredgewidth=0.7, zorder=5, **_BEST)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+    axes.margins(x=0.04)
+
+
+def _best_on_val(chosen: pd.DataFrame, column: str) -> list[tuple[float, float]]:
+    """Of each seed the step that is most robust on val, of equals the one of the least loss, and test's value there."""
+    found = []
+    for _, rows in chosen.groupby("seed"):
+        val, test = rows[rows["split"] == "val"], rows[rows["split"] == "test"].set_index("step")[column]
+        order = val.sort_values(["robust_accuracy", "robust_loss"], ascending=[False, True], kind="stable")
+        step = order["step"].iloc[0] if len(order) else np.nan
+        if step in test.index:
+            found.append((float(step), float(test[step])))
+    return found
+
+
+def _handles() -> list[Line2D]:
+    lines = [
+        Line2D([], [], color=labels.SPLIT_COLOURS[quantity][split], label=f"{quantity}, {split}", **look)
+        for split, look in _LINES.items()
+        for quantity in QUANTITIES
+    ]
+    return [*lines, Line2D([], [], color="#555555", label="best on val, on test", **_BEST)]
+
+
+def curve_attacks(suite: Suite) -> dict[str, str]:
+    """The attacks that watched training by method, from the options that the records carry."""
+    found = {}
+    for method in METHODS:
+        options = next((item.record.method_options for item in suite.measured if item.record.method == method), None)
+        if options is not None:
+            attack = options.get("report_attack") or options.get("attack") or {}
+            loss = f" ({str(attack['loss']).replace('_', ' ')} loss)" if "loss" in attack else ""
+            found[method] = f"PGD-{attack['steps']}{loss}" if "steps" in attack else "PGD"
+    return found
+
+
+def attacks_in_words(attacks: dict[str, str]) -> str:
+    """One name where all are the same."""
+    users: dict[str, list[str]] = {}
+    for method, name in attacks.items():
+        users.setdefault(name, []).append(labels.method_label(method))
+    if len(users) == 1:
+        return next(iter(users))
+    return ", ".join(f"{name} for {' and '.join(methods)}" for name, methods in users.items()) or "PGD"

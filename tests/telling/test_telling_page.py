@@ -1,0 +1,142 @@
+"""The page of results: written from reference results alone, and the committed one is up to date."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from advntk.cli import main
+from advntk.foundation import files
+from advntk.foundation.errors import InputError
+from advntk.telling.comparisons import comparisons_frame
+from advntk.telling.differences import differences
+from advntk.telling.frames import read_suite
+from advntk.telling.methods_table import method_grids
+from advntk.telling.publish import publish
+from advntk.telling.results_page import write_page
+from tests.telling.conftest import Builder
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = "reference_fixed_gradient"
+DEPTHS = {"architectures": [{"family": "mlp", "depth": depth} for depth in (3, 5, 10)], "eps255": [8]}
+MADE = {
+    "code": "0123456789ab", "versions": {"jax": "1.2.3", "advntk": "9"}, "processor": "A processor", "threads": 2,
+    "finished": "2026-01-02T03:04:05Z", "python": "3.11.7", "host": "secret",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A suite and its page, written in a working directory of their own."""
+    folder = tmp_path_factory.mktemp("page")
+    builder = Builder(folder, **DEPTHS, attacks=["pgd", OUTSIDE], datasets=["fashion_mnist"], seeds=3)
+    builder.provenance = MADE
+    suite = read_suite(builder.fill().write())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        publish(suite, Path("results/reference/quick"))
+        shutil.copy(ROOT / "results/reference/README.md", "results/reference/README.md")
+        assert main(["page", "--reference", "results/reference", "--out", "docs/results.md"]) == 0
+    return suite, folder / "docs/results.md"
+
+
+def test_the_page_says_what_made_the_numbers(written):
+    _, page = written
+    text = page.read_text()
+    for fact in (
+        "`snakemake --cores all`", "digest 0123456789ab", "A processor; threads of a job: 2", "jax 1.2.3",
+        "2026-01-02 03:04 UTC", "n_opt = 800, n_val = 200, n_test = 400", "mlp-5 (finite: width 256)", "ε = 8/255",
+        "pgd: loss squared_error, steps 10", "advntk page --reference results/reference --out docs/results.md",
+    ):  # fmt: skip
+        assert fact in text, fact
+    assert re.search(r"\| seeds +\| 3 ", text)
+    assert "secret" not in text
+
+
+def test_the_page_has_the_suites_tables(written):
+    suite, page = written
+    text = page.read_text()
+    for grid in method_grids(suite):
+        assert grid.as_markdown(4).splitlines()[-1] in text
+    assert "**" in text
+    assert text.count("Accuracy in percent") == 2  # one caption for each kind of attack
+    assert "### quick: Adv-NTK against the other methods, fashion_mnist" in text
+    assert re.search(r"\| mlp-10  \| 8/255 \| pgd +\| \*\*\+\d+\.\d \[\+", text)
+    assert re.search(r"\| gram +\| +9 \|", text)
+    assert re.search(r"\| total +\| ", text)
+
+
+def test_figures_are_those_of_the_suite_with_captions_that_name_the_attack(written):
+    _, page = written
+    text = page.read_text()
+    pictures = re.findall(r"!\[[^]]*\]\((figures/[^)]*)\)\n\n(.*)\n", text)
+    assert [place for place, _ in pictures] == ["figures/results_quick_curves.png", "figures/results_quick_depth.png"]
+    captions = [caption for _, caption in pictures]
+    assert "PGD-10 (squared error loss) for AT" in captions[0]
+    assert f"pgd, {OUTSIDE} (outside threat model)" in captions[1]
+    for place, _ in pictures:
+        assert (page.parent / place).read_bytes().startswith(b"\x89PNG")
+
+
+def test_differences_have_the_sign_of_the_method_that_is_set_against_the_others(build, tmp_path):
+    suite = read_suite(build(**DEPTHS, seeds=1).fill().write())
+    listing = differences(suite)["digits"]
+    assert listing.head == ["network", "ε", "attack", "− NTK", "− early-stopped NTK", "− AT (last)"]
+    frame = comparisons_frame(suite).set_index(["depth", "method_a", "method_b"])
+    for line, depth in zip(listing.lines, (3, 5, 10), strict=True):
+        ntk, at = frame.loc[depth, "ntk", "advntk"], frame.loc[depth, "advntk", "at"]
+        assert line[3].strip("*").startswith(f"{-100 * ntk['difference']:+.1f} [{-100 * ntk['difference_hi']:+.1f}")
+        assert line[5].strip("*").startswith(f"{100 * at['difference']:+.1f} [{100 * at['difference_lo']:+.1f}")
+        assert ("**" in line[5]) == (at["p_holm"] <= 0.05)
+        assert "**" in line[3]
+
+
+def test_links_lead_somewhere(written):
+    _, page = written
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_a_page_without_suites_shows_kept_tables_and_names_what_left_the_threat_model(tmp_path):
+    shutil.copytree(ROOT / "results/reference/attacks", tmp_path / "reference/attacks")
+    kept = [{"suite": "attacks", "command": "c", "tables": ["robust_accuracy", "transfer"]}]
+    files.write_json(tmp_path / "reference/index.json", {"schema": "advntk-reference-1", "published": [], "kept": kept})
+    assert write_page(tmp_path / "reference", tmp_path / "page.md") == [tmp_path / "page.md"]
+    text = (tmp_path / "page.md").read_text()
+    assert f"{OUTSIDE} (outside threat model)" in text
+    assert "autoattack (outside" not in text
+    assert "No suite is published yet." in text
+    assert re.search(r"\| mlp, depth 3 \| NTK +\| 100\.0 ± 0\.0 \| 95\.0 ± 4\.5 ", text)
+    assert "[transfer](reference/attacks/transfer.csv)" in text
+
+
+def test_a_folder_without_a_list_is_told(tmp_path):
+    with pytest.raises(InputError, match=r"index\.json: file not found"):
+        write_page(tmp_path, tmp_path / "page.md")
+    files.write_json(tmp_path / "index.json", {"schema": "other"})
+    with pytest.raises(InputError, match="not a list of schema advntk-reference-1"):
+        write_page(tmp_path, tmp_path / "page.md")
+
+
+def test_the_committed_page_is_what_the_command_gives(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "results/reference", tmp_path / "results/reference")
+    monkeypatch.chdir(tmp_path)
+    assert main(["page", "--reference", "results/reference", "--out", "docs/results.md"]) == 0
+    assert Path("docs/results.md").read_text() == (ROOT / "docs/results.md").read_text()
+    drawn = {path.name for path in Path("docs/figures").glob("*.png")}
+    assert drawn == {path.name for path in (ROOT / "docs/figures").glob("results_*.png")}
+    for name in drawn:  # another build of the libraries may move single pixels a little
+        fresh, known = imread(Path("docs/figures") / name), imread(ROOT / "docs/figures" / name)
+        assert fresh.shape == known.shape, name
+        assert np.abs(fresh - known).mean() < 1e-3, name
+
+
+def test_reference_results_are_small_csv_and_json():
+    listed = files.read_json(ROOT / "results/reference/index.json")
+    for name in listed["published"]:
+        for path in (ROOT / "results/reference" / name).iterdir():
+            assert path.suffix in {".csv", ".json"}
+            assert path.stat().st_size < 2**20

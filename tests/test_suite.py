@@ -1,0 +1,43 @@
+"""A resolved suite: what its suite file lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from advntk import suite
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+def test_fits_and_grams_are_listed_once_each(config):
+    listed = suite.resolve(config).as_json()
+    assert len(listed["fits"]) == len(set(listed["fits"])) == 3 * 2 * (1 + 3 * 2)  # ntk's fit serves both radii
+    assert len(listed["grams"]) == len(set(listed["grams"])) == 3 * 2
+    assert "results/quick/fits/digits/seed1/mlp-5/ntk/anyeps/fit.json" in listed["fits"]
+    assert "results/quick/grams/digits/seed1/mlp-5/gram.json" in listed["grams"]
+
+
+def test_only_grams_that_a_kernel_method_needs_are_listed(config):
+    listed = suite.resolve({**config, "methods": ["at"]}).as_json()
+    assert listed["grams"] == []
+    assert len(listed["fits"]) == 3 * 2 * 2
+
+
+def test_collectors_wait_for_all_that_the_suite_file_leads_to(config):
+    overlay = yaml.safe_load((ROOT / "suites/smoke.yaml").read_text(encoding="utf-8"))
+    resolved = suite.resolve(suite.merged(config, overlay))
+    listed, measured = resolved.as_json(), resolved.measured()
+    for name in ("records", "fits", "grams", "sweeps", "transfers"):
+        assert listed[name]
+        assert set(listed[name]) <= set(measured)
+    assert {curve["path"] for curve in listed["curves"]} <= set(measured)
+    assert {record.replace(".json", ".npz") for record in listed["records"]} <= set(measured)
+    assert len(measured) == len(set(measured))
