@@ -5,12 +5,10 @@ The workflow and ``advntk expand`` both take cells and paths from here; nothing 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from advntk.attacks import ATTACKS as ATTACKS
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import paths, registry
 from advntk.foundation.architecture import Architecture
@@ -21,12 +19,22 @@ from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import Dataset, SplitSizes
-from advntk.ingredients.networks.layers import FAMILIES as FAMILIES
-from advntk.learning.method import METHODS as METHODS
+from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.method import Method
+from advntk.suite_options import (
+    ATTACKS,
+    DATASETS,
+    METHODS,
+    merged,
+    resolve_attacks,
+    resolve_datasets,
+    resolve_methods,
+    resolve_options,
+)
+
+__all__ = ["ATTACKS", "DATASETS", "FAMILIES", "METHODS", "SCHEMA", "Cell", "Suite", "merged", "resolve"]
 
 SCHEMA = "advntk-suite-2"
-DATASETS = "advntk.ingredients.datasets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,11 +227,11 @@ def resolve(content: Mapping[str, Any]) -> Suite:
     config = validated(SuiteConfig, content, "")
     _check_families(config)
     specs = {spec.label: spec for spec in config.specs()}
-    method_kinds = _resolve_methods(config)
+    method_kinds = resolve_methods(config)
     methods: dict[str, Method] = {name: registry.get(METHODS, kind) for name, kind in method_kinds.items()}
-    datasets = _resolve_datasets(config)
+    datasets = resolve_datasets(config)
     sizes = {name: options for name, (_, options) in datasets.items()}
-    named = _resolve_attacks(config)
+    named = resolve_attacks(config)
     _check_chunks(named, sizes)
     _check_transfer(config, named)
     _check_protocol(config, named)
@@ -233,19 +241,10 @@ def resolve(content: Mapping[str, Any]) -> Suite:
         specs=specs,
         methods=methods,
         method_kinds=method_kinds,
-        options=_resolve_options(config, specs, methods, sizes),
+        options=resolve_options(config, specs, methods, sizes),
         attacks={name: named[name] for name in config.attacks},
         sweep_attacks=_resolve_sweeps(config, named),
     )
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` merged into ``base`` key by key, at any depth; lists and values are replaced."""
-    result = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
-    return result
 
 
 def _check_families(config: SuiteConfig) -> None:
@@ -263,104 +262,6 @@ def _check_families(config: SuiteConfig) -> None:
             raise ConfigError(
                 f"unknown family '{family}'{nearest(family, known)}", where=where, remedy=f"allowed: {', '.join(known)}"
             )
-
-
-def _resolve_options(
-    config: SuiteConfig,
-    specs: Mapping[str, Architecture],
-    methods: Mapping[str, Method],
-    sizes: Mapping[str, SplitSizes],
-) -> dict[tuple[str, str, str], Closed]:
-    """Options of every (dataset, architecture, method), the overrides that match merged in."""
-    known = sorted({*registry.names(METHODS), *config.method_options})
-    for index, override in enumerate(config.overrides):
-        for method in override.method_options:
-            if method not in known:
-                raise ConfigError(
-                    f"unknown method '{method}'{nearest(method, known)}",
-                    where=f"overrides.{index}.method_options",
-                    remedy=f"allowed: {', '.join(known)}",
-                )
-    resolved = {}
-    for dataset, label, method in itertools.product(config.datasets, specs, methods):
-        options, where = _without_kind(config.method_options.get(method, {})), f"method_options.{method}"
-        for index, override in enumerate(config.overrides):
-            if method in override.method_options and override.when.matches(dataset, specs[label]):
-                options = merged(options, override.method_options[method])
-                where = f"overrides.{index}.method_options.{method}"
-        chosen = validated(methods[method].options, options, where)
-        if (problem := methods[method].check(chosen, sizes[dataset])) is not None:
-            raise ConfigError(problem, where=where, remedy=f"change it, or dataset_options.{dataset}")
-        resolved[dataset, label, method] = chosen
-    return resolved
-
-
-def _without_kind(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if key != "kind"}
-
-
-def _kind(name: str, options: Mapping[str, Mapping[str, Any]], package: str, what: str) -> str:
-    """The registry entry that a name of the user's stands for: its ``kind``, by default the name itself.
-
-    Returns:
-        The entry's name.
-
-    Raises:
-        ConfigError: there is none; the message names the nearest one.
-    """
-    kind, known = str(options.get(name, {}).get("kind", name)), registry.names(package)
-    if kind not in known:
-        every = sorted({*known, *options})
-        raise ConfigError(
-            f"unknown {what} '{kind}'{nearest(kind, every)}",
-            where=_where(name, options, what),
-            remedy=f"allowed: {', '.join(every)}",
-        )
-    return kind
-
-
-def _where(name: str, options: Mapping[str, Mapping[str, Any]], what: str) -> str:
-    """The key that a wrong entry's name stands in."""
-    if "kind" in options.get(name, {}):
-        return f"{what}_options.{name}.kind"
-    return f"{what}_options" if name in options else f"{what}s"
-
-
-def _resolve_methods(config: SuiteConfig) -> dict[str, str]:
-    """Registry entries of the methods that are run, by the user's names; options of all others are checked too."""
-    given = config.method_options
-    kinds = {name: _kind(name, given, METHODS, "method") for name in {**dict.fromkeys(config.methods), **given}}
-    for name, kind in kinds.items():
-        validated(registry.get(METHODS, kind).options, _without_kind(given.get(name, {})), f"method_options.{name}")
-    return {name: kinds[name] for name in config.methods}
-
-
-def _resolve_datasets(config: SuiteConfig) -> dict[str, tuple[Dataset, SplitSizes]]:
-    """Registry entries with their options, by name; options of datasets that are not run are checked too."""
-    known, options = registry.names(DATASETS), config.dataset_options
-    for key, listed in (("datasets", config.datasets), ("dataset_options", options)):
-        for name in listed:
-            if name not in known:
-                raise ConfigError(
-                    f"unknown dataset '{name}'{nearest(name, known)}", where=key, remedy=f"allowed: {', '.join(known)}"
-                )
-    resolved = {}
-    for name in {**dict.fromkeys(config.datasets), **options}:
-        entry = registry.get(DATASETS, name)
-        resolved[name] = (entry, validated(entry.options, options.get(name, {}), f"dataset_options.{name}"))
-    return {name: resolved[name] for name in config.datasets}
-
-
-def _resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
-    """Attacks by the user's names, those that are only listed with options too."""
-    resolved, given = {}, config.attack_options
-    used = [*config.attacks, *(entry.attack for entry in config.sweeps.values())]
-    for name in {**dict.fromkeys(used), **given}:
-        kind = _kind(name, given, ATTACKS, "attack")
-        entry = registry.get(ATTACKS, kind)
-        chosen = validated(entry.options, _without_kind(given.get(name, {})), f"attack_options.{name}")
-        resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
-    return resolved
 
 
 def _check_chunks(named: Mapping[str, NamedAttack], sizes: Mapping[str, SplitSizes]) -> None:

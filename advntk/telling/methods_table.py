@@ -254,4 +254,4 @@ def _remarks(suite: Suite, dataset: str) -> list[str]:
 
 def trained_on(record: Record) -> str:
     """The images that a method was trained on, in words; a table of methods that differ in it says so."""
-    return f"{record.n_opt} images"
+    return f"{record.n_train} images" + (" (opt and val)" if record.images == "all" else "")

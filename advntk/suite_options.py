@@ -1,0 +1,129 @@
+"""Options of methods, datasets and attacks by the user's names, checked against the registry entries behind them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from advntk.attacks import ATTACKS
+from advntk.attacks.named import NamedAttack
+from advntk.foundation import registry
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.config import SuiteConfig
+from advntk.foundation.errors import ConfigError, nearest
+from advntk.foundation.options import Closed, validated
+from advntk.ingredients.images import Dataset, SplitSizes
+from advntk.learning.method import METHODS, Method
+
+__all__ = ["ATTACKS", "DATASETS", "METHODS", "merged", "resolve_attacks", "resolve_datasets"]
+__all__ += ["resolve_methods", "resolve_options"]
+
+DATASETS = "advntk.ingredients.datasets"
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` merged into ``base`` key by key, at any depth; lists and values are replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _without_kind(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "kind"}
+
+
+def _kind(name: str, options: Mapping[str, Mapping[str, Any]], package: str, what: str) -> str:
+    """The registry entry that a name of the user's stands for: its ``kind``, by default the name itself.
+
+    Returns:
+        The entry's name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest one.
+    """
+    kind, known = str(options.get(name, {}).get("kind", name)), registry.names(package)
+    if kind not in known:
+        every = sorted({*known, *options} - {kind})
+        raise ConfigError(
+            f"unknown {what} '{kind}'{nearest(kind, every)}",
+            where=_where(name, options, what),
+            remedy=f"allowed: {', '.join(every)}",
+        )
+    return kind
+
+
+def _where(name: str, options: Mapping[str, Mapping[str, Any]], what: str) -> str:
+    """The key that a wrong entry's name stands in."""
+    if "kind" in options.get(name, {}):
+        return f"{what}_options.{name}.kind"
+    return f"{what}_options" if name in options else f"{what}s"
+
+
+def resolve_methods(config: SuiteConfig) -> dict[str, str]:
+    """Registry entries of the methods that are run, by the user's names; options of all others are checked too."""
+    given = config.method_options
+    kinds = {name: _kind(name, given, METHODS, "method") for name in {**dict.fromkeys(config.methods), **given}}
+    for name, kind in kinds.items():
+        validated(registry.get(METHODS, kind).options, _without_kind(given.get(name, {})), f"method_options.{name}")
+    return {name: kinds[name] for name in config.methods}
+
+
+def resolve_datasets(config: SuiteConfig) -> dict[str, tuple[Dataset, SplitSizes]]:
+    """Registry entries with their options, by name; options of datasets that are not run are checked too."""
+    known, options = registry.names(DATASETS), config.dataset_options
+    for key, listed in (("datasets", config.datasets), ("dataset_options", options)):
+        for name in listed:
+            if name not in known:
+                raise ConfigError(
+                    f"unknown dataset '{name}'{nearest(name, known)}", where=key, remedy=f"allowed: {', '.join(known)}"
+                )
+    resolved = {}
+    for name in {**dict.fromkeys(config.datasets), **options}:
+        entry = registry.get(DATASETS, name)
+        resolved[name] = (entry, validated(entry.options, options.get(name, {}), f"dataset_options.{name}"))
+    return {name: resolved[name] for name in config.datasets}
+
+
+def resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
+    """Attacks by the user's names, those that are only listed with options too."""
+    resolved, given = {}, config.attack_options
+    used = [*config.attacks, *(entry.attack for entry in config.sweeps.values())]
+    for name in {**dict.fromkeys(used), **given}:
+        kind = _kind(name, given, ATTACKS, "attack")
+        entry = registry.get(ATTACKS, kind)
+        chosen = validated(entry.options, _without_kind(given.get(name, {})), f"attack_options.{name}")
+        resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
+    return resolved
+
+
+def resolve_options(
+    config: SuiteConfig,
+    specs: Mapping[str, Architecture],
+    methods: Mapping[str, Method],
+    sizes: Mapping[str, SplitSizes],
+) -> dict[tuple[str, str, str], Closed]:
+    """Options of every (dataset, architecture, method), the overrides that match merged in."""
+    known = sorted({*registry.names(METHODS), *config.method_options})
+    for index, override in enumerate(config.overrides):
+        for method in override.method_options:
+            if method not in known:
+                raise ConfigError(
+                    f"unknown method '{method}'{nearest(method, known)}",
+                    where=f"overrides.{index}.method_options",
+                    remedy=f"allowed: {', '.join(known)}",
+                )
+    resolved = {}
+    for dataset, label, method in itertools.product(config.datasets, specs, methods):
+        options, where = _without_kind(config.method_options.get(method, {})), f"method_options.{method}"
+        for index, override in enumerate(config.overrides):
+            if method in override.method_options and override.when.matches(dataset, specs[label]):
+                options = merged(options, override.method_options[method])
+                where = f"overrides.{index}.method_options.{method}"
+        chosen = validated(methods[method].options, options, where)
+        if (problem := methods[method].check(chosen, sizes[dataset])) is not None:
+            raise ConfigError(problem, where=where, remedy=f"change it, or dataset_options.{dataset}")
+        resolved[dataset, label, method] = chosen
+    return resolved
