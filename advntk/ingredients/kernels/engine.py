@@ -92,7 +92,7 @@ def make_engine(
     able = plan is not None and dtype == "float32" and place == "cpu"
     if engine == "numba" and not able:
         raise ConfigError(
-            f"the numba engines serve unpooled ReLU networks in float32 on a CPU, not {spec.label} in {dtype} on {place}",
+            f"the numba engines serve unpooled ReLU nets in float32 on a CPU, not {spec.label} in {dtype} on {place}",
             where="kernel_engine",
             remedy="use auto or neural_tangents",
         )
