@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 COLUMNS = (
-    *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_test", "seeds"),
+    *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_train"),
+    *("n_test", "seeds"),
     *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
     *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255", "max_l1_255"),
 )
@@ -63,6 +64,7 @@ class Row:
     attack_label: str
     eps255: float
     n_opt: int
+    n_train: int
     n_test: int
     seeds: int
     clean: tuple[float, float, float]
@@ -121,6 +123,7 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
         attack_label=attack_label(record.attack.name, inside_threat_model=record.attack.inside_threat_model),
         eps255=record.threat.eps255,
         n_opt=record.n_opt,
+        n_train=record.n_train,
         n_test=evaluations[0].n_test,
         seeds=len(group),
         clean=bootstrap_mean([item.clean[checkpoint] for item in group]),
@@ -154,7 +157,7 @@ def results_frame(suite: Suite) -> pd.DataFrame:
     values = [
         (
             *(row.dataset, row.architecture, row.spec.depth, row.method, row.checkpoint, row.attack, row.eps255),
-            *(row.n_opt, row.n_test, row.seeds, *row.clean, *row.robust),
+            *(row.n_opt, row.n_train, row.n_test, row.seeds, *row.clean, *row.robust),
             *(row.attacked, row.robust_spread.seed_sd, row.robust_spread.test_sd),
             *(row.max_linf255, row.max_l2_255, row.max_l1_255),
         )

@@ -47,7 +47,7 @@ def _results(frame: pd.DataFrame) -> Iterator[str]:
             own[row["attack"]] = _percent(row, "robust")
         sizes = "; ".join(
             f"{name} = {', '.join(str(value) for value in dict.fromkeys(rows[name]))}"
-            for name in ("n_test", "n_opt", "seeds")
+            for name in ("n_test", "n_train", "seeds")
         )
         titles = [f"{attack} ({OUTSIDE})" if attack in outside else attack for attack in attacks]
         yield f"{dataset}, {radius_label(float(str(eps255)))}: percent, ± half the 95% interval; {sizes}.\n"
@@ -73,6 +73,8 @@ def _read(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise InputError(f"not a readable CSV file ({error})", where=path, remedy=remedy) from error
+    if "n_opt" in frame.columns and "n_train" not in frame.columns:
+        frame["n_train"] = frame["n_opt"]  # before there was a difference
     if missing := [name for name in COLUMNS if name not in frame.columns]:
         raise InputError(f"lacks column(s) {', '.join(missing)}", where=path, remedy=remedy)
     return frame

@@ -60,8 +60,9 @@ class Measurement(Closed):
     eps255: float = Field(description="radius of the threat model in 1/255")
     trained_at: ThreatModel | None = Field(description="threat model trained for; null: none")
     seed: int = Field(description="of the split, the training and the attacks")
-    n_opt: int = Field(description="training images")
+    n_opt: int = Field(description="images of opt, which build kernels")
     n_val: int = Field(description="images that choose rates, times and checkpoints")
+    n_train: int = Field(description="images that the predictor was made from: opt, or opt and val")
     n_test: int = Field(description="images evaluated")
     split_hash: str = Field(description="of the split's indices, pixels and labels")
     clean_interval: Interval = Field(description="95% Wilson interval of the clean accuracy, fractions")
@@ -173,7 +174,7 @@ def _entry(suite: str, group: list[Measured], checkpoint: str) -> RobustBenchEnt
                 key: getattr(record, key)
                 for key in ("method", "kind", "method_options", "architecture", "trained_at", "seed")
             },
-            **{key: getattr(record, key) for key in ("n_opt", "n_val", "split_hash")},
+            **{key: getattr(record, key) for key in ("n_opt", "n_val", "n_train", "split_hash")},
         ),
     )
 

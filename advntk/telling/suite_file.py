@@ -197,7 +197,7 @@ def _require_unmixed(measured: Iterable[Measured]) -> None:
             ("the cell", (*fit, *under, record.seed), item.path),
             ("split hash of the same dataset and seed", (record.dataset, record.seed), record.split_hash),
             ("attack settings of the same attack and radius", under, settings),
-            ("n_opt of the same row", fit, record.n_opt),
+            ("n_train of the same row", fit, record.n_train),
             ("method options of the same row", fit, record.method_options),
             ("checkpoints or n_test of the same row", (*fit, *under), tests),
         ):

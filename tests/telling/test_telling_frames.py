@@ -21,6 +21,7 @@ COLUMNS = [
     "attack",
     "eps255",
     "n_opt",
+    "n_train",
     "n_test",
     "seeds",
     "clean_mean",
@@ -121,7 +122,7 @@ def test_activation_is_in_the_architecture_column(build):
     ("changes", "named"),
     [
         ({"split_hash": "other"}, "split hash"),
-        ({"n_opt": 600}, "n_opt"),
+        ({"n_opt": 600}, "n_train"),
         ({"method_options": {"ridge": 1.0}}, "method options"),
     ],
 )

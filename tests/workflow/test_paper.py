@@ -1,0 +1,107 @@
+"""The paper's suite: what it would run, and itself at a fraction of its sizes on files in the original formats."""
+
+from __future__ import annotations
+
+import copy
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.ingredients.original_files import write
+from tests.workflow.conftest import ROOT, Checkout
+
+TEST_IMAGES = {"cifar10": 10_000, "svhn": 26_032}
+DIVIDED = {
+    "advntk": ("steps", "batch", "report_every"),
+    "at": ("steps", "batch", "lr_decay_every", "report_every"),
+}
+
+
+def paper() -> dict:
+    return yaml.safe_load((ROOT / "suites/paper.yaml").read_text())
+
+
+def divided(by: int, **changes) -> dict:
+    """The paper's suite with every size divided: images, widths, training steps, batches; one seed."""
+    suite = copy.deepcopy(paper())
+    suite["seeds"] = 1
+    suite["network"]["width"] = {family: max(1, width // by) for family, width in suite["network"]["width"].items()}
+    for dataset, sizes in suite["dataset_options"].items():
+        whole = {**sizes, "n_test": sizes["n_test"] or TEST_IMAGES[dataset]}
+        sizes |= {key: max(2, size // by) for key, size in whole.items()}
+    for method, keys in DIVIDED.items():
+        options = suite["method_options"][method]
+        options |= {key: max(2 if key == "batch" else 1, options[key] // by) for key in keys}
+    return suite | changes
+
+
+def run(checkout: Checkout, suite: dict, *, train: int, test: int) -> None:
+    """Run a suite on generated files in the datasets' original formats, whose checksums the checkout is given."""
+    for dataset in suite["datasets"]:
+        originals = write(dataset, checkout.folder / "mirror" / dataset, train=train, test=test)
+        originals.write_into(checkout.folder)
+        suite["dataset_options"][dataset]["mirror"] = str(originals.folder)
+    overlay = checkout.folder / "divided.yaml"
+    overlay.write_text(yaml.safe_dump(suite))
+    checkout.run("--cores", "2", "--configfile", str(overlay))
+
+
+def check(checkout: Checkout, suite: dict) -> None:
+    """Every cell has its record, and every predictor was made from the images that the reference code makes it from."""
+    table = pd.read_csv(checkout.folder / "results/paper/tables/robust_accuracy.csv")
+    cells = len(suite["datasets"]) * len(suite["architectures"]) * len(suite["eps255"])
+    attacks = {"pgd", "reference_fixed_gradient"}
+    assert set(table["attack"]) == attacks
+    last = table[table["checkpoint"] != "best_val"]
+    assert len(last) == cells * len(suite.get("methods", [1, 2, 3, 4])) * len(attacks)
+    assert set(table.loc[table["checkpoint"] == "best_val", "method"]) == {"advntk"}  # AT has no images to choose by
+    sizes = suite["dataset_options"]["cifar10"]
+    both = sizes["n_opt"] + sizes["n_val"]
+    trained_on = {"ntk": both, "early_stopped_ntk": sizes["n_opt"], "advntk": sizes["n_opt"], "at": both}
+    found = table[table["dataset"] == "cifar10"].groupby("method")["n_train"].agg(["min", "max"])
+    assert {method: (row["min"], row["max"]) for method, row in found.iterrows()} == {
+        method: (trained_on[method],) * 2 for method in found.index
+    }
+    outside = table[table["attack"] == "reference_fixed_gradient"]
+    assert (outside["max_linf255"] > 1.5 * outside["eps255"]).any()
+    assert (checkout.folder / "results/paper/tables/reference_protocol.csv").exists()
+    assert (checkout.folder / "results/paper/figures/curves.svg").exists()
+
+
+def test_what_the_paper_suite_would_run(checkout):
+    """No Gram twice: one a dataset, architecture and seed serves all methods and radii."""
+    found = checkout.jobs("--configfile", "suites/paper.yaml")
+    datasets, architectures, seeds, radii = 2, 12, 3, 2
+    cells = datasets * architectures * seeds
+    assert found["prepare"] == datasets
+    assert found["split"] == datasets * seeds
+    assert found["gram"] == cells
+    assert found["fit"] == cells * (1 + 2 * radii)  # NTK once for both radii; early-stopped NTK, Adv-NTK
+    assert found["train"] == cells * radii
+    assert found["evaluate"] == cells * radii * 4 * 2  # four methods, the right attack and the reference code's
+    paired = checkout.jobs("--configfile", "suites/paper.yaml", "--config", "suite=paper_paired", "protocol=paired")
+    assert paired["evaluate"] == found["evaluate"] / 2
+    assert {rule: paired[rule] for rule in ("gram", "fit", "train")} == {
+        rule: found[rule] for rule in ("gram", "fit", "train")
+    }
+
+
+def test_a_corner_of_the_paper_suite_end_to_end(checkout):
+    """Both datasets from their original formats, an MLP and a ResNet, at a 500th of the sizes."""
+    suite = divided(
+        500,
+        architectures=[{"family": "mlp", "depth": 3}, {"family": "resnet", "depth": 18}],
+        methods=["ntk", "advntk", "at"],
+        eps255=[8],
+    )
+    run(checkout, suite, train=60, test=60)
+    check(checkout, suite)
+
+
+@pytest.mark.slow
+def test_the_paper_suite_at_a_fiftieth_end_to_end(checkout):
+    """All networks, methods and radii: about 700 jobs."""
+    suite = divided(50)
+    run(checkout, suite, train=260, test=520)
+    check(checkout, suite)
