@@ -9,7 +9,7 @@ from advntk.foundation.provenance import code_digest, environment, modules_behin
 
 def test_imports_are_followed_at_any_depth():
     behind = modules_behind("advntk.learning.methods.advntk")
-    for module in ("advntk.foundation.krylov", "advntk.ingredients.kernels.numba_cnn", "advntk.attacks.gradient"):
+    for module in ("advntk.foundation.krylov", "advntk.ingredients.kernels.numba_conv", "advntk.attacks.gradient"):
         assert module in behind
     assert not any("torch" in module or module.endswith("methods.at") for module in behind)
 

@@ -1,7 +1,7 @@
 """Infinite-width neural tangent kernels Θ: what an engine offers, and which one serves a spec.
 
-The numba engine serves ReLU MLPs and CNNs in float32 on a CPU and loads neither JAX nor torch; the neural-tangents
-engine serves everything else, on a CPU or a GPU.
+The numba engines serve ReLU MLPs, CNNs and ResNets without pooling in float32 on a CPU and load neither JAX nor torch;
+the neural-tangents engine serves everything else, on a CPU or a GPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from advntk.foundation.device import jax_device
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import LossName
 from advntk.foundation.predictor import Pullback
-from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, layers_of
+from advntk.ingredients.kernels.relu_plan import DensePlan, relu_plan
+from advntk.ingredients.networks.layers import layers_of
 
 
 class BoundKernel(Protocol):
@@ -62,24 +63,6 @@ class KernelEngine(Protocol):
         ...
 
 
-def relu_plan(layers: list[Layer]) -> tuple[Literal["mlp", "cnn"], int] | None:
-    """Recognise the two shapes of network that the numba engine knows.
-
-    Returns:
-        ``("mlp", dense layers)`` for Flatten, k × [Dense, ReLU], Dense; ``("cnn", convolutions)`` for
-        k × [Conv, ReLU], Flatten, Dense, k >= 1; otherwise nothing.
-    """
-    kinds = [type(layer) for layer in layers]
-    if any(isinstance(layer, Activate) and layer.function != "relu" for layer in layers):
-        return None
-    hidden = (len(layers) - 2) // 2
-    if kinds == [Flatten, *([Dense, Activate] * hidden), Dense]:
-        return "mlp", hidden + 1
-    if hidden >= 1 and kinds == [*([Conv, Activate] * hidden), Flatten, Dense]:
-        return "cnn", hidden
-    return None
-
-
 def make_engine(
     spec: Architecture,
     input_shape: tuple[int, int, int],
@@ -93,7 +76,7 @@ def make_engine(
     Args:
         spec: the architecture; its width is not used.
         input_shape: (H, W, C).
-        engine: ``auto`` takes numba for ReLU MLPs and CNNs in float32 where no GPU is to be used.
+        engine: ``auto`` takes numba for a network that :func:`relu_plan` knows, in float32, where no GPU is to be used.
         device: ``auto`` takes a GPU where JAX has one.
         dtype: of the entries and of the arithmetic; float64 turns on JAX's x64 mode for the whole process.
 
@@ -109,7 +92,7 @@ def make_engine(
     able = plan is not None and dtype == "float32" and place == "cpu"
     if engine == "numba" and not able:
         raise ConfigError(
-            f"the numba engine serves ReLU mlp and cnn in float32 on a CPU, not {spec.label} in {dtype} on {place}",
+            f"the numba engines serve unpooled ReLU nets in float32 on a CPU, not {spec.label} in {dtype} on {place}",
             where="kernel_engine",
             remedy="use auto or neural_tangents",
         )
@@ -117,11 +100,10 @@ def make_engine(
         from advntk.ingredients.kernels.jax_engine import JaxEngine
 
         return JaxEngine(spec, input_shape, device=place, dtype=dtype)
-    family, depth = plan
-    if family == "mlp":
+    if isinstance(plan, DensePlan):
         from advntk.ingredients.kernels.numba_mlp import NumbaMlp
 
-        return NumbaMlp(depth=depth, sigma_w=spec.sigma_w, sigma_b=spec.sigma_b, input_shape=input_shape)
-    from advntk.ingredients.kernels.numba_cnn import NumbaCnn
+        return NumbaMlp(depth=plan.depth, sigma_w=spec.sigma_w, sigma_b=spec.sigma_b, input_shape=input_shape)
+    from advntk.ingredients.kernels.numba_conv import NumbaConv
 
-    return NumbaCnn(depth=depth, sigma_w=spec.sigma_w, sigma_b=spec.sigma_b, input_shape=input_shape)
+    return NumbaConv(plan, sigma_w=spec.sigma_w, sigma_b=spec.sigma_b, input_shape=input_shape)

@@ -55,6 +55,12 @@ def inverse_of(deviations: np.ndarray) -> np.ndarray:
     return out
 
 
+@njit(fastmath=FAST, forceinline=True, error_model="numpy")
+def half_inverse_of(product: Any) -> Any:
+    """1/2p, and 0 where p = s_a s_b is none."""
+    return HALF / product if product > TINY else ZERO
+
+
 @njit(fastmath=FAST, forceinline=True)
 def versine(distance: Any, sa: Any, sb: Any, half_inverse: Any) -> Any:
     """The y = 1 − cos θ ∈ [0, 2] of D, s_a, s_b and 1/2p, and beside it s_a − s_b."""

@@ -1,8 +1,5 @@
-"""Loops of the ReLU CNN kernel: LANES training images side by side, so that SIMD is full whatever the image size.
+"""Loops of the ReLU CNN kernel, in rows of LANES training images (:mod:`numba_lanes`).
 
-A row holds one quantity of a pair at every pixel of an image row, for LANES training images at once: (W · LANES,),
-pixel by pixel, and every innermost loop runs along it, contiguous; what depends on one image only (s_a) is first spread
-over the lanes. Rows are named by index and not sliced: a slice counts references, which costs as much as a short row.
 ``box`` is the zero-padded 3×3 sum, w9 = σ_w²/9:
 
     D₁ = (w9/C) box(Σ_ch (x − x')²),  D_{l+1} = w9 box(D'_l),  T_{l+1} = w9 box(κ_l T_l) + K_{l+1},  T₁ = K₁
@@ -19,10 +16,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.extending import intrinsic
+from numba import njit, prange
 
+from advntk.ingredients.kernels.numba_lanes import LANES, gather, input_row, spread
 from advntk.ingredients.kernels.numba_math import (
     FAST,
     HALF,
@@ -34,52 +30,6 @@ from advntk.ingredients.kernels.numba_math import (
     relu_slopes,
     relu_step,
 )
-
-LANES = 16
-"""Training images side by side: one vector of the widest SIMD."""
-
-
-def _typed_fill(_: Any, target: Any, index: Any, value: Any) -> Any:
-    """Store one number LANES times, from flat ``index`` of a contiguous float32 array on, as one vector.
-
-    A loop would be unrolled into scalar stores: eight times slower, a third of all the time of a layer.
-
-    Returns:
-        Its type and the function that writes its code, as numba wants them.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        vector = ir.VectorType(ir.FloatType(), LANES)
-        none, every = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
-        lane = builder.insert_element(none, arguments[2], ir.Constant(ir.IntType(32), 0))
-        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
-        builder.store(builder.shuffle_vector(lane, none, every), place, align=4)
-        return context.get_dummy_value()
-
-    return types.void(target, types.int64, types.float32), generate
-
-
-_fill_lanes: Any = intrinsic(_typed_fill)
-
-
-@njit(cache=True, fastmath=FAST)
-def _spread(values: Any, i: int, channel: int, row: int, lines: Any, to: int) -> None:
-    """One number a pixel, a row of ``values`` (m, C, H, W), → the same for every lane, row ``to`` of ``lines``."""
-    for c in range(values.shape[3]):
-        _fill_lanes(lines, to * lines.shape[1] + c * LANES, values[i, channel, row, c])
-
-
-@njit(cache=True, fastmath=FAST)
-def _gather(plane: Any, out: Any, scale: Any) -> None:
-    """Sum over lanes, (H, W · LANES) → (H, W), times ``scale``, added to ``out``."""
-    height, width = out.shape
-    for r in range(height):
-        for c in range(width):
-            total = ZERO
-            for k in range(c * LANES, (c + 1) * LANES):
-                total += plane[r, k]
-            out[r, c] += scale * total
 
 
 @njit(cache=True, fastmath=FAST)
@@ -104,26 +54,13 @@ def _hand_on_nothing(rings: Any, stage: int, row: int) -> None:
 
 
 @njit(cache=True, fastmath=FAST)
-def _input(xa: Any, xb: Any, i: int, j: int, row: int, here: Any, lines: Any, scale: Any) -> None:
-    """Row of scale · Σ_ch (x − x')² of image i and block j of training images."""
-    for k in range(lines.shape[1]):
-        here[0, k + LANES] = ZERO
-        here[1, k + LANES] = ZERO
-    for channel in range(xa.shape[1]):
-        _spread(xa, i, channel, row, lines, 0)
-        for k in range(lines.shape[1]):
-            difference = lines[0, k] - xb[j, channel, row, k]
-            here[0, k + LANES] += scale * (difference * difference)
-
-
-@njit(cache=True, fastmath=FAST)
 def _layer(
     rings: Any, stage: int, here: Any, lines: Any, sa: Any, ia: Any, sb: Any, ib: Any, i: int, j: int, row: int, w9: Any
 ) -> None:
     """Row of (w9 D', w9 κT) of one activation."""
     layer, before = stage - 1, stage - 1
-    _spread(sa, i, layer, row, lines, 0)
-    _spread(ia, i, layer, row, lines, 1)
+    spread(sa, i, layer, row, lines, 0)
+    spread(ia, i, layer, row, lines, 1)
     half = HALF * w9
     for k in range(lines.shape[1]):
         distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
@@ -140,8 +77,8 @@ def _readout(
 ) -> None:
     """Add a row of 2 (F + κT) of the last activation to ``column``."""
     layer, before = stage - 1, stage - 1
-    _spread(sa, i, layer, row, lines, 0)
-    _spread(ia, i, layer, row, lines, 1)
+    spread(sa, i, layer, row, lines, 0)
+    spread(ia, i, layer, row, lines, 1)
     for k in range(lines.shape[1]):
         distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
         tangent = rings[before, 1, 0, k] + rings[before, 1, 1, k] + rings[before, 1, 2, k]
@@ -151,9 +88,7 @@ def _readout(
 
 
 @njit(cache=True, parallel=True, fastmath=FAST)
-def theta_blocks(
-    xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, ib: Any, w2: Any, b2: Any, triangle: bool, out: Any
-) -> None:
+def theta_blocks(xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, ib: Any, w2: Any, b2: Any, above: int, out: Any) -> None:
     """Θ of images and blocks of training images.
 
     Args:
@@ -165,7 +100,7 @@ def theta_blocks(
         ib: 1/(2 s_b).
         w2: σ_w².
         b2: σ_b².
-        triangle: skip the blocks wholly below the diagonal.
+        above: images before the first block of training images; a block meets those before it, and its own number.
         out: Θ, (m, blocks · LANES), filled.
     """
     images, depth, height, width = sa.shape
@@ -179,7 +114,7 @@ def theta_blocks(
         here = aligned_rows(2, size + 2 * LANES)
         lines = aligned_rows(2, size)
         column = np.zeros(size, np.float32)
-        for i in range(min(images, (j + 1) * LANES) if triangle else images):
+        for i in range(min(images, above + (j + 1) * LANES)):
             column[:] = ZERO
             for tick in range(height + depth):
                 for stage in range(max(0, tick - height), min(tick, depth) + 1):
@@ -190,7 +125,7 @@ def theta_blocks(
                         _readout(rings, stage, column, lines, sa, ia, sb, ib, i, j, row)
                     else:
                         if stage == 0:
-                            _input(xa, xb, i, j, row, here, lines, first)
+                            input_row(xa, xb, i, j, row, here, lines, first)
                         else:
                             _layer(rings, stage, here, lines, sa, ia, sb, ib, i, j, row, w9)
                         _hand_on(here, rings, stage, row)
@@ -224,8 +159,8 @@ def _layer_with_slopes(
     before the layer.
     """
     layer, before = stage - 1, stage - 1
-    _spread(sa, i, layer, row, lines, 0)
-    _spread(ia, i, layer, row, lines, 1)
+    spread(sa, i, layer, row, lines, 0)
+    spread(ia, i, layer, row, lines, 1)
     half = HALF * w9
     for k in range(lines.shape[1]):
         distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
@@ -267,8 +202,8 @@ def _readout_pullback(
     to ``by_a`` (L, H, W · LANES), by lane.
     """
     layer, before = stage - 1, stage - 1
-    _spread(sa, i, layer, row, lines, 0)
-    _spread(ia, i, layer, row, lines, 1)
+    spread(sa, i, layer, row, lines, 0)
+    spread(ia, i, layer, row, lines, 1)
     for k in range(lines.shape[1]):
         distance = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
         tangent = rings[before, 1, 0, k] + rings[before, 1, 1, k] + rings[before, 1, 2, k]
@@ -304,7 +239,7 @@ def _input_pullback(rings: Any, stage: int, xa: Any, xb: Any, i: int, j: int, ro
     for k in range(lines.shape[1]):
         lines[1, k] = rings[before, 0, 0, k] + rings[before, 0, 1, k] + rings[before, 0, 2, k]
     for channel in range(xa.shape[1]):
-        _spread(xa, i, channel, row, lines, 0)
+        spread(xa, i, channel, row, lines, 0)
         for k in range(lines.shape[1]):
             by_x[channel, row, k] += lines[1, k] * (lines[0, k] - xb[j, channel, row, k])
 
@@ -356,7 +291,7 @@ def pullback_blocks(
                         _input_pullback(rings, stage, xa, xb, i, j, row, lines, lanes_x)
                         continue
                     if stage == 0:
-                        _input(xa, xb, i, j, row, here, lines, first)
+                        input_row(xa, xb, i, j, row, here, lines, first)
                     elif stage < depth:
                         step = w9 if stage > 1 else first
                         _layer_with_slopes(rings, stage, here, lines, sa, ia, sb, ib, i, j, row, w9, slopes, step)
@@ -367,6 +302,6 @@ def pullback_blocks(
                         _layer_pullback(rings, stage, here, slopes, 2 * depth - 1 - stage, row, lanes_a)
                     _hand_on(here, rings, stage, row)
         for layer in range(depth):
-            _gather(lanes_a[layer], by_a[i, layer], ONE)
+            gather(lanes_a[layer], by_a[i, layer], ONE)
         for channel in range(channels):
-            _gather(lanes_x[channel], gradient[i, channel], TWO)
+            gather(lanes_x[channel], gradient[i, channel], TWO)

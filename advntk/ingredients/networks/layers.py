@@ -6,7 +6,7 @@ The interpreters are ``kernels/neural_tangents_wall.py`` (infinite kernel and fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advntk.foundation import registry
@@ -65,7 +65,7 @@ def layers_of(spec: Architecture) -> list[Layer]:
     return found
 
 
-def flat(layers: list[Layer] | tuple[Layer, ...]) -> Iterator[Layer]:
+def flat(layers: Sequence[Layer]) -> Iterator[Layer]:
     """All layers, those inside of residual blocks too, in the order of their parameters: main path, then shortcut."""
     for layer in layers:
         if isinstance(layer, Residual):

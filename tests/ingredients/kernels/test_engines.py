@@ -11,7 +11,9 @@ import pytest
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import AdvntkError, ConfigError
-from advntk.ingredients.kernels.engine import layers_of, make_engine, relu_plan
+from advntk.ingredients.kernels.engine import make_engine
+from advntk.ingredients.kernels.relu_plan import ConvPlan, DensePlan, relu_plan
+from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Residual, layers_of
 
 SHAPE = (4, 3, 2)
 gpu_plugin = any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13))
@@ -33,27 +35,61 @@ def relative(got, wanted):
 
 
 @pytest.mark.parametrize(
-    ("family", "activation", "dtype", "name"),
+    ("spec", "dtype", "name"),
     [
-        ("mlp", "relu", "float32", "numba"),
-        ("cnn", "relu", "float32", "numba"),
-        ("mlp", "erf", "float32", "neural_tangents"),
-        ("cnn", "gelu", "float32", "neural_tangents"),
-        ("mlp", "relu", "float64", "neural_tangents"),
+        ({"family": "mlp", "depth": 2}, "float32", "numba"),
+        ({"family": "cnn", "depth": 2}, "float32", "numba"),
+        ({"family": "resnet", "depth": 18}, "float32", "numba"),
+        ({"family": "mlp", "depth": 2, "activation": "erf"}, "float32", "neural_tangents"),
+        ({"family": "cnn", "depth": 2, "activation": "gelu"}, "float32", "neural_tangents"),
+        ({"family": "cnn", "depth": 2, "pooling": "average"}, "float32", "neural_tangents"),
+        ({"family": "mlp", "depth": 2}, "float64", "neural_tangents"),
     ],
 )
-def test_auto_takes_numba_where_it_can(family, activation, dtype, name):
-    spec = Architecture(family=family, depth=2, activation=activation)
+def test_auto_takes_numba_where_it_can(spec, dtype, name):
+    spec = Architecture(**spec)
     engine = make_engine(spec, SHAPE, device="cpu", dtype=dtype)
     assert engine.name == name
     assert engine.tile(images(2), images(3)).dtype == dtype
 
 
 def test_layers_are_recognised():
-    assert relu_plan(layers_of(Architecture(family="mlp", depth=4))) == ("mlp", 4)
-    assert relu_plan(layers_of(Architecture(family="cnn", depth=4))) == ("cnn", 4)
-    assert relu_plan(layers_of(Architecture(family="cnn", depth=4, activation="erf"))) is None
-    assert relu_plan(layers_of(Architecture(family="cnn", depth=1))[:2]) is None
+    relu, conv, plain = Activate(function="relu"), Conv(width=8), Conv(width=8, bias=False)
+    assert relu_plan(layers_of(Architecture(family="mlp", depth=4))) == DensePlan(4)
+    assert relu_plan(layers_of(Architecture(family="cnn", depth=3))) == ConvPlan([1, 1, 1], [-1, -1], [-1, -1])
+    plan = relu_plan(layers_of(Architecture(family="resnet", depth=34)))
+    assert plan.biases == [0] * 33
+    assert [stage for stage, start in enumerate(plan.before) if start >= 0] == [1, 7, 15, 27]
+    assert [stage for stage, start in enumerate(plan.after) if start >= 0] == [
+        *range(3, 6, 2),
+        *range(9, 14, 2),
+        *range(17, 26, 2),
+        29,
+        31,
+    ]
+    mixed = [conv, Residual(main=(relu, conv), shortcut=(conv,)), relu, plain, Residual(main=(relu, plain) * 3)]
+    assert relu_plan([*mixed, relu, Flatten(), Dense(width=None)]) == ConvPlan(
+        [1, 2, 0, 0, 0, 0], [0, -1, -1, -1, -1], [-1, -1, -1, -1, 2]
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [Activate(function="erf"), Conv(width=8)],
+        [Conv(width=8)],
+        [Residual(main=(Activate(function="erf"), Conv(width=8)))],
+        [Residual(main=())],
+        [Residual(main=(Conv(width=8), Activate(function="relu")))],
+        [Residual(main=(Activate(function="relu"), Conv(width=8)), shortcut=(Activate(function="relu"),))],
+        [Residual(main=(Residual(main=(Activate(function="relu"), Conv(width=8))),))],
+    ],
+)
+def test_other_layers_are_not(body):
+    readout = [Activate(function="relu"), Flatten(), Dense(width=None)]
+    assert relu_plan([Conv(width=8), *readout]) is not None
+    assert relu_plan([Conv(width=8), *body, *readout]) is None
+    assert relu_plan([Conv(width=8), *readout[:-1]]) is None
 
 
 def test_numba_refuses_what_it_does_not_do():
@@ -71,14 +107,14 @@ def test_a_missing_gpu_is_an_error_with_advice(engine):
 
 
 @pytest.mark.skipif(gpu_plugin, reason="a GPU plugin is installed: JAX must be asked")
-@pytest.mark.parametrize("family", ["mlp", "cnn"])
-def test_numba_loads_neither_jax_nor_torch(family):
+@pytest.mark.parametrize(("family", "depth"), [("mlp", 2), ("cnn", 2), ("resnet", 18)])
+def test_numba_loads_neither_jax_nor_torch(family, depth):
     code = f"""
 import sys, numpy as np
 from advntk.foundation.architecture import Architecture
 from advntk.ingredients.kernels.engine import make_engine
 images = np.ones((3, 4, 4, 1), np.float32)
-bound = make_engine(Architecture(family="{family}", depth=2), (4, 4, 1)).bind(images, memory_mb=1)
+bound = make_engine(Architecture(family="{family}", depth={depth}), (4, 4, 1)).bind(images, memory_mb=1)
 bound.loss_and_gradient(images, np.zeros(3, int), np.ones((3, 2), np.float32), "margin")
 print(sorted({{"jax", "torch", "tensorflow", "neural_tangents"}} & set(sys.modules)))
 """
