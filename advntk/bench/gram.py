@@ -12,6 +12,7 @@ on a few images against neural-tangents in float64, off the diagonal and on it, 
 
   advntk bench gram --family mlp --depth 5
   advntk bench gram --family cnn --depth 3 --n 256 --json
+  advntk bench gram --family resnet --depth 18 --n 64
 """
 
 WORDS = {
@@ -27,16 +28,18 @@ WORDS = {
     "engine": "our kernel engine",
 }
 
-_DEFAULT_N = {"mlp": 2000, "cnn": 256}
-_CHECKED = {"mlp": 512, "cnn": 64}
+_DEFAULT_N = {"mlp": 2000, "cnn": 256, "resnet": 64}
+_CHECKED = {"mlp": 512, "cnn": 64, "resnet": 32}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this bench."""
-    parser.add_argument("--n", type=int, help="images (default: mlp 2000, cnn 256)")
-    parser.add_argument("--family", default="mlp", help="mlp or cnn (default: %(default)s)")
+    parser.add_argument("--n", type=int, help="images (default: mlp 2000, cnn 256, resnet 64)")
+    parser.add_argument("--family", default="mlp", help="mlp, cnn or resnet (default: %(default)s)")
     parser.add_argument("--depth", type=int, default=5, help="of the network (default: %(default)s)")
-    parser.add_argument("--size", type=int, help="side of the images, pixels (default: mlp 28, grey; cnn 32, colour)")
+    parser.add_argument(
+        "--size", type=int, help="side of the images, pixels (default: mlp 28, grey; others 32, colour)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

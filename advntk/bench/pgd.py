@@ -19,6 +19,7 @@ counted in the timed runs and over further batches of 128, 128 and 37 images.
 
   advntk bench pgd --family mlp --depth 5 --n 4000
   advntk bench pgd --family cnn --depth 3 --n 400 --json
+  advntk bench pgd --family resnet --depth 18 --size 8 --n 64
 """
 
 WORDS = {
@@ -42,9 +43,11 @@ LAMBDA_MAX = 600.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this bench."""
     parser.add_argument("--n", type=int, default=4000, help="training images (default: %(default)s)")
-    parser.add_argument("--family", default="mlp", help="mlp or cnn (default: %(default)s)")
+    parser.add_argument("--family", default="mlp", help="mlp, cnn or resnet (default: %(default)s)")
     parser.add_argument("--depth", type=int, default=5, help="of the network (default: %(default)s)")
-    parser.add_argument("--size", type=int, help="side of the images, pixels (default: mlp 28, grey; cnn 32, colour)")
+    parser.add_argument(
+        "--size", type=int, help="side of the images, pixels (default: mlp 28, grey; others 32, colour)"
+    )
     parser.add_argument(
         "--engine", choices=["auto", "numba", "neural_tangents"], default="auto", help="ours (default: as in training)"
     )

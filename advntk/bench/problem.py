@@ -24,8 +24,8 @@ ZEROS = 0.05
 _SMOOTHING = 1 / 14
 """Standard deviation of the smoothing, as a share of the side."""
 
-CHANNELS = {"mlp": 1, "cnn": 3}
-SIDES = {"mlp": 28, "cnn": 32}
+CHANNELS = {"mlp": 1, "cnn": 3, "resnet": 3}
+SIDES = {"mlp": 28, "cnn": 32, "resnet": 32}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def architecture(family: str, depth: int) -> Architecture:
 
 
 def shape_of(family: str, size: int | None) -> tuple[int, int, int]:
-    """(H, W, C) of a family's images: side ``size`` or the family's own; grey for mlp, three colours for cnn."""
+    """(H, W, C) of a family's images: side ``size`` or the family's own; grey for mlp, else three colours."""
     side = size or SIDES[family]
     return side, side, CHANNELS[family]
 

@@ -20,7 +20,7 @@ from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.neural_tangents_wall import infinite_kernel
 
-_TILE_SIDES = {"mlp": 2048, "cnn": 16}
+_TILE_SIDES = {"mlp": 2048, "cnn": 16, "resnet": 16}
 """Images along each side of a tile: the fastest of several on two cores, and small enough for any memory."""
 
 

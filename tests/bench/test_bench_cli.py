@@ -60,7 +60,9 @@ def test_solver_without_the_reference_form(capsys):
     assert found["rel_err_coef"] <= 1e-8
 
 
-@pytest.mark.parametrize(("family", "depth"), [("mlp", 3), ("cnn", 1)])
+@pytest.mark.parametrize(
+    ("family", "depth"), [("mlp", 3), ("cnn", 1), pytest.param("resnet", 18, marks=pytest.mark.slow)]
+)
 def test_pgd_agrees_and_compiles_nothing_once_warm(capsys, family, depth):
     words = f"pgd --n 40 --size 8 --family {family} --depth {depth} --repeats 1"
     found = result_of(capsys, words)
