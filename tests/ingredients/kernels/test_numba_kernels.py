@@ -225,8 +225,10 @@ def test_compiled_kernels_are_dropped_when_any_source_changes(tmp_path):
     assert not index.exists()
 
 
+@pytest.mark.parametrize("tile_mb", [64, 0.02])
 @pytest.mark.parametrize("family", DEPTHS)
-def test_triangle_of_many_blocks_is_the_square(family):
+def test_triangle_of_many_blocks_is_the_square(family, tile_mb, monkeypatch):
+    monkeypatch.setattr("advntk.ingredients.kernels.numba_conv.TILE_MB", tile_mb)
     engine = make_engine(Architecture(family=family, depth=3), (3, 2, 1), engine="numba")
     many = images(1100, (3, 2, 1))
     square, triangle = engine.tile(many, many), engine.tile_symmetric(many)
