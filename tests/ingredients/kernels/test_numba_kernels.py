@@ -189,6 +189,18 @@ def test_gradient_against_finite_differences(family):
     assert relative((gradient * direction).sum(axis=(1, 2, 3)), slope) < 2e-5
 
 
+def test_angle_terms():
+    """Errors of g are the same for all pixels of a deep layer, and add up: they are relative to g."""
+    from advntk.ingredients.kernels.numba_math import angle
+
+    y = np.concatenate([np.geomspace(1e-6, 1, 2000), np.linspace(1, 2, 2000)]).astype(np.float32)
+    theta = 2 * np.arcsin(np.sqrt(y.astype(np.float64) / 2))
+    _, tau, found = np.array([angle(value) for value in y]).T
+    g = 1 - np.cos(theta) + theta / np.pi * np.cos(theta) - np.sin(theta) / np.pi
+    assert np.abs(tau - theta / np.pi).max() < 1e-7
+    assert np.abs(found / g - 1).max() < 3e-7
+
+
 def test_native_arrays_are_numpy():
     bound = make_engine(Architecture(family="mlp", depth=2), (2, 2, 1)).bind(images(3, (2, 2, 1)), memory_mb=1)
     assert isinstance(bound.native(np.ones(3)), np.ndarray)
@@ -213,8 +225,10 @@ def test_compiled_kernels_are_dropped_when_any_source_changes(tmp_path):
     assert not index.exists()
 
 
+@pytest.mark.parametrize("tile_mb", [64, 0.02])
 @pytest.mark.parametrize("family", DEPTHS)
-def test_triangle_of_many_blocks_is_the_square(family):
+def test_triangle_of_many_blocks_is_the_square(family, tile_mb, monkeypatch):
+    monkeypatch.setattr("advntk.ingredients.kernels.numba_conv.TILE_MB", tile_mb)
     engine = make_engine(Architecture(family=family, depth=3), (3, 2, 1), engine="numba")
     many = images(1100, (3, 2, 1))
     square, triangle = engine.tile(many, many), engine.tile_symmetric(many)
