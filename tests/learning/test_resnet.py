@@ -32,12 +32,12 @@ def split():
 
 @pytest.mark.slow
 def test_the_kernel_of_64_digits_is_the_mean_over_random_networks(split):
-    """J Jᵀ of 16 torch networks of 32 to 256 channels; the mean's own error falls with their number and width."""
+    """J Jᵀ of 32 torch networks of 16 to 128 channels: single ones scatter widely, their mean is near the kernel."""
     points = split.opt.images[:64]
     wanted = make_engine(SPEC, split.input_shape, device="cpu").tile(points, points)
     samples = []
-    for seed in range(16):
-        net = build(SPEC, split.input_shape, 1, seed=seed)
+    for seed in range(32):
+        net = build(SPEC.model_copy(update={"width": 16}), split.input_shape, 1, seed=seed)
         parameters = list(net.parameters())
         rows = []
         for point in torch.from_numpy(points):
@@ -48,8 +48,8 @@ def test_the_kernel_of_64_digits_is_the_mean_over_random_networks(split):
     mean = np.mean(samples, axis=0, dtype=np.float64)
     error = np.linalg.norm(mean - wanted) / np.linalg.norm(wanted)
     alone = np.median([np.linalg.norm(sample - wanted) / np.linalg.norm(wanted) for sample in samples])
-    print(f"ResNet-18, 64 digits: mean of 16 networks within {error:.3f}, a single one within {alone:.3f}")
-    assert error < 0.1
+    print(f"ResNet-18, 64 digits: mean of 32 networks within {error:.3f}, a single one within {alone:.3f}")
+    assert error < 0.2
     assert error < alone / 2
 
 
