@@ -30,7 +30,8 @@ rule gram:
         engine=COMPUTE.kernel_engine,
         code=lambda w: JOBS.gram_code(w, "advntk.ingredients.grams"),
     shell:
-        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --images {params.images} --out {output.gram:q}"
+        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q}"
+        " --images {params.images} --out {output.gram:q}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"
 
@@ -64,7 +65,8 @@ rule gram_part:
         engine=COMPUTE.kernel_engine,
         code=lambda w: JOBS.gram_code(w, "advntk.ingredients.gram_parts"),
     shell:
-        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q} --images {params.images} --out {output.part:q}"
+        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q}"
+        " --images {params.images} --out {output.part:q}"
         " --part {wildcards.part} --parts {wildcards.parts}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"

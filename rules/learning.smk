@@ -34,8 +34,10 @@ rule fit:
         kind=lambda w: SUITE.method_kinds[w.method],
         code=JOBS.fit_code,
     shell:
-        "python -m advntk fit --method {wildcards.method} --kind {params.kind} --options {params.options:q} --split {input.split:q}"
-        " --gram {input.gram:q} --architecture {params.architecture:q} {params.threat} --images {params.images} --out {output.fit:q}"
+        "python -m advntk fit --method {wildcards.method} --kind {params.kind} --options {params.options:q}"
+        " --split {input.split:q}"
+        " --gram {input.gram:q} --architecture {params.architecture:q} {params.threat}"
+        " --images {params.images} --out {output.fit:q}"
         " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
         " 2> {log:q}"
 
@@ -69,7 +71,9 @@ rule train:
         kind=lambda w: SUITE.method_kinds[w.method],
         code=JOBS.fit_code,
     shell:
-        "python -m advntk train --method {wildcards.method} --kind {params.kind} --options {params.options:q} --split {input.split:q}"
-        " --architecture {params.architecture:q} {params.threat} --images {params.images} --out {output.fit:q}"
+        "python -m advntk train --method {wildcards.method} --kind {params.kind} --options {params.options:q}"
+        " --split {input.split:q}"
+        " --architecture {params.architecture:q} {params.threat}"
+        " --images {params.images} --out {output.fit:q}"
         " --threads {threads} --device {resources.device}"
         " 2> {log:q}"
