@@ -21,7 +21,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -178,8 +178,10 @@ def write_svhn(dataset: str, folder: Path, images: LabelledImages) -> dict[str, 
 class _Python2(pickle._Pickler):
     """Protocol 2 with the byte strings of Python 2 and the dtypes of its numpy, as in the original archives."""
 
-    dispatch = dict(pickle._Pickler.dispatch)  # noqa: RUF012
-    dispatch_table = {type(np.dtype(np.uint8)): lambda dtype: (np.dtype, (b"u1", 0, 1), dtype.__reduce__()[2])}  # noqa: RUF012
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
+    dispatch_table: ClassVar = {
+        type(np.dtype(np.uint8)): lambda dtype: (np.dtype, (b"u1", 0, 1), dtype.__reduce__()[2]),
+    }
 
     def save_string(self, text: str | bytes) -> None:
         content = text.encode("latin1") if isinstance(text, str) else text
