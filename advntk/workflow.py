@@ -10,6 +10,7 @@ from typing import Any
 
 from advntk import suite as suites
 from advntk.foundation import paths
+from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
 from advntk.ingredients.gram_tiles import parts_that_fit
 
@@ -118,6 +119,23 @@ class Jobs:
     def gram_code(self, wildcards: Any, module: str) -> str:
         """Digest of what a Gram matrix depends on: this module and the family."""
         return code_digest(module, f"{suites.FAMILIES}.{self.suite.specs[wildcards.architecture].family}")
+
+    def gpus(self, *methods: str) -> int:
+        """GPUs that a job asks a cluster for: one, unless all that it computes stays on the CPU.
+
+        Args:
+            methods: whose predictors the job trains or attacks; none: the job computes kernels only.
+
+        Returns:
+            0 or 1.
+        """
+        compute = self.suite.config.compute
+        network = any(self.suite.methods[name].kind == "network" for name in methods)
+        return int(compute.device != "cpu" and (network or compute.kernel_engine != "numba"))
+
+    def device(self, *methods: str) -> Device:
+        """Where such a job computes: on the CPU if it asks for no GPU, whatever its node has."""
+        return self.suite.config.compute.device if self.gpus(*methods) else "cpu"
 
     def fit_folder(self, wildcards: Any) -> str:
         """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""

@@ -14,7 +14,8 @@ rule attack:
         "../envs/attacks.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        gpu=lambda w: JOBS.gpus(w.method),
+        device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=evaluate_mem_mb,
         runtime=attack_minutes,
@@ -49,7 +50,8 @@ rule evaluate:
         "../envs/attacks.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        gpu=lambda w: JOBS.gpus(w.method),
+        device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=evaluate_mem_mb,
         runtime=kernel_minutes,
@@ -83,7 +85,8 @@ rule sweep:
         "../envs/attacks.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        gpu=lambda w: JOBS.gpus(w.method),
+        device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=evaluate_mem_mb,
         runtime=attack_minutes,
@@ -123,7 +126,8 @@ rule transfer:
         "../envs/attacks.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        gpu=JOBS.gpus(*SUITE.methods),
+        device=JOBS.device(*SUITE.methods),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=evaluate_mem_mb,
         runtime=kernel_minutes,

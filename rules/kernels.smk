@@ -19,7 +19,8 @@ rule gram:
         "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        gpu=JOBS.gpus(),
+        device=JOBS.device(),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=JOBS.gram_mem_mb,
         runtime=kernel_minutes,
@@ -54,7 +55,8 @@ rule gram_part:
         "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        gpu=JOBS.gpus(),
+        device=JOBS.device(),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=JOBS.gram_mem_mb,
         runtime=kernel_minutes,
@@ -91,7 +93,7 @@ rule gram_gather:
         "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        device="cpu",
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=JOBS.gram_mem_mb,
         runtime=kernel_minutes,

@@ -21,7 +21,8 @@ rule fit:
         "../envs/kernels.yaml"
     threads: kernel_threads
     resources:
-        device=COMPUTE.device,
+        gpu=lambda w: JOBS.gpus(w.method),
+        device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=solve_mem_mb,
         runtime=kernel_minutes,
@@ -60,7 +61,8 @@ rule train:
         "../envs/networks.yaml"
     threads: network_threads
     resources:
-        device=COMPUTE.device,
+        gpu=lambda w: JOBS.gpus(w.method),
+        device=lambda w: JOBS.device(w.method),
         mem_mb=network_mem_mb,
         runtime=lambda wildcards, attempt: attempt * 240,
     params:
