@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -44,3 +46,17 @@ def digits_split():
 
     sizes = digits.Options(n_opt=120, n_val=60, n_test=100)
     return make_split(digits.load(sizes, Path()), sizes, dataset="digits", seed=0)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Problems of tests gain nothing from a second thread, and lose much when the cores are shared."""
+    import numba
+    import torch
+
+    threads = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads[0])
+    numba.set_num_threads(threads[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -24,15 +23,7 @@ THREATS = [LINF, ThreatModel(norm="l2", eps255=150), ThreatModel(norm="l1", eps2
 QUICK = Options(iterations=8, queries=20)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Predictors this small gain nothing from a second thread, and lose much when the cores are shared."""
-    threads = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads[0])
-    numba.set_num_threads(threads[1])
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(predictor, part, options=QUICK, threat=LINF, seed=0, state=None):

@@ -18,13 +18,7 @@ from advntk.learning.network_predictor import NetworkPredictor, choose_device
 SHAPE, CLASSES = (4, 3, 2), 5
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small gain nothing from a second thread, and lose much when the cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make(batch=512, dtype=torch.float32, activation="gelu"):

@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
@@ -22,14 +21,7 @@ from advntk.learning.loading import load_fit
 from advntk.learning.method import METHODS, Task
 from tests.conftest import relu_kernel
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Networks this small gain nothing from a second thread, and lose much when the cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 SPEC = Architecture(family="mlp", depth=3, width=16)

@@ -38,11 +38,9 @@ MORE = [
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread_and_x64_as_before():
-    threads, x64 = torch.get_num_threads(), jax.config.jax_enable_x64
-    torch.set_num_threads(1)
+def _x64_as_before(one_thread):
+    x64 = jax.config.jax_enable_x64
     yield
-    torch.set_num_threads(threads)
     jax.config.update("jax_enable_x64", x64)
 
 

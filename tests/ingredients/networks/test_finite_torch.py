@@ -30,13 +30,7 @@ SPECS = [
 SHAPES = [(8, 8, 1), (7, 5, 2)]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small gain nothing from a second thread, and lose much when the cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stax_like_parameters(spec, shape, classes, rng):
