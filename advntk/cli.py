@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
@@ -75,20 +76,28 @@ def _entry(package: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
 def prepare(args: argparse.Namespace) -> None:
     """Load a dataset (download, verify, decode) into one npz."""
     from advntk import suite
+    from advntk.foundation import provenance
     from advntk.ingredients import images
 
     entry, options = _entry(suite.DATASETS, args.dataset, _mapping(args.options))
-    images.prepare(entry, options, downloads=args.downloads, out=args.out)
+    sources = provenance.sources("advntk.ingredients.images", f"{suite.DATASETS}.{args.dataset}")
+    made = provenance.environment("cpu", 1, sources=sources)
+    images.prepare(entry, options, downloads=args.downloads, out=args.out, made=made)
 
 
 def split(args: argparse.Namespace) -> None:
     """Draw opt, val and test images of a seed; write manifest and arrays."""
     from advntk import suite
+    from advntk.foundation import provenance
     from advntk.ingredients.images import read_prepared
     from advntk.ingredients.splits import make_split, write_split
 
     _, sizes = _entry(suite.DATASETS, args.dataset, _mapping(args.options))
-    write_split(args.out, make_split(read_prepared(args.prepared), sizes, dataset=args.dataset, seed=args.seed))
+    sources = provenance.sources("advntk.ingredients.splits", f"{suite.DATASETS}.{args.dataset}")
+    made = make_split(read_prepared(args.prepared), sizes, dataset=args.dataset, seed=args.seed)
+    places = {"prepared": os.path.relpath(args.prepared, args.out.parent)}
+    told = provenance.environment("cpu", 1, sources=sources, data=made.data, places=places)
+    write_split(args.out, made, made=told)
 
 
 def gram(args: argparse.Namespace) -> None:
@@ -121,7 +130,7 @@ def fit(args: argparse.Namespace) -> None:
     from advntk import suite
     from advntk.foundation import provenance
     from advntk.ingredients.splits import read_split
-    from advntk.learning.fits import write_fit
+    from advntk.learning.fits import made_from, write_fit
     from advntk.learning.method import Task
 
     start = time.perf_counter()
@@ -146,6 +155,7 @@ def fit(args: argparse.Namespace) -> None:
         workdir=args.out.parent,
     )
     task.workdir.mkdir(parents=True, exist_ok=True)
+    origin = made_from(task, entry, args.split)
     result = method.fit(task)
     write_fit(
         args.out.parent,
@@ -155,7 +165,7 @@ def fit(args: argparse.Namespace) -> None:
         method=method,
         task=task,
         split_path=args.split,
-        provenance=provenance.environment(args.device, args.threads),
+        provenance=provenance.environment(args.device, args.threads, **origin),
         timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     )
 
@@ -180,7 +190,12 @@ def attack(args: argparse.Namespace) -> None:
     if not chosen.entry.chunked:
         raise ConfigError(f"'{chosen.kind}' is not run in chunks", where="--attack", remedy="use the verb 'evaluate'")
     chunked = ChunkedAttack(
-        fit=args.fit, attack=chosen, threat=_threat(args), chunks=args.chunks, compute=_compute(args)
+        fit=args.fit,
+        attack=chosen,
+        threat=_threat(args),
+        chunks=args.chunks,
+        compute=_compute(args),
+        threads=args.threads,
     )
     chunked.ensure(args.chunk)
 

@@ -1,4 +1,7 @@
-"""What made a result: code digest, versions, hardware; and what it cost: wall time and peak memory."""
+"""What made a result: digests of code, data and environment, versions, where it ran; and wall time and peak memory.
+
+All digests here have 12 hexadecimal digits.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,26 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import resource
+import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from advntk.foundation import files
+
 PACKAGE = Path(__file__).resolve().parents[1]
 VERSIONED = ("advntk", "jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy", "torch")
+PLACE = ("host", "scheduler", "job", "array", "step", "prefix", "device", "threads", "environment", "finished")
+"""Of a provenance, where and when a process ran."""
+PRIVATE = ("host", "job", "array", "step", "prefix", "places")
+"""Of a provenance, what says on whose machine: left out of what is published."""
+_STEPS_OF_ITS_OWN = 2**32 - 16
+"""SLURM's numbers from here on are not steps that a user started: the batch script itself, for example."""
 
 
 def _module_file(module: str) -> Path | None:
@@ -29,6 +45,14 @@ def _module_file(module: str) -> Path | None:
     return None
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements in a piece of code, at any depth; expressions hold no imports and are most of a tree."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, block, ()):
+            yield inner
+            yield from _statements(inner)
+
+
 @functools.cache
 def _imports(module: str) -> frozenset[str]:
     """Modules of this package that a module's source imports, at any depth of its code."""
@@ -36,7 +60,7 @@ def _imports(module: str) -> frozenset[str]:
     found: set[str] = set()
     if source is None:
         return frozenset()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -94,26 +118,128 @@ def package_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def environment(device: str, threads: int) -> dict[str, Any]:
-    """Versions, hardware and place of this process."""
+def sources(*modules: str) -> dict[str, str]:
+    """The code digest of each of some modules, as it is now.
+
+    A job asks before it computes: the checkout may be edited while it runs.
+
+    Args:
+        modules: those whose edit makes the job run again.
+
+    Returns:
+        Digests by module.
+    """
+    package_digest()  # is remembered: the digest of this moment too
+    return {module: code_digest(module) for module in sorted(modules)}
+
+
+def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Digest of named arrays; an array ``provenance`` among them says what made the others and is left out."""
+    return files.sha256_of_arrays({name: array for name, array in arrays.items() if name != "provenance"})[:12]
+
+
+@functools.cache
+def environment_digest() -> str:
+    """Digest of Python's version and of all installed distributions with theirs.
+
+    This package is left out: its code has digests of its own, and it need not be installed.
+
+    Returns:
+        The digest.
+    """
+    installed: dict[str, str] = {}
+    for folder in sys.path:
+        # names of folders say enough and cost nothing: reading all metadata takes longer than many a job
+        for found in sorted(Path(folder).glob("*.dist-info")):
+            name, _, version = found.name.removesuffix(".dist-info").partition("-")
+            # of two with one name, the first on the path is the one that is imported
+            installed.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
+    installed.pop(PACKAGE.name, None)
+    return files.sha256_of_json([platform.python_version(), sorted(installed.items())])[:12]
+
+
+def environment(
+    device: str,
+    threads: int,
+    *,
+    sources: Mapping[str, str] | None = None,
+    data: str = "",
+    inputs: Mapping[str, Any] | None = None,
+    places: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Versions, hardware and place of this process, and what it made its result from.
+
+    Args:
+        device: where it computed.
+        threads: that it could use.
+        sources: digests of the code, by module: see :func:`sources`.
+        data: digest of the prepared dataset.
+        inputs: digests of other results that it was made from, by what they are.
+        places: paths of these, relative to the folder of the result.
+
+    Returns:
+        All of it, ready for JSON; what is not given is not in it.
+    """
     versions = {}
     for name in VERSIONED:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
+    made_from = {"sources": sources, "data": data, "inputs": inputs, "places": places}
     return {
         "code": package_digest(),
+        "environment": environment_digest(),
         "versions": versions,
         "python": platform.python_version(),
+        "prefix": Path(sys.prefix).name,
         "platform": platform.platform(),
         "processor": _processor(),
         "host": platform.node(),
-        "job": os.environ.get("SLURM_JOB_ID", ""),
+        **_job(),
         "device": device,
         "threads": threads,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **{key: value if isinstance(value, str) else dict(value) for key, value in made_from.items() if value},
     }
+
+
+def place(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Where and when a process ran, without what it made its result from."""
+    return {key: provenance[key] for key in PLACE if key in provenance}
+
+
+def public(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """A provenance that names no machine, job or folder, nor do the processes that it lists."""
+    return {
+        key: [public(one) if isinstance(one, dict) else one for one in value] if isinstance(value, list) else value
+        for key, value in provenance.items()
+        if key not in PRIVATE
+    }
+
+
+def _job() -> dict[str, str]:
+    """The job of a scheduler that this process is, as its variables tell; ``array`` and ``step`` where it is in one."""
+    told = os.environ
+    found = {"scheduler": "", "job": ""}
+    if job := told.get("SLURM_JOB_ID"):
+        found = {"scheduler": "slurm", "job": job}
+        if "SLURM_ARRAY_JOB_ID" in told and "SLURM_ARRAY_TASK_ID" in told:
+            found["array"] = f"{told['SLURM_ARRAY_JOB_ID']}_{told['SLURM_ARRAY_TASK_ID']}"
+        step = told.get("SLURM_STEP_ID", "")
+        if step.isdigit() and int(step) < _STEPS_OF_ITS_OWN:
+            found["step"] = step
+    elif job := told.get("PBS_JOBID"):  # of an array, with its index
+        found = {"scheduler": "pbs", "job": job}
+    elif job := told.get("LSB_JOBID"):
+        found = {"scheduler": "lsf", "job": job}
+        if told.get("LSB_JOBINDEX", "0") != "0":
+            found["array"] = f"{job}[{told['LSB_JOBINDEX']}]"
+    elif "SGE_TASK_ID" in told and (job := told.get("JOB_ID")):
+        found = {"scheduler": "sge", "job": job}
+        if told["SGE_TASK_ID"] != "undefined":
+            found["array"] = f"{job}.{told['SGE_TASK_ID']}"
+    return found
 
 
 def _processor() -> str:

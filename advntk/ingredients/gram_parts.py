@@ -24,16 +24,19 @@ from advntk.ingredients import gram_tiles
 from advntk.ingredients.gram_tiles import TileFile
 from advntk.ingredients.grams import (
     complete,
+    digest_of,
     discard,
     engine_for,
     grow,
     identity,
+    made_from,
     made_of,
     partial_of,
     publish,
     require_identity,
     require_memory,
     sidecar,
+    sources_of,
     telling_of,
 )
 from advntk.ingredients.splits import Split
@@ -64,7 +67,7 @@ def build_part(
         threads: for the record.
     """
     start, whole = time.perf_counter(), split.training(images)
-    n = len(whole)
+    n, sources = len(whole), sources_of(__name__, spec)
     rows = gram_tiles.rows_of_part(n, part, parts)
     engine = engine_for(whole, spec, compute)
     content = {**made_of(split, spec, images, engine), "part": part, "parts": parts}
@@ -76,7 +79,7 @@ def build_part(
         {
             **content,
             "checksums": finished.checksums,
-            "provenance": provenance.environment(compute.device, threads),
+            "provenance": provenance.environment(compute.device, threads, **made_from(split, out, sources)),
             "timing": timing,
         },
     )
@@ -107,26 +110,29 @@ def gather(
         InputError: a part is missing, cut short, changed, or of something else, or the disk is full.
     """
     start, whole = time.perf_counter(), split.training(images)
-    n = len(whole)
+    n, sources = len(whole), sources_of(__name__, spec)
     require_memory(whole, compute.memory_mb)
     facts = [files.read_json(sidecar(path)) for path in parts]
     content = _agreed(parts, facts, {**identity(split, spec), "n": n})
     partial, _ = partial_of(out)
     with contextlib.ExitStack() as stack:
-        sources = [_opened(path, fact, n, stack) for path, fact in zip(parts, facts, strict=True)]
+        opened = [_opened(path, fact, n, stack) for path, fact in zip(parts, facts, strict=True)]
         discard(out)
         try:
             with telling_of(out):
                 gram_tiles.allocate(partial, (n, n), wanted=out)
                 target = TileFile.square(stack.enter_context(partial.open("r+b", buffering=0)).fileno(), n, partial)
                 progress = Progress(f"gather {spec.label}", n * (n + 1) // 2, unit="pairs")
-                for source, fact in zip(sources, facts, strict=True):
+                for source, fact in zip(opened, facts, strict=True):
                     _copy(source, fact["checksums"], target, progress)
         except InputError:
             discard(out)  # everything that was in it is in the parts
             raise
     before = sum(fact["timing"]["wall_s"] for fact in facts)
-    complete(out, n, content, compute=compute, threads=threads, start=start, parts=len(parts), parts_s=before)
+    made = provenance.environment(compute.device, threads, **made_from(split, out, sources))
+    made["content"] = digest_of({low: crc for fact in facts for low, crc in fact["checksums"].items()})
+    made["parts"] = [provenance.place(fact["provenance"]) for fact in facts]
+    complete(out, n, content, made=made, start=start, parts=len(parts), parts_s=before)
 
 
 def _agreed(parts: Sequence[Path], facts: Sequence[Any], expected: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -177,12 +177,30 @@ def build_gram(
             ``InputError``, an eigenvalue that is negative beyond rounding ``NotPositiveDefinite``.)
         threads: for the record.
     """
-    start = time.perf_counter()
+    start, sources = time.perf_counter(), sources_of(__name__, spec)
     part = split.training(images)
     engine, n = engine_for(part, spec, compute), len(part)
     content = made_of(split, spec, images, engine)
-    grow(out, (n, n), gram_tiles.tile_rows(n), engine, part, content, what=f"gram {spec.label}")
-    complete(out, n, content, compute=compute, threads=threads, start=start, parts=1)
+    finished = grow(out, (n, n), gram_tiles.tile_rows(n), engine, part, content, what=f"gram {spec.label}")
+    made = provenance.environment(compute.device, threads, **made_from(split, out, sources))
+    made["content"] = digest_of(finished.checksums)
+    complete(out, n, content, made=made, start=start, parts=1)
+
+
+def sources_of(module: str, spec: Architecture) -> dict[str, str]:
+    """Digests of the code of a job that computes or gathers a Gram matrix: its module and the family."""
+    return provenance.sources(module, f"{FAMILIES}.{spec.family}")
+
+
+def made_from(split: Split, out: Path, sources: dict[str, str]) -> dict[str, Any]:
+    """What a Gram matrix or a part of one is made from, for its provenance."""
+    places = {"split": os.path.relpath(split.path, out.parent)} if split.path else {}
+    return {"sources": sources, "data": split.data, "places": places}
+
+
+def digest_of(checksums: Mapping[Any, int]) -> str:
+    """Digest of the numbers of a Gram matrix, by the checksums of its tile rows; the same however it was computed."""
+    return files.sha256_of_json({str(low): crc for low, crc in checksums.items()})[:12]
 
 
 def complete(
@@ -190,8 +208,7 @@ def complete(
     n: int,
     content: dict[str, Any],
     *,
-    compute: Compute,
-    threads: int,
+    made: dict[str, Any],
     start: float,
     parts: int,
     parts_s: float = 0.0,
@@ -202,8 +219,7 @@ def complete(
         out: path of the ``.npy``.
         n: rows and columns.
         content: what the numbers depend on.
-        compute: the device for the record.
-        threads: for the record.
+        made: provenance.
         start: when the job began, by ``time.perf_counter``.
         parts: how many jobs computed it.
         parts_s: seconds that they took in all, where this is not the one.
@@ -234,7 +250,7 @@ def complete(
             "lambda_min": found.bottom,
             "eigenvalues_by": found.by,
             "parts": parts,
-            "provenance": provenance.environment(compute.device, threads),
+            "provenance": made,
             "timing": {
                 "wall_s": time.perf_counter() - start,
                 "parts_s": parts_s,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from advntk.foundation import files
+from advntk.foundation import files, provenance
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 
@@ -66,6 +67,16 @@ class LabelledImages:
     x_test: np.ndarray
     y_test: np.ndarray
     classes: int
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it by name, as it is kept."""
+        return {**{key: getattr(self, key) for key in KEYS}, "classes": np.asarray(self.classes)}
+
+    @property
+    def digest(self) -> str:
+        """Digest of images, labels and their order; stands in every record that comes from them."""
+        return provenance.content_digest(self.arrays)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +137,20 @@ def checked(images: LabelledImages, where: object) -> LabelledImages:
     return images
 
 
-def prepare(dataset: Dataset, options: SplitSizes, *, downloads: Path, out: Path) -> None:
-    """Load a dataset once (download, verify, decode) and keep it as one npz for all later jobs."""
+def prepare(
+    dataset: Dataset, options: SplitSizes, *, downloads: Path, out: Path, made: dict[str, Any] | None = None
+) -> None:
+    """Load a dataset once (download, verify, decode) and keep it as one npz for all later jobs.
+
+    Args:
+        dataset: registry entry.
+        options: its options.
+        downloads: folder for original files.
+        out: the npz.
+        made: provenance, which is kept beside the arrays as JSON.
+    """
     images = checked(dataset.load(options, downloads), where=out.stem)
-    arrays = {key: getattr(images, key) for key in KEYS}
-    files.write_npz(out, {**arrays, "classes": np.asarray(images.classes)})
+    files.write_npz(out, {**images.arrays, "provenance": np.array(json.dumps(made or {}))})
 
 
 def read_prepared(path: Path) -> LabelledImages:

@@ -57,6 +57,8 @@ class Split:
 
     Attributes:
         hash: SHA-256 over indices, pixels and labels; stands in every record.
+        data: digest of the prepared dataset that it was drawn from; empty where it is not known.
+        path: of the manifest that it was read from.
     """
 
     dataset: str
@@ -66,6 +68,8 @@ class Split:
     opt: Part
     val: Part
     test: Part
+    data: str = ""
+    path: Path | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -123,7 +127,9 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
         from_test = part == "test" and not pooled
         x, y = (images.x_test, images.y_test) if from_test else (images.x_train, images.y_train)
         parts[part] = Part(pixels=x[indices], labels=y[indices], indices=indices)
-    return Split(dataset=dataset, seed=seed, classes=images.classes, hash=_hash(parts), **parts)
+    return Split(
+        dataset=dataset, seed=seed, classes=images.classes, hash=_hash(parts), data=images.digest, path=None, **parts
+    )
 
 
 def _arrays(parts: dict[str, Part]) -> dict[str, np.ndarray]:
@@ -134,8 +140,14 @@ def _hash(parts: dict[str, Part]) -> str:
     return files.sha256_of_arrays(_arrays(parts))
 
 
-def write_split(path: Path, split: Split) -> None:
-    """Write the arrays (``split.npz``) and then the manifest (``split.json``), which names their hash."""
+def write_split(path: Path, split: Split, *, made: dict[str, Any] | None = None) -> None:
+    """Write the arrays (``split.npz``) and then the manifest (``split.json``), which names their hash.
+
+    Args:
+        path: of the manifest.
+        split: what is written.
+        made: provenance; equal runs write equal manifests outside it.
+    """
     parts = {part: getattr(split, part) for part in PARTS}
     files.write_npz(path.with_suffix(".npz"), _arrays(parts))
     manifest: dict[str, Any] = {
@@ -144,9 +156,11 @@ def write_split(path: Path, split: Split) -> None:
         "seed": split.seed,
         "classes": split.classes,
         "hash": split.hash,
+        "data": split.data,
         "input_shape": list(split.input_shape),
         **{f"n_{part}": len(parts[part]) for part in PARTS},
         **{part: parts[part].indices.tolist() for part in PARTS},
+        "provenance": made or {},
     }
     files.write_json(path, manifest)
 
@@ -170,7 +184,13 @@ def read_split(path: Path) -> Split:
         if found != manifest["hash"]:
             raise InputError("arrays differ from the manifest's hash", where=path, remedy="delete both and run 'split'")
         return Split(
-            dataset=manifest["dataset"], seed=manifest["seed"], classes=manifest["classes"], hash=found, **parts
+            dataset=manifest["dataset"],
+            seed=manifest["seed"],
+            classes=manifest["classes"],
+            hash=found,
+            data=manifest.get("data", ""),
+            path=path,
+            **parts,
         )
     except KeyError as error:
         raise InputError(f"lacks {error}", where=path, remedy="delete it and run 'split' again") from error

@@ -12,12 +12,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from advntk.foundation import files
+from advntk.foundation import provenance as made_by
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
-from advntk.learning.method import Fit, Method, Task
+from advntk.ingredients.networks.layers import FAMILIES
+from advntk.learning.method import METHODS, Fit, Method, Task
 
 CURVE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
 
@@ -57,6 +59,27 @@ class FitFile(Closed):
         return self.entry or self.method
 
 
+def made_from(task: Task, entry: str, split_path: Path) -> dict[str, Any]:
+    """What a fit will be made from, for its provenance; asked before the training (see ``provenance.sources``).
+
+    Args:
+        task: of the training; its Gram matrix is known by the digest in the JSON beside it.
+        entry: registry entry of the method.
+        split_path: of the split's manifest.
+
+    Returns:
+        Digests of code, data and Gram matrix, and where split and matrix lie beside the fit.
+    """
+    inputs, places = {}, {"split": os.path.relpath(split_path, task.workdir)}
+    if task.gram is not None:
+        facts = task.gram.with_suffix(".json")
+        content = files.read_json(facts).get("provenance", {}).get("content")
+        inputs = {"gram": content} if content else {}
+        places["gram"] = os.path.relpath(facts, task.workdir)
+    sources = made_by.sources("advntk.learning.fits", f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}")
+    return {"sources": sources, "data": task.split.data, "inputs": inputs, "places": places}
+
+
 def write_fit(
     folder: Path,
     fit: Fit,
@@ -90,7 +113,7 @@ def write_fit(
         trained_at=task.threat if method.depends_on_radius else None,
         checkpoints=fit.checkpoints,
         training=fit.training,
-        provenance=provenance,
+        provenance={**provenance, "content": made_by.content_digest(fit.arrays)},
         timing={**timing, **fit.timing},
     )
     files.write_json(folder / "fit.json", content.model_dump(mode="json"))

@@ -6,25 +6,25 @@ is in its digest: a chunk of another fit or other options is made again.
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from advntk.attacks import ATTACKS
 from advntk.attacks.attack import Attacked
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients.networks.layers import FAMILIES
 from advntk.ingredients.splits import Part
 from advntk.learning.fits import FitFile, read_fit
 from advntk.learning.loading import load_checkpoint, split_of
-from advntk.learning.method import METHODS
 from advntk.learning.randomness import stream_seed
+from advntk.measuring.made_from import modules_behind_attack
 
 
 def evaluation_seed(content: FitFile) -> int:
@@ -47,6 +47,7 @@ class ChunkedAttack:
     Attributes:
         fit: folder of the fit.
         chunks: folder of the chunks.
+        threads: for provenance.
     """
 
     fit: Path
@@ -54,6 +55,7 @@ class ChunkedAttack:
     threat: ThreatModel
     chunks: Path
     compute: Compute
+    threads: int = 1
 
     @property
     def count(self) -> int:
@@ -107,7 +109,8 @@ class ChunkedAttack:
             kept[f"{checkpoint}.flags"] = np.array(found.flags, dtype=np.str_)
             kept[f"{checkpoint}.seconds"] = np.array(time.perf_counter() - began)
             kept |= {f"{checkpoint}.stage.{name}": outcome for name, outcome in found.stages.items()}
-        files.write_npz(place, kept)
+        made = provenance.environment(self.compute.device, self.threads)
+        files.write_npz(place, {**kept, "provenance": np.array(json.dumps(made))})
         for state in states:
             state.unlink(missing_ok=True)
         return place
@@ -129,13 +132,14 @@ class ChunkedAttack:
         )
         return whole, float(sum(part[f"{checkpoint}.seconds"] for part in parts))
 
+    def ran(self) -> list[dict[str, Any]]:
+        """Where and when each chunk was made, in their order; all must be there."""
+        told = [files.read_npz(self.chunks / f"{index}.npz")["provenance"] for index in range(self.count)]
+        return [provenance.place(json.loads(str(one))) for one in told]
+
     def _digest(self, content: FitFile, arrays: dict[str, np.ndarray], index: int) -> str:
         """Of all that a chunk depends on, the code of attack, method and family among it."""
-        entries = (
-            f"{METHODS}.{content.registered}",
-            f"{FAMILIES}.{content.architecture.family}",
-            f"{ATTACKS}.{self.attack.kind}",
-        )
+        entries = modules_behind_attack(content, self.attack.kind)
         return files.sha256_of_json(
             {
                 "code": provenance.code_digest("advntk.measuring.chunks", *entries),

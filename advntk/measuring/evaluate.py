@@ -21,6 +21,7 @@ from advntk.foundation.threat import Norm, ThreatModel
 from advntk.ingredients.splits import Part
 from advntk.learning.fits import read_fit
 from advntk.learning.loading import load_checkpoint, split_of
+from advntk.measuring import made_from
 from advntk.measuring.chunks import ChunkedAttack, distinct_checkpoints, evaluation_seed
 from advntk.measuring.health import diagnose
 
@@ -174,8 +175,9 @@ def evaluate_fit(
         The record.
     """
     start = time.perf_counter()
-    content, _ = read_fit(folder)
+    content, arrays = read_fit(folder)
     split = split_of(folder, content)
+    origin = made_from.of_attack(__name__, folder, content, arrays, kind=attack.kind, data=split.data, out=out)
     seed = evaluation_seed(content)
     chunked = ChunkedAttack(
         fit=folder,
@@ -183,6 +185,7 @@ def evaluate_fit(
         threat=threat,
         chunks=out.with_suffix(".chunks"),
         compute=compute,
+        threads=threads,
     )
     settings: dict[str, Any] = {"options": attack.options, "threat": threat, "seed": seed}
     evaluations: dict[str, Evaluation] = {}
@@ -213,6 +216,9 @@ def evaluate_fit(
             file=sys.stderr,
             flush=True,
         )
+    made = provenance.environment(compute.device, threads, **origin)
+    if attack.entry.chunked:
+        made["chunks"] = chunked.ran()
     timing |= {"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()}
     record = Record(
         dataset=content.dataset,
@@ -230,7 +236,7 @@ def evaluate_fit(
         split_hash=split.hash,
         training=content.training,
         evaluations=evaluations,
-        provenance=provenance.environment(compute.device, threads),
+        provenance=made,
         timing=timing,
     )
     files.write_npz(out.with_suffix(".npz"), outcomes)

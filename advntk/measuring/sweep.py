@@ -17,6 +17,7 @@ from advntk.foundation.strength import Sweep, SweepName, SweepPoint
 from advntk.foundation.threat import ThreatModel
 from advntk.learning.fits import read_fit
 from advntk.learning.loading import load_checkpoint, split_of
+from advntk.measuring import made_from
 from advntk.measuring.chunks import evaluation_seed
 
 
@@ -47,8 +48,9 @@ def sweep_fit(
         The sweep.
     """
     start = time.perf_counter()
-    content, _ = read_fit(folder)
+    content, arrays = read_fit(folder)
     split = split_of(folder, content)
+    origin = made_from.of_attack(__name__, folder, content, arrays, kind=attack.kind, data=split.data, out=out)
     test, seed = split.test, evaluation_seed(content)
     checkpoint = next(iter(content.checkpoints))
     predictor = load_checkpoint(folder, checkpoint, compute)
@@ -90,7 +92,7 @@ def sweep_fit(
         n_test=len(test),
         clean_correct=int(clean.sum()),
         points=points,
-        provenance=provenance.environment(compute.device, threads),
+        provenance=provenance.environment(compute.device, threads, **origin),
         timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     )
     files.write_npz(out.with_suffix(".npz"), {"clean": clean, "robust": np.stack(outcomes)})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from advntk.foundation.records import Record, read_record
 from advntk.foundation.strength import Shown, Transfer
 from advntk.learning.fits import read_fit
 from advntk.learning.loading import load_checkpoint, split_of
+from advntk.measuring.made_from import modules_behind_fit
 
 
 def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, compute: Compute, threads: int) -> Transfer:
@@ -36,9 +39,19 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
     _require_alike(measured, records)
     for record, place, folder in zip(measured, records, fits, strict=True):
         _require_its_fit(record, place, folder)
-    names = [next(iter(read_fit(folder)[0].checkpoints)) for folder in fits]
+    read = [read_fit(folder) for folder in fits]
+    names = [next(iter(content.checkpoints)) for content, _ in read]
+    split = split_of(fits[0], read[0][0])
+    entries = {name for content, _ in read for name in modules_behind_fit(content)}
+    origin: dict[str, Any] = {
+        "sources": provenance.sources(__name__, *entries),
+        "data": split.data,
+        "inputs": {"fits": [provenance.content_digest(arrays) for _, arrays in read]},
+        "places": {"fits": [os.path.relpath(folder / "fit.json", out.parent) for folder in fits]},
+    }
+    del read
     shown = [_images(path, name) for path, name in zip(records, names, strict=True)]
-    test = split_of(fits[0], read_fit(fits[0])[0]).test
+    test = split.test
     clean = np.zeros((len(fits), len(test)), bool)
     robust = np.zeros((len(fits), len(fits), len(test)), bool)
     progress = Progress("transfer", len(fits), unit="predictors")
@@ -62,7 +75,7 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
         ],
         clean_correct=clean.sum(axis=1).tolist(),
         robust_correct=robust.sum(axis=2).tolist(),
-        provenance=provenance.environment(compute.device, threads),
+        provenance=provenance.environment(compute.device, threads, **origin),
         timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     )
     files.write_npz(out.with_suffix(".npz"), {"clean": clean, "robust": robust})

@@ -1,0 +1,51 @@
+"""What a measurement is made from, for its provenance: code, data, and the fits that it is about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advntk.attacks import ATTACKS
+from advntk.foundation import provenance
+from advntk.ingredients.networks.layers import FAMILIES
+from advntk.learning.fits import FitFile
+from advntk.learning.method import METHODS
+
+
+def modules_behind_fit(content: FitFile) -> tuple[str, ...]:
+    """Registry entries that the predictor of a fit depends on: method and family."""
+    return f"{METHODS}.{content.registered}", f"{FAMILIES}.{content.architecture.family}"
+
+
+def modules_behind_attack(content: FitFile, kind: str) -> tuple[str, ...]:
+    """Registry entries that an attack of a kind on a fit depends on."""
+    return (*modules_behind_fit(content), f"{ATTACKS}.{kind}")
+
+
+def of_attack(
+    module: str, folder: Path, content: FitFile, arrays: Mapping[str, np.ndarray], *, kind: str, data: str, out: Path
+) -> dict[str, Any]:
+    """What an attack on a fit is made from; asked before it runs (see ``provenance.sources``).
+
+    Args:
+        module: that measures.
+        folder: of the fit.
+        content: of its ``fit.json``.
+        arrays: of the fit, as they were read: the record is about these.
+        kind: registry entry of the attack.
+        data: digest of the prepared dataset.
+        out: path of the result.
+
+    Returns:
+        Digests of code, data and fit, and where the fit lies.
+    """
+    return {
+        "sources": provenance.sources(module, *modules_behind_attack(content, kind)),
+        "data": data,
+        "inputs": {"fit": provenance.content_digest(arrays)},
+        "places": {"fit": os.path.relpath(folder / "fit.json", out.parent)},
+    }
