@@ -22,6 +22,7 @@ a cell by hand, from data to accuracy:
 and the strongest attack there is, which goes on where it was killed:
   advntk evaluate --fit work/advntk --attack autoattack --eps255 16 --out work/autoattack.json
 """
+MIXED = "take results of different code or data too; tables and figures then say so"
 
 
 def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
@@ -53,6 +54,10 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
         default="{}",
         help="options as JSON, keys as in config.yaml (defaults: the paper's)",
     )
+
+    suite = argparse.ArgumentParser(add_help=False)
+    suite.add_argument("--suite", type=Path, required=True, help="suite.json, of results or published")
+    suite.add_argument("--allow-mixed", action="store_true", help=MIXED)
 
     def verb(name: str, parents: Sequence[argparse.ArgumentParser] = ()) -> argparse.ArgumentParser:
         summary = (functions[name].__doc__ or "").splitlines()[0]
@@ -111,19 +116,15 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub = verb("expand")
     sub.add_argument("--config", required=True, help="the whole configuration as JSON")
     sub.add_argument("--out", type=Path, required=True, help="suite.json to write")
-    sub = verb("tabulate")
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json, of results or published")
+    sub = verb("tabulate", [suite])
     sub.add_argument("--table", default="robust_accuracy", help="such as methods, robust_accuracy, comparisons or cost")
     sub.add_argument("--out", type=Path, required=True, help="csv to write; .md and .tex go beside it")
-    sub = verb("plot")
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json, of results or published")
+    sub = verb("plot", [suite])
     sub.add_argument("--figure", required=True, help="such as curves, depth, radius or strength")
     sub.add_argument("--out", type=Path, required=True, help="svg to write; a png goes beside it")
-    sub = verb("export")
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json")
+    sub = verb("export", [suite])
     sub.add_argument("--out", type=Path, required=True, help="folder to write to")
-    sub = verb("publish")
-    sub.add_argument("--suite", type=Path, required=True, help="suite.json of a finished suite")
+    sub = verb("publish", [suite])
     sub.add_argument(
         "--out", type=Path, required=True, help="folder, named as the suite; index.json beside it lists it"
     )
@@ -131,6 +132,14 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub = verb("page")
     sub.add_argument("--reference", type=Path, required=True, help="folder of published suites, with index.json")
     sub.add_argument("--out", type=Path, required=True, help="page (md) to write; figures/results_*.png go beside it")
+    sub.add_argument("--allow-mixed", action="store_true", help=MIXED)
+    sub = verb("provenance")
+    sub.add_argument(
+        "result",
+        type=Path,
+        help="record, sweep, transfer, fit (file or folder), gram.json, split.json, prepared npz, suite.json",
+    )
+    sub.add_argument("--json", action="store_true", help="for programs")
     add_benches(verb("bench"))
     return whole
 

@@ -246,7 +246,7 @@ def tabulate(args: argparse.Namespace) -> None:
     from advntk.telling.suite_file import read_suite
     from advntk.telling.tables import write_table
 
-    write_table(args.table, read_suite(args.suite), args.out)
+    write_table(args.table, read_suite(args.suite, allow_mixed=args.allow_mixed), args.out)
 
 
 def plot(args: argparse.Namespace) -> None:
@@ -254,7 +254,7 @@ def plot(args: argparse.Namespace) -> None:
     from advntk.telling.figures import write_figure
     from advntk.telling.suite_file import read_suite
 
-    write_figure(args.figure, read_suite(args.suite), args.out)
+    write_figure(args.figure, read_suite(args.suite, allow_mixed=args.allow_mixed), args.out)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -262,7 +262,7 @@ def export(args: argparse.Namespace) -> None:
     from advntk.telling import robustbench
     from advntk.telling.suite_file import read_suite
 
-    robustbench.export(read_suite(args.suite), args.out)
+    robustbench.export(read_suite(args.suite, allow_mixed=args.allow_mixed), args.out)
 
 
 def publish(args: argparse.Namespace) -> None:
@@ -270,14 +270,26 @@ def publish(args: argparse.Namespace) -> None:
     from advntk.telling.publish import publish as write_published
     from advntk.telling.suite_file import read_suite
 
-    write_published(read_suite(args.suite), args.out, command=args.command)
+    write_published(read_suite(args.suite, allow_mixed=args.allow_mixed), args.out, command=args.command)
 
 
 def page(args: argparse.Namespace) -> None:
     """Published suites → one page of results with its figures."""
     from advntk.telling.results_page import write_page
 
-    write_page(args.reference, args.out)
+    write_page(args.reference, args.out, allow_mixed=args.allow_mixed)
+
+
+def provenance(args: argparse.Namespace) -> None:
+    """Where a result and all behind it ran, and on which code, data and environment; is it this checkout's code?"""
+    from advntk.telling.origin import as_json, as_text, origin
+
+    told = origin(args.result)
+    try:
+        print(json.dumps(as_json(told), indent=1) if args.json else as_text(told), flush=True)
+    except BrokenPipeError:
+        # its reader, such as head, has seen enough; at its end Python would write to the pipe once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -304,6 +316,7 @@ VERBS = {
     "export": export,
     "publish": publish,
     "page": page,
+    "provenance": provenance,
     "bench": bench,
 }
 

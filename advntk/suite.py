@@ -202,7 +202,7 @@ class Suite:
         return {
             "schema": SCHEMA,
             "root": self.root,
-            "config": self.config.model_dump(mode="json", exclude={"compute"}),
+            "config": self.config.model_dump(mode="json", exclude={"compute", "allow_mixed"}),
             "records": self.records(),
             "fits": self.fits(),
             "grams": self.grams(),

@@ -77,6 +77,11 @@ class Jobs:
 
     suite: suites.Suite
 
+    @property
+    def mixed(self) -> str:
+        """What tells a collector that it may mix results of different code or data, if the config allows that."""
+        return "--allow-mixed" if self.suite.config.allow_mixed else ""
+
     def pattern(self, template: str) -> str:
         """A path pattern of this suite, its wildcards left open."""
         return template.replace("{root}", self.suite.root).replace("{data}", self.suite.config.data)

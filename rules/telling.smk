@@ -16,7 +16,7 @@ rule expand:
     conda:
         "../envs/telling.yaml"
     params:
-        config=json.dumps(SUITE.config.model_dump(mode="json", exclude={"compute"})),
+        config=json.dumps(SUITE.as_json()["config"]),
         code=code_digest("advntk.suite"),
     shell:
         "python -m advntk expand --config {params.config:q} --out {output:q}"
@@ -43,10 +43,11 @@ rule tabulate:
     conda:
         "../envs/telling.yaml"
     params:
+        mixed=JOBS.mixed,
         code=code_digest("advntk.telling.tables"),
     shell:
         "python -m advntk tabulate --suite {input.suite:q} --table {wildcards.table} --out {output.csv:q}"
-        " 2> {log:q}"
+        " {params.mixed} 2> {log:q}"
 
 
 rule export:
@@ -60,9 +61,11 @@ rule export:
     conda:
         "../envs/telling.yaml"
     params:
+        mixed=JOBS.mixed,
         code=code_digest("advntk.telling.robustbench"),
     shell:
-        "python -m advntk export --suite {input.suite:q} --out {output:q}" " 2> {log:q}"
+        "python -m advntk export --suite {input.suite:q} --out {output:q} {params.mixed}"
+        " 2> {log:q}"
 
 
 rule plot:
@@ -84,7 +87,8 @@ rule plot:
     conda:
         "../envs/telling.yaml"
     params:
+        mixed=JOBS.mixed,
         code=code_digest("advntk.telling.figures"),
     shell:
         "python -m advntk plot --suite {input.suite:q} --figure {wildcards.figure} --out {output.svg:q}"
-        " 2> {log:q}"
+        " {params.mixed} 2> {log:q}"

@@ -117,6 +117,9 @@ class SuiteConfig(Closed):
     transfer: list[str] = Field(
         default_factory=list, description="attacks whose images are shown to all other predictors of the same split"
     )
+    allow_mixed: bool = Field(
+        default=False, description="tables and figures of results of different code or data, which then say so"
+    )
     compute: Compute = Field(default_factory=Compute, description="device, engine and memory")
 
     @model_validator(mode="before")

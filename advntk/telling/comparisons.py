@@ -159,7 +159,7 @@ def write_comparisons(suite: Suite, out_csv: str | Path) -> None:
     """Write the comparisons to ``out_csv``, and the same as ``.md`` and ``.tex`` beside it."""
     found = comparisons(suite)
     title = f"Which method is more robust: suite {suite.config.suite}"
-    write_listings(title, _frame(found), list(_listings(suite, adjusted(found))), out_csv)
+    write_listings(title, _frame(found), list(_listings(suite, adjusted(found))), out_csv, notes=suite.notes)
 
 
 def _listings(suite: Suite, pairs: Sequence[tuple[Comparison, float]]) -> Iterator[Listing]:

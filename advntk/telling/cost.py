@@ -106,7 +106,7 @@ def write_cost(suite: Suite, out_csv: str | Path) -> None:
     """Write the costs to ``out_csv``, and the same with totals as ``.md`` and ``.tex`` beside it."""
     found = costs(suite)
     listings = [by_rule(found), *_by_attack(found), *_by_dataset(found)] if found else []
-    write_listings(f"Cost: suite {suite.config.suite}", cost_frame(suite), listings, out_csv)
+    write_listings(f"Cost: suite {suite.config.suite}", cost_frame(suite), listings, out_csv, notes=suite.notes)
 
 
 def by_rule(found: Sequence[Cost]) -> Listing:

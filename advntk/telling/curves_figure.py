@@ -53,6 +53,7 @@ def curves(suite: Suite) -> Figure:
             f"Line: mean over seeds (seeds = {config.seeds}); {spread}. "
             "Triangle: the checkpoint best on val (each seed), where robust accuracy on val is highest.",
             "Robust overfitting shows past the triangle: robust accuracy still rises on train and falls on test.",
+            *suite.notes,
             "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that choose a "
             "checkpoint or a rate, and that Adv-NTK's ϖ is trained on; test: watched in training, choose nothing.",
         ],

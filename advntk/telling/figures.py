@@ -66,7 +66,7 @@ def depth(suite: Suite) -> Figure:
             bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups)
     sheet = Sheet(
         title="Clean and robust accuracy over depth",
-        notes=_notes(suite, found, attacks),
+        notes=[*_notes(suite, found, attacks), *suite.notes],
         bands=bands,
         handles=_handles(suite, found),
         y_label=_ACCURACY,
@@ -105,6 +105,7 @@ def radius(suite: Suite) -> Figure:
         notes=[
             *_notes(suite, found, attacks),
             "A method that trains for a radius is trained anew at each: its clean accuracy (dotted) changes too.",
+            *suite.notes,
         ],
         bands=bands,
         handles=[*_handles(suite, found), dotted],

@@ -57,7 +57,9 @@ class Listing:
         )
 
 
-def write_listings(title: str, frame: pd.DataFrame, listings: Sequence[Listing], out_csv: str | Path) -> None:
+def write_listings(
+    title: str, frame: pd.DataFrame, listings: Sequence[Listing], out_csv: str | Path, *, notes: Sequence[str] = ()
+) -> None:
     """Write a frame to ``out_csv``, and the tables that print it, one below the other, as ``.md`` and ``.tex``.
 
     Args:
@@ -65,13 +67,19 @@ def write_listings(title: str, frame: pd.DataFrame, listings: Sequence[Listing],
         frame: all numbers; accuracies as fractions.
         listings: the same for readers, in parts.
         out_csv: path of the CSV file.
+        notes: on the whole, at the end.
     """
     parts = [listing.as_markdown(2) for listing in listings] or ["Nothing was measured.\n"]
-    markdown = "\n".join([f"# {title}\n", *parts])
+    markdown = markdown_page([f"# {title}\n", *parts], notes)
     path = Path(out_csv)
     files.write_text(path, csv_text(frame))
     files.write_text(path.with_suffix(".md"), markdown)
-    files.write_text(path.with_suffix(".tex"), latex_page(title, [listing.as_latex() for listing in listings]))
+    files.write_text(path.with_suffix(".tex"), latex_page(title, [listing.as_latex() for listing in listings], notes))
+
+
+def markdown_page(parts: Sequence[str], notes: Sequence[str] = ()) -> str:
+    """Parts of a page that each end in a line's end, and notes on the whole below them."""
+    return "\n".join([*parts, *(f"* **{note}**\n" for note in notes)])
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -129,9 +137,11 @@ def latex_float(
     return "\n".join(lines)
 
 
-def latex_page(title: str, floats: Sequence[str]) -> str:
-    r"""Floats to be read with ``\input``."""
+def latex_page(title: str, floats: Sequence[str], notes: Sequence[str] = ()) -> str:
+    r"""Floats to be read with ``\input``, and notes on the whole below them."""
     floats = list(floats)
     for place in range(_FLOATS, len(floats), _FLOATS):  # LaTeX gives up on long runs of floats without text
         floats[place] = "\\clearpage\n" + floats[place]
-    return "\n".join([f"% {title}", "% needs \\usepackage{booktabs} and \\usepackage{graphicx}", *floats]) + "\n"
+    below = [f"\\par\\noindent\\textbf{{{escaped(note)}}}\\par" for note in notes]
+    head = [f"% {title}", "% needs \\usepackage{booktabs} and \\usepackage{graphicx}"]
+    return "\n".join([*head, *floats, *below]) + "\n"

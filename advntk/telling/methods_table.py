@@ -15,7 +15,7 @@ from advntk.telling.comparisons import SIGNIFICANCE, Comparison, adjusted, compa
 from advntk.telling.frames import Row, Suite, attack_settings, rows
 from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, stacked_title, told_once
 from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import csv_text, latex_page
+from advntk.telling.listing import csv_text, latex_page, markdown_page
 
 COLUMNS = (
     *("dataset", "architecture", "depth", "attack", "eps255", "method", "checkpoint", "n_test", "seeds"),
@@ -121,9 +121,10 @@ def write_methods(suite: Suite, out_csv: str | Path) -> None:
     floats = [grid.as_latex(settings) for grid in method_grids(suite, stacked_title, _TEX_WIDTH)]
     files.write_text(path, csv_text(methods_frame(suite)))
     files.write_text(
-        path.with_suffix(".md"), "\n".join(["\n".join(head) + "\n", *(grids or ["Nothing was measured.\n"])])
+        path.with_suffix(".md"),
+        markdown_page(["\n".join(head) + "\n", *(grids or ["Nothing was measured.\n"])], suite.notes),
     )
-    files.write_text(path.with_suffix(".tex"), latex_page(title, floats))
+    files.write_text(path.with_suffix(".tex"), latex_page(title, floats, suite.notes))
 
 
 def method_grids(

@@ -20,6 +20,7 @@ from advntk.foundation import files
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
+from advntk.foundation.provenance import public
 from advntk.foundation.records import Record, as_model
 from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve, curves_csv, read_curves
@@ -28,9 +29,8 @@ from advntk.telling.facts import FitFacts, GramFacts
 SCHEMA = "advntk-published-1"
 LIMIT = 2**20
 """Bytes that a file may have."""
-_LOCAL: Any = {"compute", "results", "data", "dataset_options"}
-"""Keys of a configuration that say where things lie on one machine, or that records tell again."""
-_ELSEWHERE = ("host", "job")
+_LOCAL: Any = {"compute", "results", "data", "dataset_options", "allow_mixed"}
+"""Keys of a configuration that say where things lie on one machine, what one run allowed, or what records tell."""
 _AGAIN = "restore it from version control, or publish the suite again"
 
 Model = TypeVar("Model", bound=Closed)
@@ -163,7 +163,7 @@ def _parts(packed: Packed) -> dict[str, str]:
 
 
 def _text(items: Iterable[Closed]) -> str:
-    """A JSON list with one item a line, without the names of hosts and jobs."""
+    """A JSON list with one item a line, without the names of hosts, jobs and folders."""
     lines = [json.dumps(_public(item.model_dump(mode="json")), allow_nan=False) for item in items]
     return "[\n" + ",\n".join(lines) + "\n]\n"
 
@@ -171,8 +171,7 @@ def _text(items: Iterable[Closed]) -> str:
 def _public(content: dict[str, Any]) -> dict[str, Any]:
     if "record" in content:
         return {**content, "record": _public(content["record"])}
-    kept = {key: value for key, value in content["provenance"].items() if key not in _ELSEWHERE}
-    return {**content, "provenance": kept}
+    return {**content, "provenance": public(content["provenance"])}
 
 
 def _lines_of(path: Path, model: type[Model], what: str) -> list[Model]:

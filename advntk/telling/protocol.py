@@ -157,7 +157,7 @@ def write_protocol(suite: Suite, out_csv: str | Path) -> None:
     groups = itertools.groupby(found, key=lambda one: (one.dataset, one.eps255))
     listings = [_listing(list(group), NORMS[suite.config.norm]) for _, group in groups]
     title = f"The reference code's protocol: suite {suite.config.suite}"
-    write_listings(title, _frame(found), listings or [_missing()], out_csv)
+    write_listings(title, _frame(found), listings or [_missing()], out_csv, notes=suite.notes)
 
 
 def _missing() -> Listing:

@@ -48,12 +48,13 @@ the date and the machine; they are shown as they were kept.
 """
 
 
-def write_page(reference: Path, out: Path) -> list[Path]:
+def write_page(reference: Path, out: Path, *, allow_mixed: bool = False) -> list[Path]:
     """Write the page, and its figures as ``figures/results_<suite>_<figure>.png`` beside it.
 
     Args:
         reference: folder of reference results, with its ``index.json``.
         out: the page.
+        allow_mixed: show suites of different code or data too; each then says so.
 
     Returns:
         The files written.
@@ -62,7 +63,7 @@ def write_page(reference: Path, out: Path) -> list[Path]:
     command = f"advntk page --reference {reference} --out {out}"
     sections, figures = [_HEAD.format(command=command, reference=reference, link=link)], []
     for name in listed.published:
-        suite = read_suite(reference / name / "suite.json")
+        suite = read_suite(reference / name / "suite.json", allow_mixed=allow_mixed)
         drawn = {
             figure: f"results_{name}_{figure}.png" for figure, picture in PICTURES.items() if picture.wanted(suite)
         }
@@ -119,6 +120,7 @@ def _facts(suite: Suite) -> dict[str, str]:
         "made by": f"`{suite.command}`",
         "finished": facts["finished"],
         "code": f"digest {facts['code']}",
+        **({"note": " ".join(suite.notes)} if suite.notes else {}),
         "machine": facts["machine"],
         "versions": f"Python {facts['python']}; {facts['versions']}",
         "seeds": str(config.seeds),

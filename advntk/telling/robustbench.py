@@ -22,7 +22,7 @@ AUTOATTACK = "autoattack"
 """Kind of attack whose accuracy RobustBench ranks by."""
 _LINK = "https://arxiv.org/abs/2310.06112"
 _NOT_RUN = "AutoAttack was not run"
-_ELSEWHERE = ("host", "job")  # they say on whose machine, not on what
+_HARDWARE = ("python", "platform", "processor", "device", "threads", "finished")  # on what, not on whose machine
 
 Percent = Annotated[str, Field(pattern=r"^\d{1,3}\.\d{2}$")]
 Interval = tuple[float, float]
@@ -41,7 +41,10 @@ class AttackResult(Closed):
     stages: list[Stage] = Field(description="of an attack made of several, what each of them broke")
     health: dict[str, float] = Field(description="measurements behind the flags")
     flags: list[str] = Field(description="doubts about this evaluation, in words")
-    code: str = Field(description="digest of the sources that ran")
+    code: str = Field(description="digest of all sources of the package that ran")
+    sources: dict[str, str] = Field(description="digests of those that made this, by module; empty: not known")
+    environment: str = Field(description="digest of Python and all installed distributions; empty: not known")
+    data: str = Field(description="digest of the prepared dataset; empty: not known")
     versions: dict[str, str] = Field(description="of the libraries that ran")
     hardware: dict[str, Any] = Field(description="processor, device, threads, system, time of the end")
     timing: dict[str, float] = Field(description="wall time in s and peak memory in MiB")
@@ -187,8 +190,7 @@ def _doubts(records: list[Record], checkpoint: str) -> list[str]:
 def _attack(record: Record, checkpoint: str) -> AttackResult:
     """One record's part."""
     evaluation = record.evaluations[checkpoint]
-    provenance = dict(record.provenance)
-    code, versions = str(provenance.pop("code", "")), provenance.pop("versions", {})
+    made = record.provenance
     return AttackResult(
         **record.attack.model_dump(),
         robust_acc=_percent(evaluation.robust_correct, evaluation.n_test),
@@ -196,9 +198,12 @@ def _attack(record: Record, checkpoint: str) -> AttackResult:
         stages=evaluation.stages,
         health=evaluation.health,
         flags=evaluation.flags,
-        code=code,
-        versions=versions,
-        hardware={key: value for key, value in provenance.items() if key not in _ELSEWHERE},
+        code=str(made.get("code", "")),
+        sources=made.get("sources", {}),
+        environment=made.get("environment", ""),
+        data=made.get("data", ""),
+        versions=made.get("versions", {}),
+        hardware={key: made[key] for key in _HARDWARE if key in made},
         timing=record.timing,
     )
 

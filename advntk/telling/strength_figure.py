@@ -58,7 +58,7 @@ def strength(suite: Suite) -> Figure:
     empty = Band(label="", groups=[Group(heading="", keys=[()], titles=[""])])
     sheet = Sheet(
         title="Robust accuracy over the strength of the attack",
-        notes=_notes(suite, kinds),
+        notes=[*_notes(suite, kinds), *suite.notes],
         bands=bands or [empty],
         handles=_handles(suite, kinds),
         y_label="robust accuracy (%)",

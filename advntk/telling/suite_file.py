@@ -7,8 +7,8 @@ directory, and ``suite.json`` of a published one, which has all its parts beside
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from advntk.foundation.threat import ThreatModel
 from advntk.telling import packed
 from advntk.telling.curves import Curve, CurveFile, read_curve
 from advntk.telling.facts import FitFacts, GramFacts, read_fit, read_gram
+from advntk.telling.mixing import Made, mixes, note, refuse
 
 SCHEMA = "advntk-suite-2"
 _REMAKE = "delete it and run the rules that make it again"
+_KINDS = ("fits", "grams", "sweeps", "transfers")
 _AGAIN = "run the suite to its end, then make its suite file again"
 
 
@@ -68,6 +70,7 @@ class Suite:
         fits: each once, whatever radii and attacks it was evaluated under.
         grams: of the kernel methods, each once.
         command: what made the suite, where it is a published one.
+        notes: what every table and figure must say: that results of different code or data are mixed.
     """
 
     config: SuiteConfig
@@ -78,16 +81,19 @@ class Suite:
     sweeps: tuple[Sweep, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     command: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def read_suite(path: str | Path) -> Suite:
+def read_suite(path: str | Path, *, allow_mixed: bool = False) -> Suite:
     """Read a suite file and all that it lists.
 
     Args:
         path: ``suite.json``, of a suite that ran here or of a published one.
+        allow_mixed: take results of different code or data too; a note then says so.
 
     Returns:
-        The suite. (A missing or unreadable file and one that does not belong raise ``InputError``.)
+        The suite. (A missing or unreadable file, one that does not belong, and a mix that is not allowed raise
+        ``InputError``.)
 
     Raises:
         InputError: not a suite file.
@@ -96,8 +102,10 @@ def read_suite(path: str | Path) -> Suite:
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema == packed.SCHEMA:
         suite = _published(packed.read_packed(Path(path), content))
+        places = {kind: _entries(f"{Path(path).parent}/{kind}.json", getattr(suite, kind)) for kind in _KINDS}
     elif schema == SCHEMA:
-        suite = _live(validated(_Listing, {key: content[key] for key in content if key != "schema"}, str(path)))
+        listing = validated(_Listing, {key: content[key] for key in content if key != "schema"}, str(path))
+        suite, places = _live(listing), {kind: getattr(listing, kind) for kind in _KINDS}
     else:
         raise InputError(f"not a suite file of schema {SCHEMA} or {packed.SCHEMA}", where=path, remedy=_REMAKE)
     for item in suite.measured:
@@ -106,7 +114,10 @@ def read_suite(path: str | Path) -> Suite:
     _require_complete(suite.measured, suite.config)
     _require_complete_curves(suite.curves, suite.config, str(path))
     _require_fits(suite, str(path))
-    return suite
+    found = mixes(_made(suite, places))
+    if not allow_mixed:
+        refuse(found)
+    return replace(suite, notes=(note(found),)) if found else suite
 
 
 def _live(listing: _Listing) -> Suite:
@@ -134,6 +145,50 @@ def _published(parts: packed.Packed) -> Suite:
         transfers=tuple(parts.transfers),
         command=parts.command,
     )
+
+
+def _entries(file: str, results: Sequence[Any]) -> list[str]:
+    """Where results stand in one file of a published suite."""
+    return [f"{file}, entry {line}" for line in range(1, len(results) + 1)]
+
+
+def _made(suite: Suite, places: Mapping[str, Sequence[str]]) -> list[Made]:
+    """What each result of a suite is made from.
+
+    Args:
+        suite: as read.
+        places: files of its fits, Gram matrices, sweeps and transfers, in its order.
+
+    Returns:
+        One for each result.
+    """
+    made = [
+        Made(
+            where=item.path,
+            dataset=item.record.dataset,
+            provenance=item.record.provenance,
+            of={"fit": _fit_of(item.record)},
+        )
+        for item in suite.measured
+    ]
+    of: Mapping[str, Hashable]
+    for where, fit in zip(places["fits"], suite.fits, strict=True):
+        of = {"gram": (fit.split_hash, fit.architecture.label)}
+        made.append(Made(where=where, dataset=fit.dataset, provenance=fit.provenance, name=_fit_of(fit), of=of))
+    for where, gram in zip(places["grams"], suite.grams, strict=True):
+        name = (gram.split_hash, gram.architecture.label)
+        made.append(Made(where=where, dataset="", provenance=gram.provenance, name=name))
+    for where, sweep in zip(places["sweeps"], suite.sweeps, strict=True):
+        of = {"fit": _fit_of(sweep)}
+        made.append(Made(where=where, dataset=sweep.dataset, provenance=sweep.provenance, of=of))
+    for where, shown in zip(places["transfers"], suite.transfers, strict=True):
+        made.append(Made(where=where, dataset=shown.dataset, provenance=shown.provenance))
+    return made
+
+
+def _fit_of(result: Record | Sweep | FitFacts) -> tuple[object, ...]:
+    """The name of a fit, or of the one that a record or a sweep is about."""
+    return result.dataset, result.architecture.label, result.method, result.seed, result.trained_at
 
 
 def _read_measured(path: str) -> Measured:
@@ -249,7 +304,7 @@ def _require_fits(suite: Suite, where: str) -> None:
     hashes = {(item.record.dataset, item.record.seed): item.record.split_hash for item in suite.measured}
     fits, kernels = set(), set()
     for fit in suite.fits:
-        key = (fit.dataset, fit.architecture.label, fit.method, fit.seed, fit.trained_at)
+        key = _fit_of(fit)
         if key in fits:
             raise InputError(f"the fit {_told(key)} is listed twice", where=where, remedy=_AGAIN)
         if hashes.get((fit.dataset, fit.seed), fit.split_hash) != fit.split_hash:
@@ -260,7 +315,7 @@ def _require_fits(suite: Suite, where: str) -> None:
             kernels.add((fit.split_hash, fit.architecture.label))
     for item in suite.measured:
         record = item.record
-        key = (record.dataset, record.architecture.label, record.method, record.seed, record.trained_at)
+        key = _fit_of(record)
         if key not in fits:
             raise InputError(f"its fit {_told(key)} is not listed in {where}", where=item.path, remedy=_AGAIN)
     grams = [(gram.split_hash, gram.architecture.label) for gram in suite.grams]

@@ -16,7 +16,7 @@ from advntk.telling.cost import cost_frame, write_cost
 from advntk.telling.frames import Row, Suite, attack_settings, results_frame, rows
 from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, span_of, stacked_title
 from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import EMPTY, Listing, csv_text, latex_page
+from advntk.telling.listing import EMPTY, Listing, csv_text, latex_page, markdown_page
 from advntk.telling.methods_table import methods_frame, write_methods
 from advntk.telling.protocol import protocol_frame, write_protocol
 from advntk.telling.transfer import transfer_frame
@@ -120,7 +120,7 @@ def _markdown(suite: Suite, grids: Sequence[Grid], stages: Sequence[Listing]) ->
     if not grids:
         head.append("\nThis suite has no records.")
     parts = [*(grid.as_markdown(2) for grid in grids), *(listing.as_markdown(2) for listing in stages)]
-    return "\n".join(["\n".join(head) + "\n", *parts])
+    return markdown_page(["\n".join(head) + "\n", *parts], suite.notes)
 
 
 def _stage_listings(suite: Suite, found: Sequence[Row]) -> Iterator[Listing]:
@@ -156,7 +156,7 @@ def _latex(suite: Suite, grids: Sequence[Grid]) -> str:
     r"""All tables as LaTeX floats to be read with ``\input``."""
     settings = "; ".join(f"{name} is {text}" for name, text in attack_settings(suite).items())
     title = f"Clean and robust accuracy: suite {suite.config.suite}"
-    return latex_page(title, [grid.as_latex(settings) for grid in grids])
+    return latex_page(title, [grid.as_latex(settings) for grid in grids], suite.notes)
 
 
 @dataclass(frozen=True, kw_only=True)

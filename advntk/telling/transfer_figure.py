@@ -47,7 +47,7 @@ def transfer(suite: Suite) -> Figure:
         bands += bands_of(dataset, groups, shape.across(_WIDEST))
     sheet = Sheet(
         title="Transfer: accuracy on images made against other predictors",
-        notes=_notes(suite, found),
+        notes=[*_notes(suite, found), *suite.notes],
         bands=bands or [Band(label="", groups=[Group(heading="", keys=[()], titles=[""])])],
         handles=[],
         y_label="images made against" if names else "",

@@ -21,7 +21,7 @@ def write_transfer(suite: Suite, out_csv: str | Path) -> None:
     """
     listings = [_listing(cell, found, labels.NORMS[suite.config.norm]) for cell, found in crossings(suite).items()]
     title = f"Transfer between infinitely wide and finite networks: suite {suite.config.suite}"
-    write_listings(title, transfer_frame(suite), listings, out_csv)
+    write_listings(title, transfer_frame(suite), listings, out_csv, notes=suite.notes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,157 @@
+"""Mixed results: a suite's files that were made by different code, from different data, or from other fits.
+
+A run of the workflow leaves none: what an edit makes stale is made again. They come about when that was switched off
+(``--rerun-triggers mtime``), when files were copied from elsewhere, or when a checkout changed under a running cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from advntk.foundation.errors import InputError
+from advntk.foundation.provenance import code_digest
+
+UNKNOWN = "unknown"
+"""Where a digest should stand: the file is older than such digests."""
+_REMEDY = (
+    "run snakemake without --rerun-triggers, which makes stale files again (a file copied from elsewhere: delete it "
+    "first), or allow the mix with --allow-mixed or snakemake --config allow_mixed=true"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """One result of a suite, and what it is made from.
+
+    Attributes:
+        where: the file.
+        dataset: empty where the file does not tell.
+        name: of a fit or a Gram matrix, which others are made from; None for all other results.
+        of: names of the fit or Gram matrix that it is made from, by what they are.
+    """
+
+    where: str
+    dataset: str
+    provenance: Mapping[str, Any]
+    name: Hashable | None = None
+    of: Mapping[str, Hashable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """Two results that should agree and do not.
+
+    Attributes:
+        what: they disagree about: a module, the data of a dataset, or an input.
+        where: the file that is stale, as far as that is known.
+        problem: in words, with the other file.
+    """
+
+    what: str
+    where: str
+    problem: str
+
+
+def mixes(made: Sequence[Made]) -> list[Mix]:
+    """All that is mixed in a suite.
+
+    Results without any digests of code are older than these: they cannot be told apart, but are not what a result with
+    such digests belongs to.
+
+    Args:
+        made: the suite's results.
+
+    Returns:
+        One for each module, dataset and kind of input; none for a suite that belongs together.
+    """
+    if not any("sources" in one.provenance for one in made):
+        return []
+    return [*_of_code(made), *_of_data(made), *_of_inputs(made)]
+
+
+def note(found: Iterable[Mix]) -> str:
+    """The footnote of tables and figures that show mixed results."""
+    what = "; ".join(dict.fromkeys(mix.what for mix in found))
+    return f"Results of different origin are mixed here, as was allowed: {what}. They may not be comparable."
+
+
+def refuse(found: Sequence[Mix]) -> None:
+    """Refuse what is mixed.
+
+    Raises:
+        InputError: anything is; names the first mix, and how many more there are.
+    """
+    if found:
+        more = f" ({len(found) - 1} more such)" if len(found) > 1 else ""
+        raise InputError(f"{found[0].problem}{more}", where=found[0].where, remedy=_REMEDY)
+
+
+def _of_code(made: Sequence[Made]) -> Iterator[Mix]:
+    """Modules of which results carry several digests."""
+    by_module: dict[str, dict[str, list[str]]] = {}
+    for one in made:
+        for module, digest in one.provenance.get("sources", {}).items():
+            by_module.setdefault(module, {}).setdefault(digest, []).append(one.where)
+    for module, by_digest in sorted(by_module.items()):
+        yield from _told(f"code of {module}", by_digest, current=_current(module))
+    told: dict[str, list[str]] = {}
+    for one in made:
+        told.setdefault("with" if "sources" in one.provenance else "without", []).append(one.where)
+    yield from _told("results with and without digests of their code", told, current="with")
+
+
+def _of_data(made: Sequence[Made]) -> Iterator[Mix]:
+    """Datasets that results were made from in several forms."""
+    by_dataset: dict[str, dict[str, list[str]]] = {}
+    for one in made:
+        if one.dataset and "sources" in one.provenance:
+            digest = str(one.provenance.get("data", UNKNOWN))
+            by_dataset.setdefault(one.dataset, {}).setdefault(digest, []).append(one.where)
+    for dataset, by_digest in by_dataset.items():
+        yield from _told(f"data of {dataset}", by_digest)
+
+
+def _of_inputs(made: Sequence[Made]) -> Iterator[Mix]:
+    """Results that were made from another fit or Gram matrix than the one that lies in its place now."""
+    there = {one.name: one for one in made if one.name is not None}
+    for one in made:
+        told = one.provenance.get("inputs", {})
+        for kind, name in one.of.items():
+            source = there.get(name)
+            if source is None or kind not in told or "content" not in source.provenance:
+                continue
+            digest, now = told[kind], source.provenance["content"]
+            if digest != now:
+                problem = f"was made from another {kind} (digest {digest}) than {source.where} ({now})"
+                yield Mix(what=f"{kind}s that changed after their results", where=one.where, problem=problem)
+
+
+def _told(what: str, by_digest: Mapping[str, Sequence[str]], current: str | None = None) -> Iterator[Mix]:
+    """A mix, if there is more than one digest: the stale file, and one of those that it should agree with.
+
+    These are the current ones, or else the most.
+    """
+    if len(by_digest) < 2:
+        return
+    most = max(by_digest, key=lambda digest: (digest == current, len(by_digest[digest])))
+    stale = min((digest for digest in by_digest if digest != most), key=lambda digest: len(by_digest[digest]))
+    here, there = by_digest[stale], by_digest[most]
+    yield Mix(
+        what=what,
+        where=here[0],
+        problem=f"mixes {what}: {stale} ({_files(len(here))}), but {most} in {there[0]} ({_files(len(there))})",
+    )
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _current(module: str) -> str | None:
+    """The digest that a module has in this checkout; None where it is not there any more."""
+    try:
+        return code_digest(module)
+    except ModuleNotFoundError:
+        return None
