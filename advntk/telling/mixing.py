@@ -29,14 +29,14 @@ class Made:
         where: the file.
         dataset: empty where the file does not tell.
         name: of a fit or a Gram matrix, which others are made from; None for all other results.
-        of: names of the fit or Gram matrix that it is made from, by what they are.
+        of: names of what it is made from, by what they are: one ``fit`` or ``gram``, or several ``fits``.
     """
 
     where: str
     dataset: str
     provenance: Mapping[str, Any]
     name: Hashable | None = None
-    of: Mapping[str, Hashable] = field(default_factory=dict)
+    of: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +118,15 @@ def _of_inputs(made: Sequence[Made]) -> Iterator[Mix]:
     there = {one.name: one for one in made if one.name is not None}
     for one in made:
         told = one.provenance.get("inputs", {})
-        for kind, name in one.of.items():
-            source = there.get(name)
-            if source is None or kind not in told or "content" not in source.provenance:
-                continue
-            digest, now = told[kind], source.provenance["content"]
-            if digest != now:
-                problem = f"was made from another {kind} (digest {digest}) than {source.where} ({now})"
-                yield Mix(what=f"{kind}s that changed after their results", where=one.where, problem=problem)
+        for kind, names in one.of.items():
+            digests = told[kind] if isinstance(told.get(kind), list) else [told.get(kind)]
+            what = kind.removesuffix("s")
+            for digest, name in zip(digests, names, strict=False):
+                source = there.get(name)
+                now = source.provenance.get("content") if source else None
+                if source and digest and now and digest != now:
+                    problem = f"was made from another {what} (digest {digest}) than {source.where} ({now})"
+                    yield Mix(what=f"{what}s that changed after their results", where=one.where, problem=problem)
 
 
 def _told(what: str, by_digest: Mapping[str, Sequence[str]], current: str | None = None) -> Iterator[Mix]:

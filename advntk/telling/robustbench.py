@@ -93,7 +93,8 @@ class RobustBenchEntry(Closed):
     autoattack_acc: Percent | None = Field(description="robust accuracy under AutoAttack, percent; null: not run")
     footnote: str | None = Field(
         description="doubts about AutoAttack's evaluation, in words; where it was not run, that, and the doubts about "
-        "each attack behind `reported` after its name; null: none"
+        "each attack behind `reported` after its name; and whether results of different code or data are mixed; "
+        "null: none"
     )
     unreliable: bool | None = Field(
         description="whether AutoAttack's evaluation carries a flag; null: AutoAttack was not run, nothing is known"
@@ -135,10 +136,10 @@ def entries(suite: Suite) -> Iterator[tuple[str, RobustBenchEntry]]:
     for (dataset, label, method, eps255, seed), group in groups.items():
         for checkpoint in group[0].record.evaluations:
             end = f"eps{paths.radius_name(eps255)}_seed{seed}"
-            yield f"{dataset}_{label}_{method}_{checkpoint}_{end}.json", _entry(suite.config.suite, group, checkpoint)
+            yield f"{dataset}_{label}_{method}_{checkpoint}_{end}.json", _entry(suite, group, checkpoint)
 
 
-def _entry(suite: str, group: list[Measured], checkpoint: str) -> RobustBenchEntry:
+def _entry(suite: Suite, group: list[Measured], checkpoint: str) -> RobustBenchEntry:
     """One predictor from its records, one an attack."""
     record = group[0].record
     evaluation = record.evaluations[checkpoint]
@@ -162,10 +163,10 @@ def _entry(suite: str, group: list[Measured], checkpoint: str) -> RobustBenchEnt
         clean_acc=_percent(evaluation.clean_correct, evaluation.n_test),
         reported=None if worst is None else _percent(worst, evaluation.n_test),
         autoattack_acc=_percent(judged.robust_correct, judged.n_test) if judged else None,
-        footnote="; ".join(doubts) or None,
+        footnote="; ".join([*doubts, *suite.notes]) or None,
         unreliable=bool(judged.flags) if judged else None,
         advntk=Measurement(
-            suite=suite,
+            suite=suite.config.suite,
             checkpoint=checkpoint,
             norm=record.threat.norm,
             eps255=record.threat.eps255,

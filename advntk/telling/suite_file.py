@@ -167,23 +167,34 @@ def _made(suite: Suite, places: Mapping[str, Sequence[str]]) -> list[Made]:
             where=item.path,
             dataset=item.record.dataset,
             provenance=item.record.provenance,
-            of={"fit": _fit_of(item.record)},
+            of={"fit": [_fit_of(item.record)]},
         )
         for item in suite.measured
     ]
-    of: Mapping[str, Hashable]
+    of: Mapping[str, Sequence[Hashable]]
     for where, fit in zip(places["fits"], suite.fits, strict=True):
-        of = {"gram": (fit.split_hash, fit.architecture.label)}
+        of = {"gram": [(fit.split_hash, fit.architecture.label)]}
         made.append(Made(where=where, dataset=fit.dataset, provenance=fit.provenance, name=_fit_of(fit), of=of))
-    for where, gram in zip(places["grams"], suite.grams, strict=True):
-        name = (gram.split_hash, gram.architecture.label)
-        made.append(Made(where=where, dataset="", provenance=gram.provenance, name=name))
+    for where, found in zip(places["grams"], suite.grams, strict=True):
+        name = (found.split_hash, found.architecture.label)
+        made.append(Made(where=where, dataset="", provenance=found.provenance, name=name))
     for where, sweep in zip(places["sweeps"], suite.sweeps, strict=True):
-        of = {"fit": _fit_of(sweep)}
+        of = {"fit": [_fit_of(sweep)]}
         made.append(Made(where=where, dataset=sweep.dataset, provenance=sweep.provenance, of=of))
     for where, shown in zip(places["transfers"], suite.transfers, strict=True):
-        made.append(Made(where=where, dataset=shown.dataset, provenance=shown.provenance))
+        of = {"fits": _fits_of(shown, suite.fits)}
+        made.append(Made(where=where, dataset=shown.dataset, provenance=shown.provenance, of=of))
     return made
+
+
+def _fits_of(transfer: Transfer, fits: Sequence[FitFacts]) -> list[tuple[object, ...]]:
+    """The names of the fits that a transfer shows each other's images, in its order."""
+    independent = {_fit_of(fit) for fit in fits if fit.trained_at is None}
+    names: list[tuple[object, ...]] = []
+    for one in transfer.predictors:
+        cell = (transfer.dataset, one.architecture.label, one.method, transfer.seed)
+        names.append((*cell, None if (*cell, None) in independent else transfer.threat))
+    return names
 
 
 def _fit_of(result: Record | Sweep | FitFacts) -> tuple[object, ...]:
