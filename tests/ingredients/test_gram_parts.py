@@ -69,7 +69,10 @@ def test_the_number_of_parts_changes_no_bit(digits_split, tmp_path, parts):
     gather(files[::-1], digits_split, tmp_path)
     assert (tmp_path / "gram.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
     whole, gathered = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "gram"))
-    assert gathered["parts"] == parts
+    assert gathered["parts"] == len(gathered["provenance"]["parts"]) == parts
+    assert gathered["provenance"]["content"] == whole["provenance"]["content"]
+    assert set(gathered["provenance"]["sources"]) == {grams.FAMILIES + ".mlp", gram_parts.__name__}
+    assert set(whole["provenance"]["sources"]) == {grams.FAMILIES + ".mlp", grams.__name__}
     for changing in ("parts", "provenance", "timing"):
         del whole[changing], gathered[changing]
     assert gathered == whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,22 @@ def test_seeds_and_hashes():
     assert set(one.opt.indices) != set(two.opt.indices)
     # a dataset with test images of its own keeps the same ones for every seed
     np.testing.assert_array_equal(one.test.indices, two.test.indices)
+
+
+def test_every_split_of_a_dataset_knows_the_data_that_it_was_drawn_from(tmp_path):
+    images, sizes = fake(), SplitSizes(n_opt=50, n_val=20, n_test=10)
+    one, two = (make_split(images, sizes, dataset="x", seed=seed) for seed in (0, 1))
+    assert one.data == two.data != ""
+    changed = images.x_train.copy()
+    changed[0, 0, 0, 0] ^= 1  # one pixel, of one image
+    assert make_split(replace(images, x_train=changed), sizes, dataset="x", seed=0).data != one.data
+    write_split(tmp_path / "split.json", one, made={"host": "h"})
+    assert read_split(tmp_path / "split.json").data == one.data
+    manifest = json.loads((tmp_path / "split.json").read_text())
+    assert manifest.pop("provenance") == {"host": "h"}
+    del manifest["data"]  # as in a split of an earlier version
+    (tmp_path / "split.json").write_text(json.dumps(manifest))
+    assert read_split(tmp_path / "split.json").data == ""
 
 
 def test_a_split_survives_writing_and_changed_arrays_are_noticed(tmp_path):

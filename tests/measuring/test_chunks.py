@@ -8,7 +8,7 @@ import pytest
 from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST, Attack, Attacked
 from advntk.attacks.entries import pgd
 from advntk.attacks.named import NamedAttack
-from advntk.foundation import files
+from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import Closed, Compute
@@ -147,6 +147,42 @@ def test_stages_are_counted_and_kept_for_each_example(fits, entry, tmp_path):
     assert (outcomes["final.stage.first"] == BROKEN).sum() == first.broken
 
 
+def test_a_record_tells_where_its_chunks_were_made_and_which_fit_it_is_about(fits, entry, tmp_path, monkeypatch):
+    """Chunks may be jobs of their own, on other nodes."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    chunked(fits[0], entry, tmp_path / "it.chunks").ensure(1)
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    made = evaluated(fits[0], entry, tmp_path / "it.json").provenance
+    assert made["job"] == "8"
+    assert [chunk["job"] for chunk in made["chunks"]] == ["8", "7", "8"]
+    assert all({"host", "device", "threads", "environment", "finished"} <= chunk.keys() for chunk in made["chunks"])
+    fit = files.read_json(fits[0] / "fit.json")
+    assert made["inputs"] == {"fit": fit["provenance"]["content"]}
+    assert (tmp_path / made["places"]["fit"]).resolve() == (fits[0] / "fit.json").resolve()
+    assert "chunks" not in evaluated(fits[0], pgd.ENTRY, tmp_path / "whole.json", pgd.Options()).provenance
+
+
+def test_code_is_told_as_it_was_when_the_job_began(fits, tmp_path, monkeypatch):
+    """A checkout that changes under a running job must not put the new code's digest on the old code's numbers."""
+    told = []
+
+    def running(predictor, images, labels, **settings):
+        monkeypatch.setattr(provenance, "code_digest", lambda *modules: "edited")
+        told.append(provenance.sources("advntk.attacks.entries.pgd"))
+        return Attacked(images=images)
+
+    attack = Attack(options=pgd.Options, run=running, inside_threat_model=True, description="")
+    made = evaluated(fits[0], attack, tmp_path / "it.json").provenance
+    assert told[0] == {"advntk.attacks.entries.pgd": "edited"}
+    assert set(made["sources"]) == {
+        "advntk.measuring.evaluate",
+        "advntk.attacks.entries.pgd",
+        "advntk.learning.methods.ntk",
+        "advntk.ingredients.networks.families.mlp",
+    }
+    assert "edited" not in made["sources"].values()
+
+
 def test_wrong_chunks_are_refused(fits, entry, tmp_path):
     with pytest.raises(ConfigError, match="no chunk 3; give 0 to 2"):
         chunked(fits[0], entry, tmp_path).ensure(3)
@@ -167,6 +203,8 @@ def test_a_sweep_over_the_radius_starts_clean_and_ends_where_none_is_robust(fits
     assert accuracies[-1] == 0
     assert all(accuracy > 0 for accuracy in accuracies[:-1])
     assert read_sweep(tmp_path / "radius.json") == sweep
+    assert "advntk.measuring.sweep" in sweep.provenance["sources"]
+    assert sweep.provenance["inputs"] == {"fit": files.read_json(fits[0] / "fit.json")["provenance"]["content"]}
     robust = files.read_npz(tmp_path / "radius.npz")["robust"]
     np.testing.assert_array_equal(robust.sum(axis=1), [point.robust_correct for point in sweep.points])
 
@@ -188,6 +226,13 @@ def test_transfer_is_the_evaluation_on_the_diagonal(fits, tmp_path):
     ]
     result = transfer(records, fits, out=tmp_path / "transfer.json", compute=COMPUTE, threads=1)
     assert read_transfer(tmp_path / "transfer.json") == result
+    contents = [files.read_json(fit / "fit.json")["provenance"]["content"] for fit in fits]
+    assert result.provenance["inputs"] == {"fits": contents}
+    assert set(result.provenance["sources"]) == {
+        "advntk.measuring.transfer",
+        "advntk.learning.methods.ntk",
+        "advntk.ingredients.networks.families.mlp",
+    }
     for index, record in enumerate(made):
         evaluation = record.evaluations["final"]
         assert result.clean_correct[index] == evaluation.clean_correct

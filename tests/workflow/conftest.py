@@ -61,6 +61,17 @@ class Checkout:
         assert done.returncode == expect, output[-6000:]
         return output
 
+    def advntk(self, *arguments: str) -> subprocess.CompletedProcess:
+        """A verb of the command line, run in the checkout."""
+        return subprocess.run(
+            [sys.executable, "-m", "advntk", *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.folder), "COVERAGE_PROCESS_START": ""}
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from advntk import suite as suites
+from advntk.foundation.provenance import code_digest
 from advntk.telling.frames import COLUMNS
-from tests.workflow.conftest import TINY
+from advntk.workflow import Jobs
+from tests.workflow.conftest import TINY, Checkout
 
+RECORDS = "results/tiny/records/digits/seed0/mlp-2"
 ALL_RULES = {
     "prepare": 1,
     "split": 1,
@@ -137,6 +145,94 @@ def test_an_edited_module_reruns_exactly_its_dependants(finished, module, expect
     assert found == {rule: count for rule, count in expected.items() if count}
 
 
+class Wildcards(SimpleNamespace):
+    """Such as Snakemake gives to a rule's functions."""
+
+    def get(self, name):
+        return getattr(self, name, None)
+
+
+@pytest.fixture
+def another(finished, tmp_path):
+    """A copy of the finished checkout, to be spoilt."""
+    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
+    copy = object.__new__(Checkout)
+    copy.folder = tmp_path / "copy"
+    return copy
+
+
+def test_results_carry_the_digests_that_make_them_stale(finished):
+    """What a table compares is what the rule reruns by: an edit that makes one stale shows in the other."""
+    config = yaml.safe_load((finished.folder / "config.yaml").read_text())
+    jobs = Jobs(suites.resolve(suites.merged(config, TINY)))
+    for path in finished.folder.glob("results/tiny/records/**/pgd.json"):
+        wildcards = Wildcards(architecture="mlp-2", method=path.parts[-3], attack="pgd")
+        made = [json.loads(path.read_text())["provenance"]]
+        expected = [jobs.attack_code(wildcards, "advntk.measuring.evaluate")]
+        made.append(json.loads((path.parent / made[0]["places"]["fit"]).read_text())["provenance"])
+        expected.append(jobs.fit_code(wildcards))
+        if gram := made[1]["places"].get("gram"):
+            fit = path.parent / made[0]["places"]["fit"]
+            made.append(json.loads((fit.parent / gram).read_text())["provenance"])
+            expected.append(jobs.gram_code(wildcards, "advntk.ingredients.grams"))
+        assert [code_digest(*one["sources"]) for one in made] == expected
+        assert all({module: code_digest(module) for module in one["sources"]} == one["sources"] for one in made)
+
+
+def test_the_origin_of_a_record_is_told_down_to_the_data(finished):
+    told = json.loads(finished.advntk("provenance", f"{RECORDS}/advntk/eps16/pgd.json", "--json").stdout)
+    assert [link["kind"] for link in told] == ["record", "fit", "gram", "split", "prepared"]
+    for link in told:
+        assert not link["doubts"]
+        assert set(link["code"].values()) == {"current"}
+        assert {"host", "job", "device", "environment", "finished"} <= link["provenance"].keys()
+    assert len({link["provenance"]["environment"] for link in told}) == 1
+    assert len({link["provenance"]["data"] for link in told[:-1]}) == 1
+
+
+def test_mixed_code_is_refused_until_it_is_allowed(another):
+    """An edited module, and a run that was told not to look at code: one record is new, three are stale."""
+    suite = ("--cores", "2", "--configfile", str(another.suite()), "--rerun-triggers", "mtime")
+    module = another.folder / "advntk/measuring/evaluate.py"
+    module.write_text(module.read_text() + "\n# edited\n")
+    another.run(*suite, "--force", "--", f"{RECORDS}/ntk/eps16/pgd.json")
+    table, figure = "results/tiny/tables/methods.csv", "results/tiny/figures/radius.svg"
+    output = another.run(*suite, "--keep-going", "--", table, figure, expect=1)
+    for verb in ("tabulate", "plot"):
+        (line,) = {line for line in output.splitlines() if line.startswith(f"advntk {verb}: error: ")}
+        assert re.search(rf"{RECORDS}/\w+/eps16/pgd\.json: mixes code of advntk\.measuring\.evaluate: ", line)
+        assert f"in {RECORDS}/ntk/eps16/pgd.json (1 file)" in line
+    another.run(*suite, "--config", "allow_mixed=true", "--", table, figure)
+    for path in (table.replace("csv", "md"), table.replace("csv", "tex"), figure):
+        text = (another.folder / path).read_text()
+        assert "Results of different origin are mixed here" in text
+        assert "code of advntk.measuring.evaluate" in text
+    # without the switch, Snakemake makes again what is stale, and the note goes
+    stale = another.jobs("--configfile", str(another.suite()), "--", table)
+    assert stale == {"evaluate": 3, "tabulate": 1}
+
+
+def test_mixed_data_are_refused(another):
+    """A second seed from a prepared file that was replaced in between."""
+    prepared = another.folder / "data/prepared/digits.npz"
+    with np.load(prepared, allow_pickle=False) as content:
+        arrays = dict(content)
+    arrays["x_train"] = arrays["x_train"].copy()
+    arrays["x_train"][0, 0, 0, 0] ^= 1
+    before = prepared.stat()
+    np.savez(prepared, **arrays)
+    os.utime(prepared, ns=(before.st_atime_ns, before.st_mtime_ns))
+    suite = str(another.suite(seeds=2, methods=["ntk"]))
+    table = "results/tiny/tables/robust_accuracy.csv"
+    for made in (table, "results/tiny/suite.json"):  # these switches see a missing file, not a longer list
+        (another.folder / made).unlink()
+    output = another.run(*("--cores", "2", "--configfile", suite, "--rerun-triggers", "mtime", "--", table), expect=1)
+    assert "mixes data of digits: " in output
+    assert "seed0/mlp-2/ntk" in output
+    assert "seed1/mlp-2/ntk" in output
+    assert not (another.folder / table).exists()
+
+
 def test_a_changed_option_reruns_exactly_its_cells(finished):
     options = {**TINY["method_options"], "advntk": {**TINY["method_options"]["advntk"], "steps": 5}}
     found = finished.jobs("--configfile", str(finished.suite(method_options=options)))
@@ -201,8 +297,6 @@ def test_a_killed_run_goes_on_and_gives_the_same_records(finished, checkout):
         assert time.monotonic() < deadline, "no fit appeared"
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.02)
-    import os
-
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     done = {path: path.stat().st_mtime_ns for path in results.glob("fits/**/fit.json")}
