@@ -32,6 +32,7 @@ def test_help_is_quick_and_names_the_verbs():
         "plot",
         "publish",
         "page",
+        "provenance",
     ):
         assert verb in done.stdout
     assert "by hand" in done.stdout
