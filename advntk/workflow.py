@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from advntk.foundation.provenance import code_digest
 from advntk.ingredients.gram_tiles import parts_that_fit
 
 MAPPED_MB = 4000
+SMALL_IMAGES = 2000  # up to so many rows of a Gram matrix jobs are small: they share a cluster job
+
+
+_ALL_KINDS = ("attack", "evaluate", "sweep")  # rules whose jobs are of kernel methods or of networks
 
 
 def put_interpreter_first() -> None:
@@ -136,6 +141,26 @@ class Jobs:
     def device(self, *methods: str) -> Device:
         """Where such a job computes: on the CPU if it asks for no GPU, whatever its node has."""
         return self.suite.config.compute.device if self.gpus(*methods) else "cpu"
+
+    def group(self, rule: str) -> Callable[[Any], str | None]:
+        """Which jobs may share one job of a cluster: small ones of one rule and one kind of method.
+
+        They ask for the same device. How many of a group share a job says a profile (``group-components``).
+
+        Args:
+            rule: name of the group; of rules for all kinds of methods the kind is added.
+
+        Returns:
+            A function of a job's wildcards: the name, or None where the job is not small.
+        """
+
+        def named(wildcards: Any) -> str | None:
+            if self.suite.gram_size(wildcards.dataset) > SMALL_IMAGES:
+                return None
+            kind = self.suite.methods[wildcards.method].kind if rule in _ALL_KINDS else ""
+            return f"{rule}_{kind}".rstrip("_")
+
+        return named
 
     def fit_folder(self, wildcards: Any) -> str:
         """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""

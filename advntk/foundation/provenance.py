@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from advntk.foundation.device import device_name
+
 PACKAGE = Path(__file__).resolve().parents[1]
 VERSIONED = ("advntk", "jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy", "torch")
 
@@ -111,6 +113,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         "host": platform.node(),
         "job": os.environ.get("SLURM_JOB_ID", ""),
         "device": device,
+        "device_name": device_name(),
         "threads": threads,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
