@@ -15,8 +15,6 @@ rule gram:
         f"{SUITE.root}/benchmarks/gram/{{dataset}}.seed{{seed}}.{{architecture}}.jsonl"
     wildcard_constraints:
         dataset="|".join(JOBS.gathered(whole=True)) or NOTHING,
-    group:
-        JOBS.group("gram")
     conda:
         "../envs/kernels.yaml"
     threads: kernel_threads

@@ -59,8 +59,6 @@ rule train:
         f"{SUITE.root}/benchmarks/train/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.jsonl"
     wildcard_constraints:
         method="|".join(NETWORK_METHODS) or NOTHING,
-    group:
-        JOBS.group("train")
     conda:
         "../envs/networks.yaml"
     threads: network_threads

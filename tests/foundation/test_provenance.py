@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from advntk.foundation import device
 from advntk.foundation.provenance import code_digest, environment, modules_behind
 
 
@@ -31,3 +32,12 @@ def test_environment_names_versions_and_place():
     found = environment("cpu", 2)
     assert found["versions"]["numpy"]
     assert found["threads"] == 2
+
+
+def test_environment_names_the_gpu_that_was_used(monkeypatch):
+    monkeypatch.setattr(device, "_used", {})
+    assert environment("auto", 1)["device_name"] == "cpu"
+    device.note_gpu("NVIDIA H100 80GB HBM3")
+    device.note_gpu("NVIDIA H100 80GB HBM3")
+    found = environment("auto", 1)
+    assert (found["device"], found["device_name"]) == ("auto", "NVIDIA H100 80GB HBM3")

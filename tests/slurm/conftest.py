@@ -112,5 +112,6 @@ def local(tmp_path_factory) -> dict[str, dict]:
     """Records of the tiny suite, run here without SLURM."""
     checkout = Cluster(tmp_path_factory.mktemp("local"))
     checkout.run("--cores", "2", "--configfile", "tiny.yaml")
-    assert len(found := checkout.found()) == 4
+    found = checkout.found()
+    assert len(found) == 4
     return found

@@ -51,6 +51,20 @@ def test_a_cancelled_job_is_told_and_done_by_a_rerun(cluster, local):
     same_record(cluster, local)
 
 
+def test_a_cancelled_group_is_told_by_its_log_and_started_again(cluster, local):
+    cluster.fault("evaluate", "sleep", 600)
+    with cluster.started("--", cluster.target) as process:
+        job = running("evaluate_network")
+        started_its_command(cluster, "evaluate")
+        cluster.fault()
+        ask("scancel", job)
+        assert process.wait(timeout=400) == 0
+    assert "Error in group evaluate_network" in cluster.log()
+    assert re.search(rf"JOB {job} ON \S+ CANCELLED AT", cluster.log())
+    assert "Trying to restart" in cluster.log()
+    same_record(cluster, local)
+
+
 def test_a_job_out_of_time_is_told_and_done_by_a_rerun(cluster, local):
     cluster.fault("train", "sleep", 600)
     log = cluster.through("--retries", "0", "--set-resources", "train:runtime=1", "--", cluster.target, expect=1)

@@ -1,4 +1,4 @@
-"""Suites through a real SLURM with ``profiles/slurm``: which executor ran, what each job asked for, the same records."""
+"""Suites through a real SLURM with ``profiles/slurm``: which executor ran, what jobs asked for, the same records."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_gpu_jobs_ask_for_one_gpu_and_cpu_jobs_for_none(mixed):
     found = comments(cluster)
     asked = {rule: {(facts["Partition"], facts.get("TresPerJob", "")) for facts in of} for rule, of in found.items()}
     assert asked == {
-        "gram_gram": {("cpu", "")},
+        "gram": {("cpu", "")},
         "fit_fit": {("cpu", "")},
-        "train_train": {("gpu", "gres:gpu:1")},
+        "train": {("gpu", "gres:gpu:1")},
         "evaluate_kernel_evaluate": {("cpu", "")},
         "evaluate_network_evaluate": {("gpu", "gres:gpu:1")},
     }
@@ -82,7 +82,7 @@ def test_small_jobs_share_a_slurm_job_and_ask_for_no_more_than_one_of_them(mixed
 
 
 def test_squeue_shows_rules_and_logs_are_kept(mixed):
-    cluster, log, shown = mixed
+    _, log, shown = mixed
     assert re.search(r"RUNNING.*rule_train", shown)
     assert re.search(r"gpu +RUNNING", shown)
     kept = re.findall(r"\(log: (\S+)\)", log)
