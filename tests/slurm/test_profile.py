@@ -101,6 +101,17 @@ def test_gram_tiles_scatter_over_jobs(node, tmp_path):
     assert not list(cluster.folder.glob("results/tiny/grams/**/parts/*"))
 
 
+def test_a_gpu_that_is_asked_for_and_not_there_is_missed(cluster):
+    """SLURM gives the job its GPU, which is one by name only: JAX and torch say so, and nothing goes on on the CPU."""
+    cluster.suite(compute={"device": "gpu"})
+    fit = "results/tiny/fits/digits/seed0/mlp-2/at/eps16/fit.json"
+    log = cluster.through("--retries", "0", "--", fit, "results/tiny/grams/digits/seed0/mlp-2/gram.json", expect=1)
+    assert {facts["TresPerJob"] for of in comments(cluster).values() for facts in of} == {"gres:gpu:1"}
+    assert "advntk gram: error: device: gpu: JAX sees no GPU; set device: auto or cpu" in log
+    assert re.search(r"advntk train: error: device: gpu: torch \S+ sees no GPU; set device: auto or cpu", log)
+    assert not (cluster.folder / fit).exists()
+
+
 @pytest.mark.parametrize(("line", "expected"), [("", True), ("executor: local\ncores: 1\n", False)])
 def test_a_plain_profile_is_overridden_by_what_default_sets(cluster, line, expected):
     """``--profile`` serves only as long as ``profiles/default`` names no executor; ``--workflow-profile`` always."""
