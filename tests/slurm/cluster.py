@@ -20,7 +20,7 @@ import yaml
 
 PROFILE = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1")
 ROOT = Path(__file__).parents[2]
-COLUMNS = "%.6i %.4P %.9T %.6M %.4C %.6m %.20b %.14R %k"
+COLUMNS = "%.6i %.4P %.9T %.4C %.6m %.12b %.20R %k"  # no times: what is shown changes with the jobs' states alone
 
 
 def ask(*command: str) -> str:

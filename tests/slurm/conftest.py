@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import PROFILE, ask, records
+from tests.slurm.cluster import PROFILE, ask, jobs, records
 from tests.slurm.one_node import NoSlurm, one_node
 from tests.workflow.conftest import Checkout
 
@@ -54,6 +54,10 @@ class Cluster(Checkout):
     def started(self, *arguments: str) -> Background:
         """Start a run through SLURM."""
         return Background(self, arguments)
+
+    def jobs(self) -> dict[str, dict[str, str]]:
+        """Jobs of this checkout that SLURM remembers."""
+        return {number: facts for number, facts in jobs().items() if facts["WorkDir"] == str(self.folder)}
 
     def log(self) -> str:
         """What the last run said."""
@@ -103,8 +107,10 @@ def node() -> Iterator[Path]:
 def cluster(node, tmp_path) -> Iterator[Cluster]:
     """A checkout for a test; no job outlives it."""
     assert os.access(node, os.R_OK)
-    yield Cluster(tmp_path)
-    ask("scancel", "--user=root")
+    made = Cluster(tmp_path)
+    yield made
+    if made.jobs():
+        ask("scancel", *made.jobs())
 
 
 @pytest.fixture(scope="session")

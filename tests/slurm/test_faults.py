@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import ask, jobs, queue, until
+from tests.slurm.cluster import ask, jobs, until
 
 pytestmark = pytest.mark.slurm
 
@@ -19,13 +19,13 @@ def same_record(cluster, local) -> None:
     assert cluster.found() == {str(name): local[str(name)]}
 
 
-def running(rule: str) -> str:
+def running(cluster, rule: str) -> str:
     """Wait for a job of a rule to run; its id."""
     here: list[str] = []
 
     def seen() -> bool:
-        here[:] = [number for number, facts in jobs().items()
-                   if rule in facts.get("Comment", "") and facts["JobState"] == "RUNNING"]  # fmt: skip
+        own = cluster.jobs().items()
+        here[:] = [number for number, facts in own if rule in facts["Comment"] and facts["JobState"] == "RUNNING"]
         return bool(here)
 
     until(seen, f"running job of {rule}")
@@ -40,7 +40,7 @@ def started_its_command(cluster, verb: str) -> None:
 def test_a_cancelled_job_is_told_and_done_by_a_rerun(cluster, local):
     cluster.fault("train", "sleep", 600)
     with cluster.started("--retries", "0", "--", cluster.target) as process:
-        job = running("train")
+        job = running(cluster, "train")
         started_its_command(cluster, "train")
         ask("scancel", job)
         assert process.wait(timeout=240) == 1
@@ -54,7 +54,7 @@ def test_a_cancelled_job_is_told_and_done_by_a_rerun(cluster, local):
 def test_a_cancelled_group_is_told_by_its_log_and_started_again(cluster, local):
     cluster.fault("evaluate", "sleep", 600)
     with cluster.started("--", cluster.target) as process:
-        job = running("evaluate_network")
+        job = running(cluster, "evaluate_network")
         started_its_command(cluster, "evaluate")
         cluster.fault()
         ask("scancel", job)
@@ -82,8 +82,7 @@ def test_a_job_out_of_memory_is_started_again_with_more(cluster, local):
     log = cluster.through("--", cluster.target)
     first, *_ = re.findall(r"SLURM-job '(\d+)' failed, SLURM status is: '(\w+)'", log)
     assert first[1] in ("OUT_OF_MEMORY", "FAILED")
-    own = [facts for facts in jobs().values() if "train" in facts.get("Comment", "")]
-    own = [facts for facts in own if facts["WorkDir"] == str(cluster.folder)]
+    own = [facts for facts in cluster.jobs().values() if "train" in facts["Comment"]]
     assert [facts["MinMemoryNode"] for facts in own] == [f"{asked_mb}M", f"{2 * asked_mb}M"]
     same_record(cluster, local)
 
@@ -93,8 +92,8 @@ def test_jobs_wait_for_a_drained_node(cluster, local):
     ask("scontrol", "update", f"NodeName={name}", "State=DRAIN", "Reason=test")
     try:
         with cluster.started("--", cluster.target) as process:
-            until(lambda: "PENDING" in queue(), "pending job")
-            until(lambda: "Nodes required" in queue() or "ReqNodeNotAvail" in queue(), "reason", 90)
+            wanted = "PENDING (Nodes required for job are DOWN, DRAINED"
+            until(lambda: wanted in ask("squeue", "--noheader", "--format=%T %R"), "job that waits for a node")
             assert process.poll() is None
             ask("scontrol", "update", f"NodeName={name}", "State=RESUME")
             assert process.wait(timeout=400) == 0
@@ -107,7 +106,7 @@ def test_jobs_wait_for_a_drained_node(cluster, local):
 def test_sigint_cancels_the_jobs(cluster, local):
     cluster.fault("train", "sleep", 600)
     with cluster.started("--", cluster.target) as process:
-        job = running("train")
+        job = running(cluster, "train")
         started_its_command(cluster, "train")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=120) == 1
@@ -120,7 +119,7 @@ def test_sigint_cancels_the_jobs(cluster, local):
 def test_sigkill_leaves_job_and_lock_and_both_can_be_removed(cluster, local):
     cluster.fault("train", "sleep", 600)
     with cluster.started("--", cluster.target) as process:
-        job = running("train")
+        job = running(cluster, "train")
         started_its_command(cluster, "train")
         process.kill()
         process.wait()

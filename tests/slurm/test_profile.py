@@ -20,9 +20,8 @@ EXPAND = ("--configfile", "tiny.yaml", "--", "results/tiny/suite.json")
 def comments(cluster: Cluster) -> dict[str, list[dict[str, str]]]:
     """The cluster's jobs by rule."""
     found: dict[str, list[dict[str, str]]] = {}
-    for facts in jobs().values():
-        if facts.get("WorkDir") == str(cluster.folder):
-            found.setdefault(facts["Comment"].removeprefix("rule_").partition("_wildcards")[0], []).append(facts)
+    for facts in cluster.jobs().values():
+        found.setdefault(facts["Comment"].removeprefix("rule_").partition("_wildcards")[0], []).append(facts)
     return found
 
 
