@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from advntk import suite as suites
 from advntk.foundation import paths
@@ -16,10 +16,6 @@ from advntk.foundation.provenance import code_digest
 from advntk.ingredients.gram_tiles import parts_that_fit
 
 MAPPED_MB = 4000
-SMALL_IMAGES = 2000  # up to so many rows of a Gram matrix jobs are small: they share a cluster job
-
-
-_ALL_KINDS = ("attack", "evaluate", "sweep")  # rules whose jobs are of kernel methods or of networks
 
 
 def put_interpreter_first() -> None:
@@ -81,6 +77,9 @@ class Jobs:
     """
 
     suite: suites.Suite
+
+    SMALL_IMAGES: ClassVar[int] = 2000
+    """Rows of a Gram matrix up to which jobs are small: they may share a job of a cluster."""
 
     def pattern(self, template: str) -> str:
         """A path pattern of this suite, its wildcards left open."""
@@ -148,17 +147,16 @@ class Jobs:
         They ask for the same device. How many of a group share a job says a profile (``group-components``).
 
         Args:
-            rule: name of the group; of rules for all kinds of methods the kind is added.
+            rule: that the jobs are of; all but ``fit`` serve both kinds of methods.
 
         Returns:
-            A function of a job's wildcards: the name, or None where the job is not small.
+            A function of a job's wildcards: the name of its group, or None where the job is not small.
         """
 
         def named(wildcards: Any) -> str | None:
-            if self.suite.gram_size(wildcards.dataset) > SMALL_IMAGES:
+            if self.suite.gram_size(wildcards.dataset) > self.SMALL_IMAGES:
                 return None
-            kind = self.suite.methods[wildcards.method].kind if rule in _ALL_KINDS else ""
-            return f"{rule}_{kind}".rstrip("_")
+            return rule if rule == "fit" else f"{rule}_{self.suite.methods[wildcards.method].kind}"
 
         return named
 

@@ -83,7 +83,9 @@ def test_a_job_out_of_memory_is_started_again_with_more(cluster, local):
     first, *_ = re.findall(r"SLURM-job '(\d+)' failed, SLURM status is: '(\w+)'", log)
     assert first[1] in ("OUT_OF_MEMORY", "FAILED")
     own = [facts for facts in cluster.jobs().values() if "train" in facts["Comment"]]
-    assert [facts["MinMemoryNode"] for facts in own] == [f"{asked_mb}M", f"{2 * asked_mb}M"]
+    first_mb, second_mb = (int(facts["MinMemoryNode"].removesuffix("M")) for facts in own)
+    assert first_mb == asked_mb
+    assert second_mb >= 1.5 * asked_mb
     same_record(cluster, local)
 
 
