@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from advntk.arguments import parser
 from advntk.foundation import threads
+from advntk.foundation.device import hide_gpus
 from advntk.foundation.errors import AdvntkError, ConfigError
 
 if TYPE_CHECKING:
@@ -330,6 +331,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(VERBS).parse_args(argv)
     if getattr(args, "threads", None):
         threads.limit(args.threads)
+    if getattr(args, "device", None) == "cpu":
+        hide_gpus()
     try:
         args.run(args)
     except AdvntkError as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from advntk import suite as suites
 from advntk.foundation import paths
@@ -77,6 +78,9 @@ class Jobs:
 
     suite: suites.Suite
 
+    SMALL_IMAGES: ClassVar[int] = 2000
+    """Rows of a Gram matrix up to which jobs are small: they may share a job of a cluster."""
+
     @property
     def mixed(self) -> str:
         """What tells a collector that it may mix results of different code or data, if the config allows that."""
@@ -141,6 +145,25 @@ class Jobs:
     def device(self, *methods: str) -> Device:
         """Where such a job computes: on the CPU if it asks for no GPU, whatever its node has."""
         return self.suite.config.compute.device if self.gpus(*methods) else "cpu"
+
+    def group(self, rule: str) -> Callable[[Any], str | None]:
+        """Which jobs may share one job of a cluster: small ones of one rule and one kind of method.
+
+        They ask for the same device. How many of a group share a job says a profile (``group-components``).
+
+        Args:
+            rule: that the jobs are of; all but ``fit`` serve both kinds of methods.
+
+        Returns:
+            A function of a job's wildcards: the name of its group, or None where the job is not small.
+        """
+
+        def named(wildcards: Any) -> str | None:
+            if self.suite.gram_size(wildcards.dataset) > self.SMALL_IMAGES:
+                return None
+            return rule if rule == "fit" else f"{rule}_{self.suite.methods[wildcards.method].kind}"
+
+        return named
 
     def fit_folder(self, wildcards: Any) -> str:
         """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""

@@ -10,6 +10,8 @@ rule attack:
         f"{SUITE.root}/logs/attack/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{attack}}.{{chunk}}.log",
     benchmark:
         f"{SUITE.root}/benchmarks/attack/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{attack}}.{{chunk}}.jsonl"
+    group:
+        JOBS.group("attack")
     conda:
         "../envs/attacks.yaml"
     threads: kernel_threads
@@ -46,6 +48,8 @@ rule evaluate:
         f"{SUITE.root}/logs/evaluate/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{attack}}.log",
     benchmark:
         f"{SUITE.root}/benchmarks/evaluate/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{attack}}.jsonl"
+    group:
+        JOBS.group("evaluate")
     conda:
         "../envs/attacks.yaml"
     threads: kernel_threads
@@ -81,6 +85,8 @@ rule sweep:
         f"{SUITE.root}/logs/sweep/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{sweep}}.log",
     benchmark:
         f"{SUITE.root}/benchmarks/sweep/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{sweep}}.jsonl"
+    group:
+        JOBS.group("sweep")
     conda:
         "../envs/attacks.yaml"
     threads: kernel_threads

@@ -17,6 +17,8 @@ rule fit:
         f"{SUITE.root}/benchmarks/fit/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.jsonl"
     wildcard_constraints:
         method="|".join(KERNEL_METHODS) or NOTHING,
+    group:
+        JOBS.group("fit")
     conda:
         "../envs/kernels.yaml"
     threads: kernel_threads

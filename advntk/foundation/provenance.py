@@ -22,10 +22,23 @@ from typing import Any
 import numpy as np
 
 from advntk.foundation import files
+from advntk.foundation.device import device_name
 
 PACKAGE = Path(__file__).resolve().parents[1]
 VERSIONED = ("advntk", "jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy", "torch")
-PLACE = ("host", "scheduler", "job", "array", "step", "prefix", "device", "threads", "environment", "finished")
+PLACE = (
+    "host",
+    "scheduler",
+    "job",
+    "array",
+    "step",
+    "prefix",
+    "device",
+    "device_name",
+    "threads",
+    "environment",
+    "finished",
+)
 """Of a provenance, where and when a process ran."""
 PRIVATE = ("host", "job", "array", "step", "prefix", "places")
 """Of a provenance, what says on whose machine: left out of what is published."""
@@ -198,6 +211,7 @@ def environment(
         "host": platform.node(),
         **_job(),
         "device": device,
+        "device_name": device_name(),
         "threads": threads,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **{key: value if isinstance(value, str) else dict(value) for key, value in made_from.items() if value},

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from advntk.foundation.allocator import keep_freed_memory
+from advntk.foundation.device import note_gpu
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
@@ -41,6 +42,7 @@ def choose_device(name: DeviceName) -> torch.device:
             remedy="set device: auto or cpu, or install a CUDA build of torch on a machine with a GPU",
         )
     if name != "cpu" and torch.cuda.is_available():
+        note_gpu(torch.cuda.get_device_name())
         return torch.device("cuda")
     keep_freed_memory()
     return torch.device("cpu")

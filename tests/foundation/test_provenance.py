@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from advntk.foundation import device
 from advntk.foundation.provenance import (
     code_digest,
     content_digest,
@@ -43,6 +44,15 @@ def test_environment_names_versions_and_place():
     found = environment("cpu", 2)
     assert found["versions"]["numpy"]
     assert found["threads"] == 2
+
+
+def test_environment_names_the_gpu_that_was_used(monkeypatch):
+    monkeypatch.setattr(device, "_used", {})
+    assert environment("auto", 1)["device_name"] == "cpu"
+    device.note_gpu("NVIDIA H100 80GB HBM3")
+    device.note_gpu("NVIDIA H100 80GB HBM3")
+    found = environment("auto", 1)
+    assert (found["device"], found["device_name"]) == ("auto", "NVIDIA H100 80GB HBM3")
 
 
 SCHEDULERS = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_STEP_ID", "PBS_JOBID", "LSB_JOBID")

@@ -1,0 +1,68 @@
+"""Where JAX computes: the choice, its name, and that no job takes a GPU's memory that it does not use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from advntk.cli import main
+from advntk.foundation import device
+from advntk.foundation.errors import AdvntkError
+
+
+@pytest.fixture(autouse=True)
+def nothing_used(monkeypatch):
+    monkeypatch.setattr(device, "_used", {})
+
+
+@pytest.fixture
+def gpu_build(monkeypatch):
+    """A function that lets JAX look like a GPU build on a node with these GPUs."""
+
+    def pretend(*names: str) -> None:
+        found = [SimpleNamespace(device_kind=name) for name in names]
+        monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: "cuda12" in name)
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu" if found else "cpu")
+        monkeypatch.setattr(jax, "devices", lambda: found)
+
+    return pretend
+
+
+def test_a_gpu_is_taken_and_named(gpu_build):
+    gpu_build("NVIDIA H100 80GB HBM3")
+    assert device.jax_device("cpu") == "cpu"
+    assert device.device_name() == "cpu"
+    assert device.jax_device("auto") == device.jax_device("gpu") == "gpu"
+    assert device.device_name() == "NVIDIA H100 80GB HBM3"
+
+
+def test_where_there_is_none_auto_takes_the_cpu_and_gpu_fails(gpu_build):
+    gpu_build()  # a GPU build on a node without one
+    assert device.jax_device("auto") == "cpu"
+    with pytest.raises(AdvntkError, match=r"JAX sees no GPU; set device: auto or cpu"):
+        device.jax_device("gpu")
+    assert device.device_name() == "cpu"
+
+
+def test_a_job_on_the_cpu_sees_no_gpu(monkeypatch, capsys):
+    for variable in ("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(variable, "kept")
+    gram = ["gram", "--split", "nowhere.json", "--architecture", '{"family": "mlp", "depth": 2}', "--out", "x.npy"]
+    assert main([*gram, "--device", "auto"]) == 1
+    assert (os.environ["JAX_PLATFORMS"], os.environ["CUDA_VISIBLE_DEVICES"]) == ("kept", "kept")
+    assert main([*gram, "--device", "cpu"]) == 1
+    assert (os.environ["JAX_PLATFORMS"], os.environ["CUDA_VISIBLE_DEVICES"]) == ("cpu", "")
+    assert "nowhere.json" in capsys.readouterr().err
+
+
+def test_jax_reserves_no_memory_ahead():
+    """Three quarters of a GPU by default, which a second process of the node would lack."""
+    code = "import os; from advntk.foundation.threads import limit; limit(1); "
+    code += "print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "false"
