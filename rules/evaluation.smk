@@ -11,7 +11,7 @@ rule attack:
     benchmark:
         f"{SUITE.root}/benchmarks/attack/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{attack}}.{{chunk}}.jsonl"
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -47,7 +47,7 @@ rule evaluate:
     benchmark:
         f"{SUITE.root}/benchmarks/evaluate/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{attack}}.jsonl"
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -82,7 +82,7 @@ rule sweep:
     benchmark:
         f"{SUITE.root}/benchmarks/sweep/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.eps{{eps255}}.{{sweep}}.jsonl"
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -123,7 +123,7 @@ rule transfer:
     benchmark:
         f"{SUITE.root}/benchmarks/transfer/{{dataset}}.seed{{seed}}.eps{{eps255}}.{{attack}}.jsonl"
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=JOBS.gpus(*SUITE.methods),

@@ -18,7 +18,7 @@ rule fit:
     wildcard_constraints:
         method="|".join(KERNEL_METHODS) or NOTHING,
     conda:
-        "../envs/kernels.yaml"
+        JOBS.environment("kernels")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -58,7 +58,7 @@ rule train:
     wildcard_constraints:
         method="|".join(NETWORK_METHODS) or NOTHING,
     conda:
-        "../envs/networks.yaml"
+        JOBS.environment("networks")
     threads: network_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
