@@ -34,6 +34,7 @@ def put_first(checkout: str | Path, methods: Iterable[Any]) -> None:
     """
     if "CONDA" in {method.name for method in methods}:
         os.environ["PYTHONNOUSERSITE"] = "1"
+    os.environ["ADVNTK_CHECKOUT"] = str(checkout)  # for the scripts of envs/, which install the package from there
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     found = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(checkout), *filter(None, found)]))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Snakemake runs this with the new environment activated. Written by requirements/environments.py.
 set -euo pipefail
-checkout=$(cd "$(dirname "$0")/.." && pwd)
+checkout=${ADVNTK_CHECKOUT:-$PWD}  # the rules set it; Snakemake runs a copy of this script
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 cp -r "$checkout"/{pyproject.toml,README.md,LICENSE,advntk} "$copy"
