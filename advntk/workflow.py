@@ -24,8 +24,7 @@ CPU_ONLY = ("telling",)
 def put_first(checkout: str | Path, methods: Iterable[Any]) -> None:
     """Say where jobs find Python and packages.
 
-    ``python`` in jobs without an environment of their own is the one that runs Snakemake, activated or not. This
-    package is the checkout's, whose digests the rules carry, also where an environment holds an older copy. What a user
+    ``python`` in jobs without an environment of their own is the one that runs Snakemake, activated or not. What a user
     has installed under their home stays out of conda environments.
 
     Args:
@@ -36,8 +35,6 @@ def put_first(checkout: str | Path, methods: Iterable[Any]) -> None:
         os.environ["PYTHONNOUSERSITE"] = "1"
     os.environ["ADVNTK_CHECKOUT"] = str(checkout)  # for the scripts of envs/, which install the package from there
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(checkout), *filter(None, found)]))
 
 
 def gram_mb(n: int) -> float:
