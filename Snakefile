@@ -13,6 +13,11 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+
+
+container: COMPUTE.container
+
+
 include: "rules/data.smk"
 include: "rules/kernels.smk"
 include: "rules/learning.smk"

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from advntk.arguments import parser
 from advntk.foundation import threads
-from advntk.foundation.device import hide_gpus
 from advntk.foundation.errors import AdvntkError, ConfigError
+from advntk.foundation.gpus import hide_gpus
 
 if TYPE_CHECKING:
     from advntk.attacks.named import NamedAttack

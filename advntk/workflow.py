@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from advntk import suite as suites
 from advntk.foundation import paths
+from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
 from advntk.ingredients.gram_tiles import parts_that_fit
 
 MAPPED_MB = 4000
+CPU_ONLY = ("telling",)
+"""Stacks that need no GPU: one environment serves all variants."""
 
 
-def put_interpreter_first() -> None:
-    """Let ``python`` in jobs without a conda environment be the one that runs Snakemake, activated or not."""
+def put_first(checkout: str | Path, methods: Iterable[Any]) -> None:
+    """Say where jobs find Python and packages.
+
+    ``python`` in jobs without an environment of their own is the one that runs Snakemake, activated or not. What a user
+    has installed under their home stays out of conda environments.
+
+    Args:
+        checkout: folder of the Snakefile.
+        methods: how software is deployed, Snakemake's members of ``DeploymentMethod``.
+    """
+    if "CONDA" in {method.name for method in methods}:
+        os.environ["PYTHONNOUSERSITE"] = "1"
+    os.environ["ADVNTK_CHECKOUT"] = str(checkout)  # for the scripts of envs/, which install the package from there
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
@@ -85,6 +99,34 @@ class Jobs:
     def mixed(self) -> str:
         """What tells a collector that it may mix results of different code or data, if the config allows that."""
         return "--allow-mixed" if self.suite.config.allow_mixed else ""
+
+    def environment(self, stack: str) -> str:
+        """File of a stack's conda environment, of the variant that was asked for; relative to the rules' folder."""
+        variant = self.suite.config.compute.environments
+        return f"../envs/{stack}.yaml" if variant == "cpu" or stack in CPU_ONLY else f"../envs/{stack}-{variant}.yaml"
+
+    def check_deployment(self, methods: Iterable[Any]) -> None:
+        """Refuse, before any job, what a job would fail at or Snakemake ignore.
+
+        Args:
+            methods: how software is deployed, Snakemake's members of ``DeploymentMethod``.
+
+        Raises:
+            ConfigError: a GPU is demanded of environments for the CPU, or containers are asked for and none is named.
+        """
+        compute, names = self.suite.config.compute, {method.name for method in methods}
+        if "CONDA" in names and compute.device == "gpu" and compute.environments == "cpu":
+            raise ConfigError(
+                "'gpu' with --sdm conda, but the environments' JAX is for the CPU",
+                where="compute.device",
+                remedy="set compute.environments: cuda12, or device: auto or cpu",
+            )
+        if "APPTAINER" in names and not compute.container:
+            raise ConfigError(
+                "--sdm apptainer, but no image is named",
+                where="compute.container",
+                remedy="set it to an image built from container/",
+            )
 
     def pattern(self, template: str) -> str:
         """A path pattern of this suite, its wildcards left open."""

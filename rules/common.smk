@@ -12,6 +12,8 @@ from advntk import workflow as jobs
 
 try:
     SUITE = suites.resolve(config)
+    JOBS = jobs.Jobs(SUITE)
+    JOBS.check_deployment(workflow.deployment_settings.deployment_method)
     os.makedirs(SUITE.root, exist_ok=True)
     if not os.access(SUITE.root, os.W_OK):
         raise PermissionError(errno.EACCES, "read-only", SUITE.root)
@@ -22,7 +24,7 @@ except OSError as error:
         f"{error.filename}: cannot write results ({error.strerror}); check permissions or 'results'"
     ) from None
 
-jobs.put_interpreter_first()
+jobs.put_first(workflow.basedir, workflow.deployment_settings.deployment_method)
 
 FIGURES = ["curves", "depth", "radius"]
 TABLES = ["methods", "robust_accuracy", "comparisons", "cost"]
@@ -40,7 +42,6 @@ KERNEL_METHODS = [
 NETWORK_METHODS = [
     name for name, entry in SUITE.methods.items() if entry.kind == "network"
 ]
-JOBS = jobs.Jobs(SUITE)
 pattern = JOBS.pattern
 NOTHING = "(?!)"  # a wildcard constraint that nothing meets
 

@@ -16,7 +16,7 @@ rule prepare:
     benchmark:
         f"{SUITE.root}/benchmarks/prepare/{{dataset}}.jsonl"
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     params:
         options=source_options,
         downloads=f"{SUITE.config.data}/downloads",
@@ -39,7 +39,7 @@ rule split:
     benchmark:
         f"{SUITE.root}/benchmarks/split/{{dataset}}.seed{{seed}}.jsonl"
     conda:
-        "../envs/kernels.yaml"
+        JOBS.environment("kernels")
     params:
         options=dataset_options,
         code=lambda w: code_digest(

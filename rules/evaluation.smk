@@ -13,7 +13,7 @@ rule attack:
     group:
         JOBS.group("attack")
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -51,7 +51,7 @@ rule evaluate:
     group:
         JOBS.group("evaluate")
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -88,7 +88,7 @@ rule sweep:
     group:
         JOBS.group("sweep")
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -129,7 +129,7 @@ rule transfer:
     benchmark:
         f"{SUITE.root}/benchmarks/transfer/{{dataset}}.seed{{seed}}.eps{{eps255}}.{{attack}}.jsonl"
     conda:
-        "../envs/attacks.yaml"
+        JOBS.environment("attacks")
     threads: kernel_threads
     resources:
         gpu=JOBS.gpus(*SUITE.methods),

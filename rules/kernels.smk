@@ -16,7 +16,7 @@ rule gram:
     wildcard_constraints:
         dataset="|".join(JOBS.gathered(whole=True)) or NOTHING,
     conda:
-        "../envs/kernels.yaml"
+        JOBS.environment("kernels")
     threads: kernel_threads
     resources:
         gpu=JOBS.gpus(),
@@ -52,7 +52,7 @@ rule gram_part:
         part=r"\d+",
         parts=r"\d+",
     conda:
-        "../envs/kernels.yaml"
+        JOBS.environment("kernels")
     threads: kernel_threads
     resources:
         gpu=JOBS.gpus(),
@@ -90,7 +90,7 @@ rule gram_gather:
     wildcard_constraints:
         dataset="|".join(JOBS.gathered(whole=False)) or NOTHING,
     conda:
-        "../envs/kernels.yaml"
+        JOBS.environment("kernels")
     threads: kernel_threads
     resources:
         device="cpu",

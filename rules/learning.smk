@@ -20,7 +20,7 @@ rule fit:
     group:
         JOBS.group("fit")
     conda:
-        "../envs/kernels.yaml"
+        JOBS.environment("kernels")
     threads: kernel_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
@@ -60,7 +60,7 @@ rule train:
     wildcard_constraints:
         method="|".join(NETWORK_METHODS) or NOTHING,
     conda:
-        "../envs/networks.yaml"
+        JOBS.environment("networks")
     threads: network_threads
     resources:
         gpu=lambda w: JOBS.gpus(w.method),

@@ -14,7 +14,7 @@ rule expand:
     log:
         f"{SUITE.root}/logs/expand.log",
     conda:
-        "../envs/telling.yaml"
+        JOBS.environment("telling")
     params:
         config=json.dumps(SUITE.as_json()["config"]),
         code=code_digest("advntk.suite"),
@@ -41,7 +41,7 @@ rule tabulate:
     wildcard_constraints:
         table="|".join(TABLES),
     conda:
-        "../envs/telling.yaml"
+        JOBS.environment("telling")
     params:
         mixed=JOBS.mixed,
         code=code_digest("advntk.telling.tables"),
@@ -59,7 +59,7 @@ rule export:
     log:
         f"{SUITE.root}/logs/export.log",
     conda:
-        "../envs/telling.yaml"
+        JOBS.environment("telling")
     params:
         mixed=JOBS.mixed,
         code=code_digest("advntk.telling.robustbench"),
@@ -85,7 +85,7 @@ rule plot:
     wildcard_constraints:
         figure="|".join(FIGURES),
     conda:
-        "../envs/telling.yaml"
+        JOBS.environment("telling")
     params:
         mixed=JOBS.mixed,
         code=code_digest("advntk.telling.figures"),

@@ -38,7 +38,19 @@ PAGES = sorted(path for path in ROOT.rglob("*.md") if is_page(path))
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SECTIONS = ("network", "dataset_options", "method_options", "attack_options", "compute")
-FOLDERS = ("advntk", "tests", "rules", "suites", "envs", "profiles", "report", "docs", "requirements", ".ci")
+FOLDERS = (
+    "advntk",
+    "tests",
+    "rules",
+    "suites",
+    "envs",
+    "profiles",
+    "report",
+    "docs",
+    "requirements",
+    "container",
+    ".ci",
+)
 
 
 def blocks(page: Path, *languages: str) -> list[str]:

@@ -1,16 +1,20 @@
-"""What the rules ask for: GPUs and devices of a suite's jobs."""
+"""What the rules ask for: GPUs, devices, environments and containers of a suite's jobs."""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake_interface_executor_plugins.settings import DeploymentMethod  # what the rules pass on
 
 from advntk import suite
-from advntk.workflow import Jobs
+from advntk.foundation.errors import ConfigError
+from advntk.workflow import Jobs, put_first
 
 ROOT = Path(__file__).parents[1]
 
@@ -58,3 +62,39 @@ def test_a_cluster_profile_names_every_group(name):
     grouped = set(re.findall(r'JOBS\.group\("(\w+)"\)', rules))
     kinds = {"attack", "evaluate", "sweep"}
     assert named == {f"{rule}_{kind}" for rule in grouped & kinds for kind in ("kernel", "network")} | grouped - kinds
+
+
+def test_environments_follow_the_config():
+    assert jobs().environment("attacks") == "../envs/attacks.yaml"
+    gpu = jobs(environments="cuda12")
+    assert gpu.environment("attacks") == "../envs/attacks-cuda12.yaml"
+    assert gpu.environment("telling") == "../envs/telling.yaml"
+
+
+CONDA, APPTAINER = {DeploymentMethod.CONDA}, {DeploymentMethod.APPTAINER}
+
+
+def test_a_gpu_is_not_asked_of_environments_for_the_cpu():
+    with pytest.raises(ConfigError, match="cuda12"):
+        jobs(device="gpu").check_deployment(CONDA)
+    jobs(device="gpu").check_deployment(())  # jobs use what runs Snakemake
+    jobs(device="gpu", environments="cuda12").check_deployment(CONDA)
+    jobs(device="auto").check_deployment(CONDA)
+
+
+def test_containers_need_an_image():
+    with pytest.raises(ConfigError, match="image"):
+        jobs().check_deployment(APPTAINER)
+    jobs(container="advntk.sif").check_deployment(APPTAINER)
+
+
+def test_jobs_find_the_interpreter_first(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", "/somewhere")
+    monkeypatch.setenv("PYTHONNOUSERSITE", "")
+    monkeypatch.setenv("ADVNTK_CHECKOUT", "")
+    put_first(tmp_path, ())
+    assert os.environ["ADVNTK_CHECKOUT"] == str(tmp_path)
+    assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/somewhere"]
+    assert not os.environ["PYTHONNOUSERSITE"]
+    put_first(tmp_path, CONDA)
+    assert os.environ["PYTHONNOUSERSITE"]

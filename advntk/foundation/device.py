@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from typing import Literal
 
 from advntk.foundation.errors import AdvntkError
+from advntk.foundation.gpus import note_gpu
 from advntk.foundation.options import Device
 
 _PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin")
-_used: dict[str, None] = {}  # names of the GPUs that this process computed on, in order of first use
-
-
-def note_gpu(name: str) -> None:
-    """Remember a GPU that this process computes on, by the name that its driver gives it."""
-    _used[name] = None
-
-
-def device_name() -> str:
-    """What this process computed on so far: the names of its GPUs, or ``cpu``."""
-    return ", ".join(_used) or "cpu"
-
-
-def hide_gpus() -> None:
-    """Keep JAX and torch off a node's GPUs, where even a job that uses none would hold memory; call before imports."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def jax_device(device: Device) -> Literal["cpu", "gpu"]:

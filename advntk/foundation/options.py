@@ -14,6 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 Engine = Literal["auto", "numba", "neural_tangents"]
 Device = Literal["auto", "cpu", "gpu"]
+Environments = Literal["cpu", "cuda12"]
 
 
 class Closed(BaseModel):
@@ -31,6 +32,11 @@ class Compute(Closed):
         default=1, ge=1, description="jobs that compute one Gram matrix; more than 1 for cores or nodes side by side"
     )
     memory_mb: int = Field(default=2000, ge=1, description="bound of a job's kernel temporaries, MiB")
+    environments: Environments = Field(
+        default="cpu",
+        description="conda environments of jobs, with --sdm conda: cpu, or cuda12 (JAX and torch for CUDA 12)",
+    )
+    container: str = Field(default="", description="image that jobs run in, with --sdm apptainer: a path or a URL")
 
 
 def validated(model: type[Model], content: Mapping[str, Any], where: str) -> Model:

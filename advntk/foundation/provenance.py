@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from advntk.foundation import files
-from advntk.foundation.device import device_name
+from advntk.foundation.gpus import device_name
 
 PACKAGE = Path(__file__).resolve().parents[1]
 VERSIONED = ("advntk", "jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy", "torch")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from advntk.foundation.allocator import keep_freed_memory
-from advntk.foundation.device import note_gpu
 from advntk.foundation.errors import AdvntkError
+from advntk.foundation.gpus import note_gpu
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
 

@@ -11,13 +11,13 @@ import jax
 import pytest
 
 from advntk.cli import main
-from advntk.foundation import device
+from advntk.foundation import device, gpus
 from advntk.foundation.errors import AdvntkError
 
 
 @pytest.fixture(autouse=True)
 def nothing_used(monkeypatch):
-    monkeypatch.setattr(device, "_used", {})
+    monkeypatch.setattr(gpus, "_used", {})
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def gpu_build(monkeypatch):
 def test_a_gpu_is_taken_and_named(gpu_build):
     gpu_build("NVIDIA H100 80GB HBM3")
     assert device.jax_device("cpu") == "cpu"
-    assert device.device_name() == "cpu"
+    assert gpus.device_name() == "cpu"
     assert device.jax_device("auto") == device.jax_device("gpu") == "gpu"
-    assert device.device_name() == "NVIDIA H100 80GB HBM3"
+    assert gpus.device_name() == "NVIDIA H100 80GB HBM3"
 
 
 def test_where_there_is_none_auto_takes_the_cpu_and_gpu_fails(gpu_build):
@@ -46,7 +46,7 @@ def test_where_there_is_none_auto_takes_the_cpu_and_gpu_fails(gpu_build):
     assert device.jax_device("auto") == "cpu"
     with pytest.raises(AdvntkError, match=r"JAX sees no GPU; set device: auto or cpu"):
         device.jax_device("gpu")
-    assert device.device_name() == "cpu"
+    assert gpus.device_name() == "cpu"
 
 
 def test_a_job_on_the_cpu_sees_no_gpu(monkeypatch, capsys):

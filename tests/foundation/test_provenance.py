@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from advntk.foundation import device
+from advntk.foundation import gpus
 from advntk.foundation.provenance import (
     code_digest,
     content_digest,
@@ -47,10 +47,10 @@ def test_environment_names_versions_and_place():
 
 
 def test_environment_names_the_gpu_that_was_used(monkeypatch):
-    monkeypatch.setattr(device, "_used", {})
+    monkeypatch.setattr(gpus, "_used", {})
     assert environment("auto", 1)["device_name"] == "cpu"
-    device.note_gpu("NVIDIA H100 80GB HBM3")
-    device.note_gpu("NVIDIA H100 80GB HBM3")
+    gpus.note_gpu("NVIDIA H100 80GB HBM3")
+    gpus.note_gpu("NVIDIA H100 80GB HBM3")
     found = environment("auto", 1)
     assert (found["device"], found["device_name"]) == ("auto", "NVIDIA H100 80GB HBM3")
 

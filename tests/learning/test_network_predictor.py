@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from advntk.attacks.gradient import ascend
-from advntk.foundation import device
+from advntk.foundation import gpus
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.losses import one_hot, value_and_logit_gradient
@@ -117,13 +117,13 @@ def test_devices():
 
 
 def test_a_gpu_is_taken_in_full_precision_and_named(monkeypatch):
-    monkeypatch.setattr(device, "_used", {})
+    monkeypatch.setattr(gpus, "_used", {})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100 80GB HBM3")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     assert choose_device("cpu").type == "cpu"
-    assert device.device_name() == "cpu"
+    assert gpus.device_name() == "cpu"
     assert choose_device("auto").type == choose_device("gpu").type == "cuda"
-    assert device.device_name() == "NVIDIA H100 80GB HBM3"
+    assert gpus.device_name() == "NVIDIA H100 80GB HBM3"
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32

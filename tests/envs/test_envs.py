@@ -1,0 +1,285 @@
+"""The conda environments, without conda: files parse, versions are those of the locks, and nothing is missing."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from advntk import cli, suite
+from advntk.foundation import registry
+from advntk.foundation.provenance import modules_behind
+from advntk.workflow import CPU_ONLY
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "envs").glob("*.yaml"))
+NAMES = [file.stem for file in FILES]
+COMES_WITH_PYTHON = sys.stdlib_module_names
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+"""Where a package is installed under another name than it is imported by."""
+
+
+def module_of_requirements() -> ModuleType:
+    """``requirements/environments.py``, which is a program and part of no package."""
+    spec = importlib.util.spec_from_file_location("environments", ROOT / "requirements/environments.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["environments"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+environments = module_of_requirements()
+
+
+def compute_of(name: str) -> str:
+    return "cuda12" if name.endswith("-cuda12") else "cpu"
+
+
+def stack_of(name: str) -> str:
+    return name.removesuffix("-cuda12")
+
+
+def script_of(name: str) -> str:
+    return (ROOT / f"envs/{name}.post-deploy.sh").read_text(encoding="utf-8")
+
+
+def bare_pins(name: str) -> dict[str, str]:
+    """What the post-deploy script installs by version."""
+    return environments.pins_of(re.findall(r"[\w-]+==\S+", script_of(name)))
+
+
+def test_there_is_one_file_a_stack_and_variant():
+    assert set(NAMES) == {variant.name for variant in environments.variants()}
+    stacks = {stack_of(name) for name in NAMES}
+    assert stacks - {stack_of(name) for name in NAMES if compute_of(name) == "cuda12"} == set(CPU_ONLY)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_spec_is_closed(name):
+    """Only ``python`` and ``pip`` come from conda: what is under ``pip:`` is an exact version, each named once."""
+    spec = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text(encoding="utf-8"))
+    assert set(spec) == {"channels", "dependencies"}
+    assert spec["channels"] == ["conda-forge", "nodefaults"]
+    *from_conda, pip = spec["dependencies"]
+    assert from_conda == ["python=3.11", "pip"]
+    assert set(pip) == {"pip"}
+    assert len(environments.pins_of(pip["pip"])) == len(pip["pip"])
+
+
+def test_no_pin_file_hides_a_pip_part():
+    """Beside an environment file, Snakemake takes a pin file in its place and drops what is under ``pip:``."""
+    assert not list((ROOT / "envs").glob("*.pin.txt"))
+
+
+@pytest.mark.parametrize("line", ["numpy", "numpy>=2", "numpy==2.*", "numpy==2,<3", "numpy==2; python_version < '3'"])
+def test_versions_that_are_not_exact_are_refused(line):
+    with pytest.raises(ValueError, match="not an exact version"):
+        environments.pins_of([line])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_versions_are_those_of_the_lock(name):
+    lock = environments.lock(compute_of(name))
+    pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
+    for package, version in {**pins, **bare_pins(name)}.items():
+        assert lock.get(package) == version, package
+
+
+def test_locks_differ_in_cuda_only():
+    cpu, cuda = environments.lock("cpu"), environments.lock("cuda12")
+    differing = {name for name in {*cpu, *cuda} if cpu.get(name) != cuda.get(name)}
+    assert differing
+    assert all(environments.is_cuda(name) for name in differing), differing
+
+
+def test_locks_meet_what_the_project_declares():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    for compute in environments.LOCKS:
+        lock = environments.lock(compute)
+        for line in declared:
+            requirement = Requirement(line)
+            assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)]), (compute, line)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if compute_of(name) == "cuda12"])
+def test_jax_and_torch_share_one_cuda(name):
+    pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
+    assert not environments.cuda_complaints(pins)
+
+
+def test_a_second_cuda_is_seen():
+    one = {"nvidia-cublas-cu12": "12.8.4.1", "nvidia-cuda-runtime-cu12": "12.8.90", "nvidia-cudnn-cu12": "9.10.2.21"}
+    assert not environments.cuda_complaints(one)
+    for wrong in ({"nvidia-cublas": "13.1"}, {"nvidia-cudnn-cu13": "9.24"}, {"cuda-toolkit": "13.0"}):
+        assert environments.cuda_complaints(one | wrong)
+    assert environments.cuda_complaints(one | {"nvidia-cudnn-cu12": "8.9"})
+    assert environments.cuda_complaints({})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_script_installs_the_project(name):
+    assert "python -I -m pip install --quiet --no-deps --no-build-isolation" in script_of(name)
+    builds = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
+    for line in builds:
+        assert Requirement(line).specifier.contains(pins[Requirement(line).name]), line
+
+
+def rules() -> dict[str, tuple[str, str]]:
+    """Stack and verb by rule."""
+    found = {}
+    for file in sorted((ROOT / "rules").glob("*.smk")):
+        for block in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            stack = re.search(r'conda:\s+JOBS\.environment\("(\w+)"\)', block)
+            verb = re.search(r"python -m advntk (\w+)", block)
+            assert stack, block[:40]
+            assert verb, block[:40]
+            found[block.partition(":")[0]] = stack[1], verb[1]
+    return found
+
+
+RULES = rules()
+
+
+def test_every_rule_has_a_stack_and_every_stack_a_rule():
+    assert {stack for stack, _ in RULES.values()} == {stack_of(name) for name in NAMES}
+
+
+def imported(body: Iterable[ast.AST], *, lazily: bool) -> Iterator[str]:
+    """Dotted names that statements import; without ``lazily`` only those that run when the module is imported."""
+    for statement in body:
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
+            continue
+        if not lazily and isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield str(node.module)
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def source(module: str) -> ast.Module:
+    spec = importlib.util.find_spec(module)
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def own_modules(names: Iterable[str]) -> set[str]:
+    """The modules of this package among dotted names."""
+    return {name for name in names if name.startswith("advntk.") and importable(name)}
+
+
+def importable(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def behind_verb(verb: str) -> set[str]:
+    """Modules that a verb's function, and the helpers of the command line that it calls, import."""
+    functions = {node.name: node for node in source("advntk.cli").body if isinstance(node, ast.FunctionDef)}
+    helpers = {name for name in functions if name.startswith("_")}
+    waiting, seen = [cli.VERBS[verb].__name__], set()
+    names: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            names.update(imported([functions[name]], lazily=True))
+            waiting.extend({node.id for node in ast.walk(functions[name]) if isinstance(node, ast.Name)} & helpers)
+    return own_modules(names)
+
+
+def entries(package: str, kind: str | None = None) -> list[str]:
+    """Modules of a registry; of methods, those of one kind."""
+    names = registry.names(package)
+    chosen = [name for name in names if kind is None or registry.get(package, name).kind == kind]
+    return [f"{package}.{name}" for name in chosen]
+
+
+FAMILIES, ATTACKS, METHODS = entries(suite.FAMILIES), entries(suite.ATTACKS), entries(suite.METHODS)
+RUNS = {
+    "prepare": entries(suite.DATASETS),
+    "gram": FAMILIES,
+    "gather": FAMILIES,
+    "fit": [*FAMILIES, *entries(suite.METHODS, "kernel")],
+    "train": [*FAMILIES, *entries(suite.METHODS, "network")],
+    "attack": [*FAMILIES, *METHODS, *ATTACKS],
+    "evaluate": [*FAMILIES, *METHODS, *ATTACKS],
+    "sweep": [*FAMILIES, *METHODS, *ATTACKS],
+    "transfer": [*FAMILIES, *METHODS],
+}
+"""Registry entries that a verb runs. They are imported by name, so that no import statement leads to them."""
+READS = {"split": entries(suite.DATASETS), "expand": [*entries(suite.DATASETS), *METHODS, *ATTACKS]}
+"""Registry entries that a verb only reads options of: what their functions import is not needed."""
+
+
+def loaded_by(modules: Iterable[str]) -> set[str]:
+    """Dotted names that are imported when modules are, without what their functions import when they are called."""
+    waiting, seen, found = list(modules), set(), set()
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            names = set(imported(source(module).body, lazily=False))
+            found |= names
+            waiting.extend(own_modules(names))
+    return found
+
+
+@functools.cache
+def libraries(verb: str) -> set[str]:
+    """Third-party packages that a verb can import."""
+    found = loaded_by(["advntk.cli", "advntk.__main__", *READS.get(verb, ())])
+    for module in modules_behind(*behind_verb(verb), *RUNS.get(verb, ())):
+        found.update(imported(source(module).body, lazily=True))
+    tops = {name.partition(".")[0] for name in found}
+    return {name for name in tops if name not in COMES_WITH_PYTHON and name not in ("advntk", "__future__")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_environment_holds_all_that_its_verbs_import(name):
+    """And names it itself: what another package happens to bring can be gone with its next release."""
+    listed = [canonicalize_name(Requirement(line).name) for line in environments.pip_part(ROOT / f"envs/{name}.yaml")]
+    (variant,) = (variant for variant in environments.variants() if variant.name == name)
+    named = {canonicalize_name(Requirement(line).name) for line in variant.requirements}
+    assert named <= set(listed)
+    held = named | set(bare_pins(name))
+    needed = {}
+    for rule, (stack, verb) in RULES.items():
+        if stack == stack_of(name):
+            for library in libraries(verb):
+                needed.setdefault(DISTRIBUTIONS.get(library, canonicalize_name(library)), []).append(rule)
+    missing = {library: rules for library, rules in needed.items() if library not in held}
+    assert not missing
+    without_use = held - set(needed) - {"frozendict", "setuptools"}
+    assert not without_use, f"nothing imports {without_use}"
+
+
+def test_what_verbs_import_is_seen():
+    assert {"jax", "neural_tangents", "numba"} <= libraries("gram")
+    assert {"torch", "torchvision"} <= libraries("train")
+    assert "jax" not in libraries("train")
+    assert {"pyautoattack", "torch", "jax"} <= libraries("evaluate")
+    assert "sklearn" in libraries("prepare")
+    assert not libraries("expand") & {"jax", "torch", "numba"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scripts_are_as_written(name):
+    """Apart from the resolver, the program writes what is there."""
+    (variant,) = (variant for variant in environments.variants() if variant.name == name)
+    assert environments.script_text(variant) == script_of(name)
