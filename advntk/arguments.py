@@ -10,6 +10,7 @@ from advntk import __version__
 from advntk.bench.benches import add_benches
 from advntk.foundation import threads
 from advntk.foundation.argument_types import at_least
+from advntk.planning.verbs import add_calibrate, add_costs, add_plan
 
 EPILOG = """\
 a cell by hand, from data to accuracy:
@@ -131,6 +132,9 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub = verb("page")
     sub.add_argument("--reference", type=Path, required=True, help="folder of published suites, with index.json")
     sub.add_argument("--out", type=Path, required=True, help="page (md) to write; figures/results_*.png go beside it")
+    add_plan(verb("plan"))
+    add_costs(verb("costs"))
+    add_calibrate(verb("calibrate"))
     add_benches(verb("bench"))
     return whole
 

@@ -107,7 +107,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         "versions": versions,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "host": platform.node(),
         "job": os.environ.get("SLURM_JOB_ID", ""),
         "device": device,
@@ -116,7 +116,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """Model name of the processor, as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
