@@ -23,6 +23,8 @@ from advntk.planning.work import UNITS, Work, total
 ROUNDS = 30
 FAR = 0.5
 """Ratios off by more than e^FAR count as if they were that far: one disturbed job must not lead."""
+LEAST_PART_S = 3.0
+"""Shorter parts of jobs are left out: the first call of a library is in them."""
 DIGITS = 4
 
 
@@ -55,7 +57,7 @@ def observations(source: str, costs: Costs) -> list[Observation]:
         groups[label, ""].append((job, cost.cpu_s, job.estimate.work))
         for name, seconds in cost.parts.items():
             part = (job.estimate.parts or {}).get(name)
-            if part and seconds > 0.2:
+            if part and seconds >= LEAST_PART_S:
                 groups[label, name].append((job, seconds, part))
     found = []
     for (label, name), members in groups.items():

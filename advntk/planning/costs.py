@@ -22,6 +22,8 @@ DENSE_S, EVERY_S, LOOK_S = 15.5, 30.0, 0.5
 """Snakemake looks at a job 31 times half a second apart, then every 30 seconds."""
 BENCHMARKS = {"gram_part": "gram"}
 """Folders of benchmarks that are not named as their rule."""
+UNDISTURBED = 0.7
+"""CPU seconds over wall seconds of a job whose parts are believed."""
 PARTS = ("solve_s", "attack_s", "gradient_s", "curves_s")
 
 
@@ -71,9 +73,10 @@ def like(job: Job) -> str:
 
 
 def typical_peaks(costs: Costs) -> list[tuple[Job, float]]:
-    """One of each group of like jobs, and the median of their largest memory, MiB.
+    """One of each group of like jobs, and the (lower) median of their largest memory, MiB.
 
-    The median: a job that compiles kernels at their first use takes more once.
+    The median: a job that compiles kernels at their first use takes more once. Of a suite of several seeds that is not
+    finished, groups with one job are left out: it may be that one.
 
     Returns:
         Pairs.
@@ -81,7 +84,12 @@ def typical_peaks(costs: Costs) -> list[tuple[Job, float]]:
     groups: dict[str, list[tuple[Job, float]]] = {}
     for job, cost in costs.pairs:
         groups.setdefault(like(job), []).append((job, cost.peak_mb))
-    return [(members[0][0], statistics.median(peak for _, peak in members)) for members in groups.values()]
+    least = min(2, costs.suite.config.seeds)
+    return [
+        (members[0][0], statistics.median_low(peak for _, peak in members))
+        for members in groups.values()
+        if len(members) >= least or not members[0][0].architecture
+    ]
 
 
 def cpu_seconds(seen_s: float, wall_s: float) -> float:
@@ -174,8 +182,8 @@ def _resumed(suite: Suite, job: Job, timing: Mapping[str, Any]) -> bool:
 def _cost(job: Job, seen: Mapping[str, Any], timing: Mapping[str, float]) -> Cost:
     wall_s = float(seen["s"])
     cpu_s = cpu_seconds(float(seen["cpu_time"] or 0.0), wall_s)
-    share = cpu_s / wall_s  # parts are told in wall time
-    parts = {name: share * timing[name] for name in PARTS if name in timing}
+    share = cpu_s / wall_s  # parts are told in wall time: of a job that had to wait much they tell little
+    parts = {name: share * timing[name] for name in PARTS if name in timing and share >= UNDISTURBED}
     # a result tells its own process's peak; Snakemake adds up all processes, those that are about to end among them
     peak_mb = float(timing.get("peak_mb", seen["max_rss"] or 0.0))
     return Cost(key=job.key, cpu_s=cpu_s, wall_s=wall_s, peak_mb=peak_mb, parts=parts)

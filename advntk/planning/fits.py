@@ -111,11 +111,14 @@ def _adv_ntk(options: AdvNtkOptions, kernel: KernelWork, sizes: Sizes) -> dict[s
     reports = len({*range(0, options.steps + 1, options.report_every), options.steps})
     choices = len(rates) if len(rates) > 1 else 0
     return {
-        "solve_s": {"krylov": options.steps * mean},
+        "solve_s": {"krylov": options.steps * mean, "solution": len(rates) * options.steps},
         "attack_s": times(len(rates) * options.steps, attacked(kernel, training(options.attack), options.batch, n)),
-        "gradient_s": total({"krylov": options.steps * mean}, times(len(rates) * options.steps, kernel.values(points))),
+        "gradient_s": total(
+            {"krylov": options.steps * mean, "solution": len(rates) * options.steps},
+            times(len(rates) * options.steps, kernel.values(points)),
+        ),
         "curves_s": total(
-            {"krylov": reports * mean / len(rates)},
+            {"krylov": reports * mean / len(rates), "solution": reports},
             times(reports, accuracy(kernel, options.attack, sizes.monitored, n)),
         ),
         "choice": total(

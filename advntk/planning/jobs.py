@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from advntk.foundation import paths
 from advntk.planning.estimates import Estimate, Estimates
@@ -94,8 +95,8 @@ def _kernels(estimates: Estimates) -> Iterator[Job]:
     )
     for dataset, seed, label in wanted:
         name, parts = f"{dataset}.seed{seed}.{label}", estimates.gram_parts(dataset)
-        where = {"dataset": dataset, "architecture": label}
-        computed = {"needs": (f"split/{dataset}.seed{seed}",), "gpu": bool(gpus(suite)), **where}
+        where: dict[str, Any] = {"dataset": dataset, "architecture": label}
+        computed: dict[str, Any] = {"needs": (f"split/{dataset}.seed{seed}",), "gpu": bool(gpus(suite)), **where}
         if parts == 1:
             yield Job(rule="gram", name=name, estimate=estimates.gram(dataset, label), **computed)
             continue
@@ -137,7 +138,7 @@ def fit_key(suite: Suite, cell: Cell) -> str:
     return f"{rule}/{cell.dataset}.seed{cell.seed}.{cell.spec.label}.{cell.method}.{at}"
 
 
-def _of(suite: Suite, cell: Cell) -> dict[str, str | bool]:
+def _of(suite: Suite, cell: Cell) -> dict[str, Any]:
     return {
         "dataset": cell.dataset,
         "architecture": cell.spec.label,

@@ -156,23 +156,36 @@ def _shown_mb(n_test: int, pixels: int) -> float:
     return _images_mb(n_test, pixels, 9)
 
 
-def _activations_mb(network: NetworkWork, batch: int, copies: float) -> float:
-    return batch * network.outputs * 4 * copies / MIB
+def _copies(network: NetworkWork) -> tuple[float, float]:
+    """Numbers held for each that comes out of a layer: by an update, and by a gradient by the images.
+
+    Batch norms keep their own inputs.
+
+    Returns:
+        Both.
+    """
+    return (4.0, 2.8) if network.unit == "network.resnet" else (2.5, 1.9)
+
+
+def _gradient_mb(network: NetworkWork, batch: int) -> float:
+    """Numbers of all layers that a gradient by the images needs, or of a few where no gradient is asked for."""
+    without = REPORT_PIECE * 3 * max(made for _, _, made in network.sizes())
+    return max(batch * network.outputs * _copies(network)[1], without) * 4 / MIB
 
 
 def training_memory(network: NetworkWork, sizes: Sizes, batch: int) -> Memory:
     """A network in training: images, weights with momentum, gradients and copies kept, numbers of a batch's layers."""
     weights = 7 * network.parameters * 4 / MIB
+    update = max(batch, min(HESSIAN_IMAGES, sizes.n) if network.form == "ntk" else 0)
     layers = max(
-        _activations_mb(network, batch, 4),
-        _activations_mb(network, min(REPORT_PIECE, sizes.selection), 3),
-        _activations_mb(network, min(HESSIAN_IMAGES, sizes.n), 4),
+        update * network.outputs * _copies(network)[0] * 4 / MIB,
+        _gradient_mb(network, min(REPORT_PIECE, sizes.selection)),
     )
     return Memory(held_mb=_images_mb(sizes.n, network.pixels, 2) + weights + layers, base="network")
 
 
 def network_memory(network: NetworkWork, sizes: Sizes, batch: int) -> Memory:
     """A network evaluated."""
-    layers = max(_activations_mb(network, batch, 3), _activations_mb(network, min(REPORT_PIECE, sizes.n_test), 2))
     weights = 3 * network.parameters * 4 / MIB
-    return Memory(held_mb=_shown_mb(sizes.n_test, network.pixels) + weights + layers, base="network.evaluation")
+    held = _shown_mb(sizes.n_test, network.pixels) + weights + _gradient_mb(network, batch)
+    return Memory(held_mb=held, base="network.evaluation")

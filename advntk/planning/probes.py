@@ -161,8 +161,8 @@ STARTS: dict[str, tuple[Work, str]] = {
 }
 """Probes of starting a process, by the libraries that it loads: work and program."""
 
-_WIDE = {"side": 32, "channels": 3}
-_GREY = {"side": 28, "channels": 1}
+_WIDE: dict[str, Any] = {"side": 32, "channels": 3}
+_GREY: dict[str, Any] = {"side": 28, "channels": 1}
 PROBES: tuple[Probe, ...] = (
     *(Probe(what="start", family=family) for family in STARTS),
     *(Probe(what="values", depth=depth, n=2048, **_GREY) for depth in (3, 10)),

@@ -46,6 +46,7 @@ UNITS = {
     "jax.resnet.gradient": "the same by neural-tangents",
     "entry": "an entry of a Gram matrix read, written or checked",
     "theta": "an entry of a Gram matrix times one column, float64",
+    "solution": "a solution or gradient of Adv-NTK, whatever its size",
     "krylov": "a solution or gradient of Adv-NTK: n² × classes × (1 + λmax)^0.3",
     "stopping": "the Krylov basis of the early-stopped NTK: n² × classes",
     "factor": "a third of n³: a Cholesky factorisation",

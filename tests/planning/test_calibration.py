@@ -1,4 +1,4 @@
-"""Rates from measurements: what is put in comes out, disturbed jobs do not lead, files that are not rates are refused."""
+"""Rates from measurements: what is put in comes out, one disturbed job does not lead, other files are refused."""
 
 from __future__ import annotations
 
