@@ -13,6 +13,7 @@ from advntk import suite as suites
 from advntk.attacks.attack import BATCH
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files
+from advntk.foundation.at_options import NetworkForm
 from advntk.foundation.errors import InputError
 from advntk.foundation.strength import SweepName
 from advntk.ingredients.gram_spectrum import BLOCK, DENSE_CHECK, PASSES, SUBSET
@@ -129,7 +130,7 @@ class Estimates:
     def network(self, dataset: str, architecture: str, method: str) -> NetworkWork:
         """Work of a finite network."""
         facts, options = self.facts(dataset), self.suite.options[dataset, architecture, method]
-        form = getattr(options, "network", "ntk")
+        form: NetworkForm = getattr(options, "network", "ntk")
         return NetworkWork(spec=self.suite.specs[architecture], form=form, shape=facts.shape, classes=facts.classes)
 
     def gram_parts(self, dataset: str) -> int:

@@ -118,20 +118,20 @@ class Probed:
         return {probe.what: MATRICES[probe.what][0](probe.n)}
 
 
-def _theta(matrix: np.ndarray) -> Any:
+def _theta(matrix: np.ndarray) -> Callable[[], object]:
     from advntk.ingredients.gram_operator import GramOperator
 
     operator, block = GramOperator(matrix.astype(np.float32), device="cpu"), matrix[:, :CLASSES]
     return lambda: operator.product(block)
 
 
-def _factor(matrix: np.ndarray) -> Any:
+def _factor(matrix: np.ndarray) -> Callable[[], object]:
     import scipy.linalg
 
     return lambda: scipy.linalg.cholesky(matrix, lower=True)
 
 
-MATRICES: dict[str, tuple[Callable[[int], float], Callable[[np.ndarray], Any]]] = {
+MATRICES: dict[str, tuple[Callable[[int], float], Callable[[np.ndarray], Callable[[], object]]]] = {
     "theta": (lambda n: CLASSES * n**2, _theta),
     "factor": (lambda n: n**3 / 3, _factor),
     "eigenvalues": (lambda n: n**3, lambda matrix: lambda: np.linalg.eigvalsh(matrix)),
@@ -236,8 +236,8 @@ def _kernel(probe: Probe, images: np.ndarray) -> Callable[[], object]:
         return lambda: engine.tile_symmetric(images)
     bound = engine.bind(images, memory_mb=2000)
     coef, labels = np.ones((probe.n, CLASSES), np.float32), np.zeros(probe.batch, np.int64)
-    given = [bound.native(array) for array in (images[: probe.batch], labels, coef)]
-    return lambda: [np.asarray(part) for part in bound.loss_and_gradient(*given, "squared_error")]
+    shown, truth, weights = (bound.native(array) for array in (images[: probe.batch], labels, coef))
+    return lambda: [np.asarray(part) for part in bound.loss_and_gradient(shown, truth, weights, "squared_error")]
 
 
 def _network(probe: Probe, images: np.ndarray) -> Callable[[], object]:
