@@ -185,7 +185,7 @@ def fit_in_markdown(suites: list[tuple[str, Costs]], rates: Rates) -> list[str]:
         rows = telling.measured_rows(telling.compared(costs, rates))
         lines += [f"`{name}`, {len(costs.costs)} jobs:", "", *markdown_of(telling.MEASURED_HEAD, rows), ""]
     body = [
-        [f"`{unit}`", what, f"{rates.seconds[unit]:.3g}" if unit in rates.seconds else "not measured"]
+        [unit, what, f"{rates.seconds[unit]:.3g}" if unit in rates.seconds else "not measured"]
         for unit, what in UNITS.items()
     ]
     machine = rates.machine["processor"]
