@@ -10,6 +10,7 @@ from advntk import __version__
 from advntk.bench.benches import add_benches
 from advntk.foundation import threads
 from advntk.foundation.argument_types import at_least
+from advntk.planning.verbs import add_calibrate, add_costs, add_plan
 
 EPILOG = """\
 a cell by hand, from data to accuracy:
@@ -140,6 +141,10 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
         help="record, sweep, transfer, fit (file or folder), gram.json, split.json, prepared npz, suite.json",
     )
     sub.add_argument("--json", action="store_true", help="for programs")
+
+    add_plan(verb("plan"))
+    add_costs(verb("costs"))
+    add_calibrate(verb("calibrate"))
     add_benches(verb("bench"))
     return whole
 

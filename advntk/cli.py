@@ -293,6 +293,27 @@ def provenance(args: argparse.Namespace) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def plan(args: argparse.Namespace) -> None:
+    """Say what a suite costs before it runs: time, memory and disk by rule, and what will not fit."""
+    from advntk.planning.verbs import run_plan
+
+    run_plan(args)
+
+
+def costs(args: argparse.Namespace) -> None:
+    """Keep what the jobs of a suite took, in one small file."""
+    from advntk.planning.verbs import run_costs
+
+    run_costs(args)
+
+
+def calibrate(args: argparse.Namespace) -> None:
+    """Fit the rates of plan to finished suites and to short measurements."""
+    from advntk.planning.verbs import run_calibrate
+
+    run_calibrate(args)
+
+
 def bench(args: argparse.Namespace) -> None:
     """Measure speed, accuracy and memory against the reference form of the same computation."""
     from advntk.bench.benches import run_bench
@@ -318,6 +339,9 @@ VERBS = {
     "publish": publish,
     "page": page,
     "provenance": provenance,
+    "plan": plan,
+    "costs": costs,
+    "calibrate": calibrate,
     "bench": bench,
 }
 

@@ -189,6 +189,18 @@ class Suite:
             if self.methods[cell.method].trains_in_steps
         ]
 
+    def tables(self) -> list[str]:
+        """Names of the tables that the suite gives."""
+        reference = any(attack.kind == REFERENCE_PROTOCOL[1] for attack in self.attacks.values())
+        asked = {"transfer": bool(self.config.transfer), "reference_protocol": reference}
+        always = ["methods", "robust_accuracy", "comparisons", "cost"]
+        return [*always, *(name for name, wanted in asked.items() if wanted)]
+
+    def figures(self) -> list[str]:
+        """Names of the figures that the suite gives."""
+        asked = {"strength": bool(self.config.sweeps), "transfer": bool(self.config.transfer)}
+        return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted)]
+
     def measured(self) -> list[str]:
         """Paths of all that a collector reads beside the suite file, each once."""
         records = self.records()

@@ -1,4 +1,4 @@
-"""What the rules need beside the suite: the interpreter, what each job reads, and what it costs in memory (MiB)."""
+"""What the rules need beside the suite: the interpreter, what each job reads, and what it asks a scheduler for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +15,11 @@ from advntk.foundation import paths
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
-from advntk.ingredients.gram_tiles import parts_that_fit
+from advntk.planning import jobs as planned
+from advntk.planning import resources
+from advntk.planning.estimates import Estimate, Estimates
+from advntk.planning.rates import Rates, read_rates
 
-MAPPED_MB = 4000
 CPU_ONLY = ("telling",)
 """Stacks that need no GPU: one environment serves all variants."""
 
@@ -35,51 +38,6 @@ def put_first(checkout: str | Path, methods: Iterable[Any]) -> None:
         os.environ["PYTHONNOUSERSITE"] = "1"
     os.environ["ADVNTK_CHECKOUT"] = str(checkout)  # for the scripts of envs/, which install the package from there
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-
-
-def gram_mb(n: int) -> float:
-    """One float32 Gram matrix of n images."""
-    return n**2 * 4 / 2**20
-
-
-def _temporaries_mb(n: int, memory_mb: float) -> float:
-    """Kernel temporaries: bounded by the config, and small for small n."""
-    return min(memory_mb, 60 * gram_mb(n))
-
-
-def build_mb(n: int, memory_mb: float) -> int:
-    """Computing, gathering and checking a Gram matrix: libraries, temporaries, and the file as far as it is mapped.
-
-    Pages of a mapped file can be dropped at any time; beyond MAPPED_MB they are not asked for.
-
-    Returns:
-        MiB.
-    """
-    return int(700 + _temporaries_mb(n, memory_mb) + min(gram_mb(n), MAPPED_MB))
-
-
-def evaluate_mb(n: int, memory_mb: float) -> int:
-    """Evaluating: libraries and temporaries; the Gram matrix is not read."""
-    return int(900 + _temporaries_mb(n, memory_mb))
-
-
-def solve_mb(n: int, memory_mb: float, method: str) -> int:
-    """Solving: as for building the Gram, and what the method holds in float64.
-
-    That is the factor (``ntk``), the dense spectrum (``early_stopped_ntk``, small n), or Krylov bases within half of
-    ``memory_mb``.
-
-    Returns:
-        MiB.
-    """
-    whole = 2 * gram_mb(n)
-    if method == "ntk":
-        extra = 1.5 * whole
-    elif method == "early_stopped_ntk" and n <= 3000:
-        extra = 4 * whole
-    else:
-        extra = min(2 * whole, memory_mb / 2)
-    return int(build_mb(n, memory_mb) + extra)
 
 
 @dataclass(frozen=True)
@@ -141,9 +99,19 @@ class Jobs:
         family = self.suite.specs[wildcards.architecture].family
         return code_digest("advntk.learning.fits", self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
 
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Work, memory and disk of the jobs."""
+        return Estimates(self.suite)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """Measured, see docs/cost.md."""
+        return read_rates()
+
     def gram_parts(self, dataset: str) -> int:
         """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
-        return parts_that_fit(self.suite.gram_size(dataset), self.suite.config.compute.gram_parts)
+        return self.estimates.gram_parts(dataset)
 
     def gathered(self, *, whole: bool) -> list[str]:
         """Datasets whose Gram matrices are computed by one job (``whole``) or gathered from parts."""
@@ -158,14 +126,38 @@ class Jobs:
         """Their sidecars."""
         return [f"{path.removesuffix('.npy')}.json" for path in self.part_files(wildcards)]
 
-    def gram_mem_mb(self, wildcards: Any, attempt: int) -> int:
-        """Memory of a job that computes or gathers a Gram matrix."""
-        return attempt * build_mb(self.suite.gram_size(wildcards.dataset), self.suite.config.compute.memory_mb)
+    def estimate(self, rule: str, wildcards: Any) -> Estimate:
+        """What a job of a rule needs, by its wildcards."""
+        given = dict(wildcards.items())
+        if rule == "gram_part":
+            return self.estimates.gram(given["dataset"], given["architecture"], parts=int(given["parts"]))
+        names = [given[key] for key in ("dataset", "architecture", "method", "sweep") if key in given]
+        if rule in ("attack", "evaluate"):
+            names.append(given["attack"])
+        found: Estimate = getattr(self.estimates, rule)(*names)
+        return found
 
-    def gram_disk_mb(self, wildcards: Any) -> int:
-        """Disk of such a job: a part holds its share of one triangle, the whole matrix both."""
-        share = 2 * int(wildcards.parts) if "parts" in dict(wildcards.items()) else 1
-        return int(1.05 * gram_mb(self.suite.gram_size(wildcards.dataset)) / share) + 10
+    def threads(self, rule: str) -> Callable[[Any], int]:
+        """Threads of a rule's jobs: small problems run side by side, large ones take more cores each."""
+        return lambda wildcards: self.estimate(rule, wildcards).threads
+
+    def mem_mb(self, rule: str) -> Callable[[Any, int], int]:
+        """Memory of a rule's jobs, growing with the attempt."""
+        return lambda wildcards, attempt: resources.mem_mb(self.estimate(rule, wildcards), self.rates, attempt)
+
+    def runtime(self, rule: str) -> Callable[[Any, int], int]:
+        """Minutes of a rule's jobs, growing with the attempt; generous, as they only bound a job on a cluster."""
+
+        def minutes(wildcards: Any, attempt: int) -> int:
+            method = wildcards.get("method")
+            gpu = bool(self.gpus(*([method] if method else self.suite.methods if rule == "transfer" else [])))
+            return resources.runtime(self.estimate(rule, wildcards), self.rates, attempt, gpu=gpu)
+
+        return minutes
+
+    def disk_mb(self, rule: str) -> Callable[[Any], int]:
+        """Disk of a rule's jobs."""
+        return lambda wildcards: resources.disk_mb(self.estimate(rule, wildcards))
 
     def gram_code(self, wildcards: Any, module: str) -> str:
         """Digest of what a Gram matrix depends on: this module and the family."""
@@ -180,9 +172,7 @@ class Jobs:
         Returns:
             0 or 1.
         """
-        compute = self.suite.config.compute
-        network = any(self.suite.methods[name].kind == "network" for name in methods)
-        return int(compute.device != "cpu" and (network or compute.kernel_engine != "numba"))
+        return planned.gpus(self.suite, *methods)
 
     def device(self, *methods: str) -> Device:
         """Where such a job computes: on the CPU if it asks for no GPU, whatever its node has."""

@@ -26,15 +26,7 @@ except OSError as error:
 
 jobs.put_first(workflow.basedir, workflow.deployment_settings.deployment_method)
 
-FIGURES = ["curves", "depth", "radius"]
-TABLES = ["methods", "robust_accuracy", "comparisons", "cost"]
-if SUITE.config.sweeps:
-    FIGURES.append("strength")
-if SUITE.config.transfer:
-    FIGURES.append("transfer")
-    TABLES.append("transfer")
-if any(attack.kind == "reference_fixed_gradient" for attack in SUITE.attacks.values()):
-    TABLES.append("reference_protocol")
+FIGURES, TABLES = SUITE.figures(), SUITE.tables()
 COMPUTE = SUITE.config.compute
 KERNEL_METHODS = [
     name for name, entry in SUITE.methods.items() if entry.kind == "kernel"
@@ -101,10 +93,6 @@ def training_images(wildcards):
     return SUITE.images_of(wildcards.method)
 
 
-def n_gram(wildcards):
-    return SUITE.gram_size(wildcards.dataset)
-
-
 def users_file(wildcards):
     """The file that a user's own dataset comes from, if it is one."""
     path = getattr(SUITE.datasets[wildcards.dataset][1], "path", None)
@@ -114,37 +102,3 @@ def users_file(wildcards):
 def engine_of(wildcards):
     """Finite networks use no kernel: choosing another engine must not evaluate them again."""
     return COMPUTE.kernel_engine if wildcards.method in KERNEL_METHODS else "auto"
-
-
-def evaluate_mem_mb(wildcards, attempt):
-    return attempt * jobs.evaluate_mb(n_gram(wildcards), COMPUTE.memory_mb)
-
-
-def solve_mem_mb(wildcards, attempt):
-    return attempt * jobs.solve_mb(
-        n_gram(wildcards), COMPUTE.memory_mb, SUITE.method_kinds[wildcards.method]
-    )
-
-
-def kernel_threads(wildcards):
-    """Small problems run side by side, large ones take more cores each."""
-    return 1 if n_gram(wildcards) <= 2000 else 8
-
-
-def network_threads(wildcards):
-    return 1 if n_gram(wildcards) <= 2000 else 4
-
-
-def network_mem_mb(wildcards, attempt):
-    return attempt * 2000
-
-
-def attack_minutes(wildcards, attempt):
-    """Ensembles and sweeps ask for thousands of predictions."""
-    return 20 * kernel_minutes(wildcards, attempt)
-
-
-def kernel_minutes(wildcards, attempt):
-    """Grows with the pairs of images; generous, as it only bounds a job on a cluster."""
-    parts = int(getattr(wildcards, "parts", 1))
-    return int(attempt * (30 + 60 * (n_gram(wildcards) / 10000) ** 2 / parts))

@@ -14,13 +14,13 @@ rule attack:
         JOBS.group("attack")
     conda:
         JOBS.environment("attacks")
-    threads: kernel_threads
+    threads: JOBS.threads("attack")
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
         device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=evaluate_mem_mb,
-        runtime=attack_minutes,
+        mem_mb=JOBS.mem_mb("attack"),
+        runtime=JOBS.runtime("attack"),
     params:
         folder=JOBS.fit_folder,
         chunks=lambda w, output: os.path.dirname(output[0]),
@@ -52,13 +52,13 @@ rule evaluate:
         JOBS.group("evaluate")
     conda:
         JOBS.environment("attacks")
-    threads: kernel_threads
+    threads: JOBS.threads("evaluate")
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
         device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=evaluate_mem_mb,
-        runtime=kernel_minutes,
+        mem_mb=JOBS.mem_mb("evaluate"),
+        runtime=JOBS.runtime("evaluate"),
     params:
         folder=JOBS.fit_folder,
         kind=lambda w: SUITE.attacks[w.attack].kind,
@@ -89,13 +89,13 @@ rule sweep:
         JOBS.group("sweep")
     conda:
         JOBS.environment("attacks")
-    threads: kernel_threads
+    threads: JOBS.threads("sweep")
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
         device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=evaluate_mem_mb,
-        runtime=attack_minutes,
+        mem_mb=JOBS.mem_mb("sweep"),
+        runtime=JOBS.runtime("sweep"),
     params:
         folder=JOBS.fit_folder,
         attack=lambda w: SUITE.sweep_attacks[w.sweep].name,
@@ -130,13 +130,13 @@ rule transfer:
         f"{SUITE.root}/benchmarks/transfer/{{dataset}}.seed{{seed}}.eps{{eps255}}.{{attack}}.jsonl"
     conda:
         JOBS.environment("attacks")
-    threads: kernel_threads
+    threads: JOBS.threads("transfer")
     resources:
         gpu=JOBS.gpus(*SUITE.methods),
         device=JOBS.device(*SUITE.methods),
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=evaluate_mem_mb,
-        runtime=kernel_minutes,
+        mem_mb=JOBS.mem_mb("transfer"),
+        runtime=JOBS.runtime("transfer"),
     params:
         folders=JOBS.shown_fits,
         engine=COMPUTE.kernel_engine,

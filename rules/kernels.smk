@@ -17,14 +17,14 @@ rule gram:
         dataset="|".join(JOBS.gathered(whole=True)) or NOTHING,
     conda:
         JOBS.environment("kernels")
-    threads: kernel_threads
+    threads: JOBS.threads("gram")
     resources:
         gpu=JOBS.gpus(),
         device=JOBS.device(),
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=JOBS.gram_mem_mb,
-        runtime=kernel_minutes,
-        disk_mb=JOBS.gram_disk_mb,
+        mem_mb=JOBS.mem_mb("gram"),
+        runtime=JOBS.runtime("gram"),
+        disk_mb=JOBS.disk_mb("gram"),
     params:
         architecture=kernel_of,
         images=SUITE.gram_images,
@@ -53,14 +53,14 @@ rule gram_part:
         parts=r"\d+",
     conda:
         JOBS.environment("kernels")
-    threads: kernel_threads
+    threads: JOBS.threads("gram_part")
     resources:
         gpu=JOBS.gpus(),
         device=JOBS.device(),
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=JOBS.gram_mem_mb,
-        runtime=kernel_minutes,
-        disk_mb=JOBS.gram_disk_mb,
+        mem_mb=JOBS.mem_mb("gram_part"),
+        runtime=JOBS.runtime("gram_part"),
+        disk_mb=JOBS.disk_mb("gram_part"),
     params:
         architecture=kernel_of,
         images=SUITE.gram_images,
@@ -91,13 +91,13 @@ rule gram_gather:
         dataset="|".join(JOBS.gathered(whole=False)) or NOTHING,
     conda:
         JOBS.environment("kernels")
-    threads: kernel_threads
+    threads: JOBS.threads("gram_gather")
     resources:
         device="cpu",
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=JOBS.gram_mem_mb,
-        runtime=kernel_minutes,
-        disk_mb=JOBS.gram_disk_mb,
+        mem_mb=JOBS.mem_mb("gram_gather"),
+        runtime=JOBS.runtime("gram_gather"),
+        disk_mb=JOBS.disk_mb("gram_gather"),
     params:
         architecture=kernel_of,
         images=SUITE.gram_images,

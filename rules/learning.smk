@@ -21,13 +21,13 @@ rule fit:
         JOBS.group("fit")
     conda:
         JOBS.environment("kernels")
-    threads: kernel_threads
+    threads: JOBS.threads("fit")
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
         device=lambda w: JOBS.device(w.method),
         kernel_mb=COMPUTE.memory_mb,
-        mem_mb=solve_mem_mb,
-        runtime=kernel_minutes,
+        mem_mb=JOBS.mem_mb("fit"),
+        runtime=JOBS.runtime("fit"),
     params:
         options=method_options,
         architecture=kernel_of,
@@ -61,12 +61,12 @@ rule train:
         method="|".join(NETWORK_METHODS) or NOTHING,
     conda:
         JOBS.environment("networks")
-    threads: network_threads
+    threads: JOBS.threads("train")
     resources:
         gpu=lambda w: JOBS.gpus(w.method),
         device=lambda w: JOBS.device(w.method),
-        mem_mb=network_mem_mb,
-        runtime=lambda wildcards, attempt: attempt * 240,
+        mem_mb=JOBS.mem_mb("train"),
+        runtime=JOBS.runtime("train"),
     params:
         options=method_options,
         architecture=architecture_of,

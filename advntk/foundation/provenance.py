@@ -207,7 +207,7 @@ def environment(
         "python": platform.python_version(),
         "prefix": Path(sys.prefix).name,
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "host": platform.node(),
         **_job(),
         "device": device,
@@ -256,7 +256,7 @@ def _job() -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def processor() -> str:
     """Model name of the processor, as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

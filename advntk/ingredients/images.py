@@ -24,9 +24,11 @@ class SplitSizes(Closed):
     Attributes:
         pools: training and test images that there are, where that is known before the data are; without test images
             the split takes them from the training images.
+        shape: (H, W, C) of an image, where that is known before the data are.
     """
 
     pools: ClassVar[tuple[int, int] | None] = None
+    shape: ClassVar[tuple[int, int, int] | None] = None
 
     n_opt: int = Field(ge=2, description="training images that build the kernel (opt)")
     n_val: int = Field(ge=1, description="training images held out for Adv-NTK's steps and all choices (val)")

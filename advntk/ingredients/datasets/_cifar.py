@@ -24,6 +24,7 @@ class Options(Mirrored):
     """Sizes and the source."""
 
     pools: ClassVar = (50_000, 10_000)
+    shape: ClassVar = (32, 32, 3)
 
 
 def load(

@@ -17,6 +17,7 @@ class Options(Mirrored):
     """Sizes and the source."""
 
     pools: ClassVar = (60_000, 10_000)
+    shape: ClassVar = (28, 28, 1)
 
     n_test: int = Field(default=1_000, ge=0, description="test images, the same for every seed; 0: all 10,000")
 

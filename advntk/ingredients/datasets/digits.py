@@ -15,6 +15,7 @@ class Options(SplitSizes):
     """Sizes: one pool of 1,797 images."""
 
     pools: ClassVar = (1_797, 0)
+    shape: ClassVar = (8, 8, 1)
 
     n_opt: int = Field(default=800, ge=2, description="training images that build the kernel (opt)")
     n_val: int = Field(default=200, ge=1, description="training images held out for Adv-NTK's steps and choices (val)")

@@ -21,6 +21,7 @@ class Options(Mirrored):
     """Sizes and the source."""
 
     pools: ClassVar = (73_257, 26_032)
+    shape: ClassVar = (32, 32, 3)
 
 
 def load(options: SplitSizes, folder: Path) -> LabelledImages:

@@ -1,0 +1,71 @@
+"""The configuration of a suite as Snakemake reads it: config.yaml, overlays in their order, single keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from advntk.foundation.errors import ConfigError, InputError
+from advntk.suite import Suite, merged, resolve
+
+BASE = Path("config.yaml")
+
+
+def read_suite(configfiles: Sequence[Path], settings: Sequence[str]) -> Suite:
+    """The suite that ``snakemake --configfile … --config …`` would run.
+
+    Args:
+        configfiles: overlays, merged in their order over ``config.yaml`` of the working directory.
+        settings: ``KEY=VALUE``, the value in YAML; merged last.
+
+    Returns:
+        The suite. (A wrong key raises ``ConfigError``.)
+    """
+    content: dict[str, Any] = {}
+    for path in (BASE, *configfiles):
+        content = merged(content, _mapping(path))
+    for setting in settings:
+        content = merged(content, _setting(setting))
+    return resolve(content)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        InputError: it is not there, or does not hold keys and values.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        remedy = "run in a checkout of the project" if path == BASE else "check the path; suites are in suites/"
+        raise InputError("file not found", where=path, remedy=remedy) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"not YAML ({' '.join(str(error).split())})", where=path, remedy="correct it") from error
+    if not isinstance(content, dict):
+        raise InputError("has no keys", where=path, remedy="give a suite, like suites/smoke.yaml")
+    return content
+
+
+def _setting(text: str) -> dict[str, Any]:
+    """One ``KEY=VALUE``.
+
+    Returns:
+        The key with its value.
+
+    Raises:
+        ConfigError: it is not of that form.
+    """
+    key, equals, value = text.partition("=")
+    if not (equals and key.isidentifier()):
+        raise ConfigError("is not KEY=VALUE", where=text, remedy="write it like seeds=5")
+    try:
+        return {key: yaml.safe_load(value)}
+    except yaml.YAMLError as error:
+        raise ConfigError("its value is not YAML", where=text, remedy="quote it, like 'eps255=[4, 8]'") from error

@@ -1,0 +1,200 @@
+"""All jobs of a suite, as the workflow would run them from nothing, each with what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from advntk.foundation import paths
+from advntk.planning.estimates import Estimate, Estimates
+from advntk.suite import Cell, Suite
+
+RULES = (
+    *("prepare", "split", "gram", "gram_part", "gram_gather", "fit", "train", "attack", "evaluate"),
+    *("sweep", "transfer", "expand", "tabulate", "plot"),
+)
+"""In the order of the workflow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job.
+
+    Attributes:
+        rule: of the workflow.
+        name: as in its log and benchmark.
+        needs: keys of the jobs whose results it reads, measured ones only where it reads all.
+        estimate: work, memory, disk, threads.
+        gpu: whether it asks a cluster for a GPU.
+        method: whose predictor it trains or attacks, empty for others.
+        dataset: empty for tables and figures.
+        architecture: its label; empty for jobs of many.
+    """
+
+    rule: str
+    name: str
+    needs: tuple[str, ...] = ()
+    estimate: Estimate
+    gpu: bool = False
+    dataset: str = ""
+    architecture: str = ""
+    method: str = ""
+
+    @property
+    def key(self) -> str:
+        """Rule and name, unique in a suite."""
+        return f"{self.rule}/{self.name}"
+
+
+def gpus(suite: Suite, *methods: str) -> int:
+    """GPUs that a job asks a cluster for: one, unless all that it computes stays on the CPU.
+
+    Args:
+        suite: resolved.
+        methods: whose predictors the job trains or attacks; none: the job computes kernels only.
+
+    Returns:
+        0 or 1.
+    """
+    compute = suite.config.compute
+    network = any(suite.methods[name].kind == "network" for name in methods)
+    return int(compute.device != "cpu" and (network or compute.kernel_engine != "numba"))
+
+
+def jobs_of(suite: Suite) -> list[Job]:
+    """All jobs of a suite; each comes after those that it needs."""
+    estimates = Estimates(suite)
+    found = [*_data(estimates), *_kernels(estimates), *_learning(estimates)]
+    measured = list(_measuring(estimates))
+    every = tuple(job.key for job in measured)
+    expand = Job(rule="expand", name="suite", estimate=estimates.telling(drawn=False))
+    told = [
+        Job(rule=rule, name=name, needs=(expand.key, *every), estimate=estimates.telling(drawn=True))
+        for rule, names in (("tabulate", suite.tables()), ("plot", suite.figures()))
+        for name in names
+    ]
+    return [*found, *measured, expand, *told]
+
+
+def _data(estimates: Estimates) -> Iterator[Job]:
+    for dataset in estimates.suite.datasets:
+        prepare = Job(rule="prepare", name=dataset, estimate=estimates.prepare(dataset), dataset=dataset)
+        yield prepare
+        for seed in range(estimates.suite.config.seeds):
+            split, name = estimates.split(dataset), f"{dataset}.seed{seed}"
+            yield Job(rule="split", name=name, needs=(prepare.key,), estimate=split, dataset=dataset)
+
+
+def _kernels(estimates: Estimates) -> Iterator[Job]:
+    suite = estimates.suite
+    wanted = dict.fromkeys(
+        (cell.dataset, cell.seed, cell.spec.label)
+        for cell in suite.cells()
+        if suite.methods[cell.method].kind == "kernel"
+    )
+    for dataset, seed, label in wanted:
+        name, parts = f"{dataset}.seed{seed}.{label}", estimates.gram_parts(dataset)
+        where: dict[str, Any] = {"dataset": dataset, "architecture": label}
+        computed: dict[str, Any] = {"needs": (f"split/{dataset}.seed{seed}",), "gpu": bool(gpus(suite)), **where}
+        if parts == 1:
+            yield Job(rule="gram", name=name, estimate=estimates.gram(dataset, label), **computed)
+            continue
+        cut = [
+            Job(
+                rule="gram_part",
+                name=f"{name}.{part}of{parts}",
+                estimate=estimates.gram(dataset, label, parts=parts),
+                **computed,
+            )
+            for part in range(parts)
+        ]
+        yield from cut
+        gather = estimates.gram_gather(dataset, label)
+        yield Job(rule="gram_gather", name=name, needs=tuple(job.key for job in cut), estimate=gather, **where)
+
+
+def _learning(estimates: Estimates) -> Iterator[Job]:
+    suite, seen = estimates.suite, set()
+    for cell in suite.cells():
+        key = fit_key(suite, cell)
+        if key in seen:
+            continue
+        seen.add(key)
+        label, (rule, _, name) = cell.spec.label, key.partition("/")
+        needs = [f"split/{cell.dataset}.seed{cell.seed}"]
+        if rule == "fit":
+            gathered = "gram" if estimates.gram_parts(cell.dataset) == 1 else "gram_gather"
+            needs.append(f"{gathered}/{cell.dataset}.seed{cell.seed}.{label}")
+        estimate = getattr(estimates, rule)(cell.dataset, label, cell.method)
+        yield Job(rule=rule, name=name, needs=tuple(needs), estimate=estimate, **_of(suite, cell))
+
+
+def fit_key(suite: Suite, cell: Cell) -> str:
+    """The job that trains a cell's predictor."""
+    method = suite.methods[cell.method]
+    at = paths.trained_at(cell.eps255, depends_on_radius=method.depends_on_radius)
+    rule = "fit" if method.kind == "kernel" else "train"
+    return f"{rule}/{cell.dataset}.seed{cell.seed}.{cell.spec.label}.{cell.method}.{at}"
+
+
+def _of(suite: Suite, cell: Cell) -> dict[str, Any]:
+    return {
+        "dataset": cell.dataset,
+        "architecture": cell.spec.label,
+        "method": cell.method,
+        "gpu": bool(gpus(suite, cell.method)),
+    }
+
+
+def _measuring(estimates: Estimates) -> Iterator[Job]:
+    suite = estimates.suite
+    for cell in suite.cells():
+        label, radius = cell.spec.label, paths.radius_name(cell.eps255)
+        stem = f"{cell.dataset}.seed{cell.seed}.{label}.{cell.method}.eps{radius}"
+        where, own, fit = (cell.dataset, label, cell.method), _of(suite, cell), fit_key(suite, cell)
+        for attack, named in suite.attacks.items():
+            chunks = [
+                Job(
+                    rule="attack",
+                    name=f"{stem}.{attack}.{index}",
+                    needs=(fit,),
+                    estimate=estimates.attack(*where, attack),
+                    **own,
+                )
+                for index in range(named.chunks)
+            ]
+            yield from chunks
+            needs = (fit, *(job.key for job in chunks))
+            yield Job(
+                rule="evaluate",
+                name=f"{stem}.{attack}",
+                needs=needs,
+                estimate=estimates.evaluate(*where, attack),
+                **own,
+            )
+        for sweep in suite.config.sweeps:
+            estimate = estimates.sweep(*where, sweep)
+            yield Job(rule="sweep", name=f"{stem}.{sweep}", needs=(fit,), estimate=estimate, **own)
+    yield from _transfers(estimates)
+
+
+def _transfers(estimates: Estimates) -> Iterator[Job]:
+    suite = estimates.suite
+    for dataset in suite.datasets:
+        for eps255 in suite.config.eps255:
+            for attack in suite.config.transfer:
+                for seed in range(suite.config.seeds):
+                    radius = paths.radius_name(eps255)
+                    needs = tuple(
+                        f"evaluate/{dataset}.seed{seed}.{cell.spec.label}.{cell.method}.eps{radius}.{attack}"
+                        for cell in suite.shown(dataset, seed, eps255)
+                    )
+                    yield Job(
+                        rule="transfer",
+                        name=f"{dataset}.seed{seed}.eps{radius}.{attack}",
+                        needs=needs,
+                        estimate=estimates.transfer(dataset),
+                        gpu=bool(gpus(suite, *suite.methods)),
+                        dataset=dataset,
+                    )
