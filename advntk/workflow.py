@@ -129,13 +129,10 @@ class Jobs:
     def estimate(self, rule: str, wildcards: Any) -> Estimate:
         """What a job of a rule needs, by its wildcards."""
         given = dict(wildcards.items())
-        if rule == "gram_part":
-            return self.estimates.gram(given["dataset"], given["architecture"], parts=int(given["parts"]))
         names = [given[key] for key in ("dataset", "architecture", "method", "sweep") if key in given]
         if rule in ("attack", "evaluate"):
             names.append(given["attack"])
-        found: Estimate = getattr(self.estimates, rule)(*names)
-        return found
+        return self.estimates.of(rule, *names)
 
     def threads(self, rule: str) -> Callable[[Any], int]:
         """Threads of a rule's jobs: small problems run side by side, large ones take more cores each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -86,6 +86,14 @@ class Estimates:
     """
 
     suite: suites.Suite
+    _known: dict[tuple[str, ...], Estimate] = field(default_factory=dict, repr=False, compare=False)
+
+    def of(self, rule: str, *names: str) -> Estimate:
+        """The estimate of a rule's jobs by its method here; jobs that differ in seed and radius only share one."""
+        key = (rule, *names)
+        if key not in self._known:
+            self._known[key] = getattr(self, rule)(*names)
+        return self._known[key]
 
     def facts(self, dataset: str) -> Facts:
         """Shape, classes and test images of a dataset.
@@ -171,6 +179,10 @@ class Estimates:
             disk_mb=own,
             threads=1,
         )
+
+    def gram_part(self, dataset: str, architecture: str) -> Estimate:
+        """One part of a Gram matrix."""
+        return self.gram(dataset, architecture, parts=self.gram_parts(dataset))
 
     def gram(self, dataset: str, architecture: str, *, parts: int = 1) -> Estimate:
         """A Gram matrix, or one part of it."""

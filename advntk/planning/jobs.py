@@ -79,10 +79,10 @@ def jobs_of(suite: Suite) -> list[Job]:
 
 def _data(estimates: Estimates) -> Iterator[Job]:
     for dataset in estimates.suite.datasets:
-        prepare = Job(rule="prepare", name=dataset, estimate=estimates.prepare(dataset), dataset=dataset)
+        prepare = Job(rule="prepare", name=dataset, estimate=estimates.of("prepare", dataset), dataset=dataset)
         yield prepare
         for seed in range(estimates.suite.config.seeds):
-            split, name = estimates.split(dataset), f"{dataset}.seed{seed}"
+            split, name = estimates.of("split", dataset), f"{dataset}.seed{seed}"
             yield Job(rule="split", name=name, needs=(prepare.key,), estimate=split, dataset=dataset)
 
 
@@ -98,19 +98,19 @@ def _kernels(estimates: Estimates) -> Iterator[Job]:
         where: dict[str, Any] = {"dataset": dataset, "architecture": label}
         computed: dict[str, Any] = {"needs": (f"split/{dataset}.seed{seed}",), "gpu": bool(gpus(suite)), **where}
         if parts == 1:
-            yield Job(rule="gram", name=name, estimate=estimates.gram(dataset, label), **computed)
+            yield Job(rule="gram", name=name, estimate=estimates.of("gram", dataset, label), **computed)
             continue
         cut = [
             Job(
                 rule="gram_part",
                 name=f"{name}.{part}of{parts}",
-                estimate=estimates.gram(dataset, label, parts=parts),
+                estimate=estimates.of("gram_part", dataset, label),
                 **computed,
             )
             for part in range(parts)
         ]
         yield from cut
-        gather = estimates.gram_gather(dataset, label)
+        gather = estimates.of("gram_gather", dataset, label)
         yield Job(rule="gram_gather", name=name, needs=tuple(job.key for job in cut), estimate=gather, **where)
 
 
@@ -126,7 +126,7 @@ def _learning(estimates: Estimates) -> Iterator[Job]:
         if rule == "fit":
             gathered = "gram" if estimates.gram_parts(cell.dataset) == 1 else "gram_gather"
             needs.append(f"{gathered}/{cell.dataset}.seed{cell.seed}.{label}")
-        estimate = getattr(estimates, rule)(cell.dataset, label, cell.method)
+        estimate = estimates.of(rule, cell.dataset, label, cell.method)
         yield Job(rule=rule, name=name, needs=tuple(needs), estimate=estimate, **_of(suite, cell))
 
 
@@ -159,7 +159,7 @@ def _measuring(estimates: Estimates) -> Iterator[Job]:
                     rule="attack",
                     name=f"{stem}.{attack}.{index}",
                     needs=(fit,),
-                    estimate=estimates.attack(*where, attack),
+                    estimate=estimates.of("attack", *where, attack),
                     **own,
                 )
                 for index in range(named.chunks)
@@ -170,11 +170,11 @@ def _measuring(estimates: Estimates) -> Iterator[Job]:
                 rule="evaluate",
                 name=f"{stem}.{attack}",
                 needs=needs,
-                estimate=estimates.evaluate(*where, attack),
+                estimate=estimates.of("evaluate", *where, attack),
                 **own,
             )
         for sweep in suite.config.sweeps:
-            estimate = estimates.sweep(*where, sweep)
+            estimate = estimates.of("sweep", *where, sweep)
             yield Job(rule="sweep", name=f"{stem}.{sweep}", needs=(fit,), estimate=estimate, **own)
     yield from _transfers(estimates)
 
@@ -194,7 +194,7 @@ def _transfers(estimates: Estimates) -> Iterator[Job]:
                         rule="transfer",
                         name=f"{dataset}.seed{seed}.eps{radius}.{attack}",
                         needs=needs,
-                        estimate=estimates.transfer(dataset),
+                        estimate=estimates.of("transfer", dataset),
                         gpu=bool(gpus(suite, *suite.methods)),
                         dataset=dataset,
                     )

@@ -215,3 +215,29 @@ def test_a_users_own_images_are_measured_from_their_file(tmp_path):
     )
     facts = Estimates(suite).facts("npz")
     assert (facts.shape, facts.classes, facts.n_test) == ((6, 5, 3), 4, 7)
+
+
+@pytest.mark.parametrize(
+    "name", ["fashion_mlp-3_10000", "fashion_mlp-5_10000", "fashion_cnn-3_10000", "fashion_mlp-3_58000"]
+)
+def test_memory_of_large_problems_is_what_was_measured(name):
+    """Single fits in results/reference/runs, which no rate was fitted to: never below by a tenth, and within 1.3."""
+    _, label, count = name.split("_")
+    family, depth = label.split("-")
+    suite = suite_of(
+        "fashion_full",
+        architectures=[{"family": family, "depth": int(depth)}],
+        dataset_options={"fashion_mnist": {"n_opt": int(count)}},
+        compute={"memory_mb": 4000 if count == "58000" else 2000},
+    )
+    estimates, bases = Estimates(suite), read_rates().bases
+    found = {
+        "gram": estimates.gram("fashion_mnist", label),
+        "fit": estimates.fit("fashion_mnist", label, "advntk"),
+        "record": estimates.evaluate("fashion_mnist", label, "advntk", "pgd"),
+    }
+    for part, estimate in found.items():
+        path = ROOT / f"results/reference/runs/{name}/{part}.json"
+        if path.exists():
+            peak_mb = json.loads(path.read_text())["timing"]["peak_mb"]
+            assert 1 / 1.1 <= estimate.memory.peak_mb(bases) / peak_mb <= 1.3, (part, peak_mb)
