@@ -10,12 +10,15 @@ from jax.experimental import enable_x64
 from scipy.integrate import quad
 
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork, outputs
+from advntk.foundation.at_solutions import closed_form
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.gaussian_moments import Nonlinearity
 from advntk.ingredients.kernels import neural_tangents_wall as wall
 from advntk.ingredients.kernels.ark import has_recursion, kappa, kappa_by_recursion
 from advntk.ingredients.networks.jacobians import empirical_ark, empirical_gram
 from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Residual, layers_of
+from tests.conftest import relu_kernel
 
 SHAPE = (4, 3, 2)
 
@@ -60,6 +63,25 @@ def test_relu_cnns_count_how_often_paths_reach_a_pixel():
     np.testing.assert_allclose(
         kappa(Architecture(family="cnn", depth=2), images(1, shape=(8, 8, 1))).values, 5.5098, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("exponent", [0.5, 2.0, 4.0])
+def test_attacked_relu_mlps_train_like_clean_ones_on_a_faster_clock(exponent):
+    """Infinite width, κ of every training image: f_AT(t) = f_clean(t e^{κηS}) on images that are not trained on."""
+    points = images(20, seed=4)
+    kernel = relu_kernel(points, depth=3)
+    rng = np.random.default_rng(0)
+    net = LinearisedNetwork(gram=kernel[:14, :14], targets=rng.normal(size=(14, 3)), initial=rng.normal(size=(14, 3)))
+    ark = kappa(Architecture(family="mlp", depth=3), points[:14]).values
+    times, start = np.array([0.0, 0.01, 0.1, 1.0]), rng.normal(size=(6, 3))
+
+    def predicted(strength, clock):
+        run = closed_form(net, InnerFlow(ark=ark, exposure=strength), clock)
+        return outputs(kernel[14:, :14], run.coefficients, start)
+
+    attacked, clean = predicted(exponent / ark[0], times), predicted(0.0, times * np.exp(exponent))
+    assert np.abs(attacked - clean).max() < 1e-11
+    assert np.abs(attacked - predicted(0.0, times)).max() > 1e-3
 
 
 SMALL_RESIDUAL = {
@@ -140,7 +162,7 @@ def test_resnets_have_a_recursion(activation):
     ids=lambda spec: spec.label,
 )
 def test_empirical_ark_is_kappa_times_the_identity_on_average(spec):
-    points, classes, seeds = images(1), 3, 300
+    points, classes, seeds = images(1), 3, 300 if spec.family == "mlp" else 150
     init, apply = wall.finite_network(spec, SHAPE, classes)
     ark = empirical_ark(apply)
     one = jax.jit(lambda keys: jax.lax.map(lambda key: ark(init(key), jnp.asarray(points, jnp.float32)), keys))
