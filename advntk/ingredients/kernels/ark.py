@@ -229,6 +229,8 @@ def kappa_by_recursion(
     used = [nonlinearity(layer.function, functions) for layer in flat(layers) if isinstance(layer, Activate)]
     bent = not all(function.straight for function in used)
     inexact = any(function.exact is None for function in used)
+    if isinstance(layers[0], Flatten):  # one pixel of many channels: g has d entries and not (H·W)² C
+        images = images.reshape(len(images), 1, 1, -1)
     _, height, width, channels = images.shape
     numbers = (height * width) ** 2 * channels if bent else height * width
     rows = max(1, int(MEMORY_MB * 2**20 / (8 * GRADIENT_COPIES * numbers)))

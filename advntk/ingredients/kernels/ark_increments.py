@@ -24,15 +24,17 @@ from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_cov
 STEP = 4e-3
 """h, in pixels. At h/4, rounding of K is worth about 1e-10 of κ."""
 TOGETHER = 8
-"""Inputs whose increments are computed at once."""
+"""Inputs whose increments are computed at once, where memory allows."""
+MEMORY_MB = 512.0
+"""Of what they take: with pooling, (H·W)² numbers for each of four pairs, in about six copies."""
 
 
 _covariance = cache(infinite_covariance)
 """The same function for the same spec, so that it is compiled once."""
 
 
-@partial(jax.jit, static_argnames=("covariance",))
-def _second_difference(image: jax.Array, step: jax.Array, *, covariance: Kernel) -> jax.Array:
+@partial(jax.jit, static_argnames=("covariance", "together"))
+def _second_difference(image: jax.Array, step: jax.Array, *, covariance: Kernel, together: int) -> jax.Array:
     """D(h) at one image (H, W, C)."""
 
     def along(entry: jax.Array) -> jax.Array:
@@ -41,14 +43,14 @@ def _second_difference(image: jax.Array, step: jax.Array, *, covariance: Kernel)
         corners = covariance(pair, pair)
         return (corners[0, 0] - corners[0, 1] - corners[1, 0] + corners[1, 1]) / (4 * step**2)
 
-    total: jax.Array = jax.lax.map(along, jnp.arange(image.size), batch_size=TOGETHER).sum()
+    total: jax.Array = jax.lax.map(along, jnp.arange(image.size), batch_size=together).sum()
     return total
 
 
 def kappa_by_increments(
     spec: Architecture, images: Float[np.ndarray, "m H W C"], *, step: float = STEP
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """κ(x) of the infinitely wide network.
+    """κ(x) of the infinitely wide network; 12 evaluations of K for each entry of each image.
 
     Args:
         spec: the architecture.
@@ -61,13 +63,14 @@ def kappa_by_increments(
         rounding of K at the smallest step.
     """
     covariance = _covariance(spec)
+    pairs_mb = 4 * 6 * 8 * (images.shape[1] * images.shape[2]) ** 2 / 2**20
+    how = {"covariance": covariance, "together": int(np.clip(MEMORY_MB / pairs_mb, 1, TOGETHER))}
     values, error = np.empty(len(images)), np.empty(len(images))
     with enable_x64(True):
         for index, image in enumerate(images):
             point = jnp.asarray(image, jnp.float64)
             wide, middle, narrow = (
-                float(_second_difference(point, jnp.asarray(step / scale, jnp.float64), covariance=covariance))
-                for scale in (1, 2, 4)
+                float(_second_difference(point, jnp.asarray(step / scale, jnp.float64), **how)) for scale in (1, 2, 4)
             )
             values[index] = (wide - 6 * middle + 8 * narrow) / 3
             size = float(covariance(point[None], point[None])[0, 0])
