@@ -9,7 +9,7 @@ alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,45 +17,81 @@ import numpy as np
 from jaxtyping import Float
 
 from advntk.foundation.at_dynamics import LinearisedNetwork
+from advntk.foundation.errors import InputError
 from advntk.ingredients.networks.jacobians import Apply, empirical_ark, empirical_gram
 from advntk.theory.inner_attacks import Tree, moved
 
 
-def linear_in_parameters(apply: Apply, parameters: Tree) -> Apply:
+class Expanded(NamedTuple):
+    """Parameters of a linearisation: a nest of arrays, of which training moves the first only.
+
+    The point of expansion is an argument of the network and no constant of it, so that networks of one architecture
+    share one compiled program.
+
+    Attributes:
+        state: θ.
+        centre: θ_0.
+        clean: x, (n, H, W, C), for :func:`linear_in_both`.
+    """
+
+    state: Tree
+    centre: Tree
+    clean: jax.Array | None = None
+
+
+def expanded(parameters: Tree, clean: Float[np.ndarray, "n H W C"] | None = None) -> Expanded:
+    """Where the training of a linearisation starts: θ = θ_0.
+
+    Args:
+        parameters: θ_0.
+        clean: the training images, where both Jacobians are to be frozen.
+
+    Returns:
+        Parameters for :func:`linear_in_parameters` or :func:`linear_in_both`.
+    """
+    return Expanded(parameters, parameters, None if clean is None else jnp.asarray(clean))
+
+
+def linear_in_parameters(apply: Apply) -> Apply:
     """f(θ_0, x) + ∂_θ f(θ_0, x) (θ − θ_0).
 
     Args:
         apply: f.
-        parameters: θ_0.
 
     Returns:
-        A network of the same parameters, for any images.
+        A network of :class:`Expanded` parameters, for any images.
     """
 
-    def linear(state: Tree, images: jax.Array) -> jax.Array:
-        value, change = jax.jvp(lambda leaves: apply(leaves, images), (parameters,), (moved(state, parameters, -1.0),))
+    def linear(parameters: Expanded, images: jax.Array) -> jax.Array:
+        centre = jax.lax.stop_gradient(parameters.centre)
+        direction = moved(parameters.state, centre, -1.0)
+        value, change = jax.jvp(lambda leaves: apply(leaves, images), (centre,), (direction,))
         total: jax.Array = value + change
         return total
 
     return linear
 
 
-def linear_in_both(apply: Apply, parameters: Tree, clean: Float[np.ndarray, "n H W C"]) -> Apply:
+def linear_in_both(apply: Apply) -> Apply:
     """f(θ_0, x) + ∂_θ f(θ_0, x) (θ − θ_0) + ∂ₓf(θ_0, x) (x' − x): both Jacobians frozen at the clean images x.
 
     Args:
         apply: f.
-        parameters: θ_0.
-        clean: x, (n, H, W, C).
 
     Returns:
-        A network of the same parameters, for perturbed images x' of these clean ones, in this order.
+        A network of :class:`Expanded` parameters, for perturbed images x' of its clean ones, in their order.
     """
-    centre = jnp.asarray(clean)
 
-    def linear(state: Tree, images: jax.Array) -> jax.Array:
-        directions = (moved(state, parameters, -1.0), images - centre)
-        value, change = jax.jvp(apply, (parameters, centre), directions)
+    def linear(parameters: Expanded, images: jax.Array) -> jax.Array:
+        if parameters.clean is None or parameters.clean.shape != images.shape:
+            raise InputError(
+                f"images {images.shape} for another set of clean ones",
+                where="linear_in_both",
+                remedy="give the clean images to expanded(), and perturbed ones of them, in the same order, here",
+            )
+        centre, clean = jax.lax.stop_gradient((parameters.centre, parameters.clean))
+        directions = (moved(parameters.state, centre, -1.0), images - clean)
+        value, change = jax.jvp(apply, (centre, clean), directions)
         total: jax.Array = value + change
         return total
 

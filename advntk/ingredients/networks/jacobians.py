@@ -20,19 +20,34 @@ def _gram(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.matmul(a, b.T, precision="highest")
 
 
+def input_jacobian(apply: Apply) -> Callable[[Any, jax.Array], jax.Array]:
+    """∂ₓf(x) of a network.
+
+    Returns:
+        A function of parameters and images (m, H, W, C) that gives (m, c, H·W·C), logits/pixel; to be jitted.
+    """
+
+    def of_one(parameters: Any, image: jax.Array) -> jax.Array:
+        slope = jax.jacrev(lambda x: apply(parameters, x[None])[0])(image)
+        rows: jax.Array = slope.reshape(slope.shape[0], -1)
+        return rows
+
+    return jax.vmap(of_one, in_axes=(None, 0))
+
+
 def empirical_ark(apply: Apply) -> Callable[[Any, jax.Array], jax.Array]:
     """ARK(x) = ∂ₓf(x) ∂ₓf(x)ᵀ of a finite network; its mean over random wide networks is κ(x) I_c.
 
     Returns:
         A function of parameters and images (m, H, W, C) that gives (m, c, c), logits²/pixel²; to be jitted.
     """
+    jacobian = input_jacobian(apply)
 
-    def of_one(parameters: Any, image: jax.Array) -> jax.Array:
-        slope = jax.jacrev(lambda x: apply(parameters, x[None])[0])(image)
-        rows = slope.reshape(slope.shape[0], -1)
-        return _gram(rows, rows)
+    def ark(parameters: Any, images: jax.Array) -> jax.Array:
+        rows = jacobian(parameters, images)
+        return jax.vmap(_gram)(rows, rows)
 
-    return jax.vmap(of_one, in_axes=(None, 0))
+    return ark
 
 
 def empirical_gram(apply: Apply) -> Callable[[Any, jax.Array, jax.Array], jax.Array]:
