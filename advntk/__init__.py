@@ -9,6 +9,7 @@ floor package         holds
 1     ``ingredients`` datasets and splits; one architecture spec, three networks; Gram matrices
 2     ``attacks``     attacks on any predictor
 3     ``learning``    kernel predictors, Adv-NTK, adversarial training
+3     ``theory``      finite networks trained as the theory has it, and linearised
 4     ``measuring``   a predictor and its test images become a record
 5     ``telling``     records become tables and figures
 6     ``cli``         one verb per workflow rule; ``bench`` measures the rest

@@ -10,8 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "advntk"
-FLOORS = {"foundation": 0, "ingredients": 1, "attacks": 2, "learning": 3, "measuring": 4, "telling": 5}
-FLOORS |= {"bench": 6, "planning": 6}
+FLOORS = {
+    "foundation": 0,
+    "ingredients": 1,
+    "attacks": 2,
+    "learning": 3,
+    "theory": 3,
+    "measuring": 4,
+    "telling": 5,
+    "bench": 6,
+    "planning": 6,
+}
 SURFACE = {
     "advntk",
     "advntk.__main__",

@@ -10,7 +10,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -46,7 +46,13 @@ def _activation(function: Activation) -> Any:
         return stax.Erf()
     if function == "sigmoid_like":
         return stax.Sigmoid_like()
-    return stax.Gelu(approximate=False)  # the exact one: x Φ(x)
+    if function == "gelu":
+        return stax.Gelu(approximate=False)  # the exact one: x Φ(x)
+    raise ConfigError(
+        f"no neural-tangents form of the activation {function!r}",
+        where="architectures",
+        remedy="add it to neural_tangents_wall.py",
+    )
 
 
 def _stax_layer(layer: Layer, spec: Architecture, classes: int) -> Any:
@@ -85,16 +91,29 @@ def infinite_kernel(spec: Architecture) -> Kernel:
     Returns:
         A function of images (m, H, W, C) and (n, H, W, C) in [0, 1] that gives (m, n), in their dtype.
     """
+    return _kernel(spec, "ntk")
+
+
+def infinite_covariance(spec: Architecture) -> Kernel:
+    """K, the covariance of a logit of the infinitely wide network over its random weights (the NNGP kernel).
+
+    Returns:
+        A function as :func:`infinite_kernel` gives it.
+    """
+    return _kernel(spec, "nngp")
+
+
+def _kernel(spec: Architecture, which: Literal["ntk", "nngp"]) -> Kernel:
     kernel = _network(spec, classes=1)[2]
 
-    def theta(a: jax.Array, b: jax.Array) -> jax.Array:
+    def entries(a: jax.Array, b: jax.Array) -> jax.Array:
         with jax.default_matmul_precision("highest"), warnings.catch_warnings():
             # told of identity shortcuts; the main path ends in weights of its own, so that the two are uncorrelated
             warnings.filterwarnings("ignore", message="`FanIn` layers assume independent inputs")
-            out: jax.Array = kernel(a - 0.5, b - 0.5, get="ntk")
+            out: jax.Array = kernel(a - 0.5, b - 0.5, get=which)
             return out
 
-    return theta
+    return entries
 
 
 def finite_network(spec: Architecture, input_shape: tuple[int, int, int], classes: int) -> tuple[Init, Apply]:
