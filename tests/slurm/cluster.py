@@ -20,7 +20,8 @@ import yaml
 
 PROFILE = ("--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1")
 ROOT = Path(__file__).parents[2]
-COLUMNS = "%.6i %.4P %.9T %.4C %.6m %.12b %.20R %k"  # no times: what is shown changes with the jobs' states alone
+COLUMNS = "JobID:7,Partition:5,State:10,NumCPUs:5,MinMemory:8,tres-per-job:13,ReasonList:22,Comment:80"
+"""No times: what is shown changes with the jobs' states alone."""
 
 
 def ask(*command: str) -> str:
@@ -30,7 +31,7 @@ def ask(*command: str) -> str:
 
 def queue() -> str:
     """Jobs that wait or run, as squeue shows them."""
-    return ask("squeue", f"--format={COLUMNS}")
+    return ask("squeue", f"--Format={COLUMNS}")
 
 
 def jobs() -> dict[str, dict[str, str]]:

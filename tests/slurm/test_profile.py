@@ -82,7 +82,7 @@ def test_small_jobs_share_a_slurm_job_and_ask_for_no_more_than_one_of_them(mixed
 
 def test_squeue_shows_rules_and_logs_are_kept(mixed):
     _, log, shown = mixed
-    assert re.search(r"RUNNING.*rule_train", shown)
+    assert re.search(r"RUNNING .* gres:gpu:1 .* rule_train", shown)
     assert re.search(r"gpu +RUNNING", shown)
     kept = re.findall(r"\(log: (\S+)\)", log)
     assert len(kept) == 5
