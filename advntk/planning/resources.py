@@ -14,13 +14,16 @@ SAFETY = 3.0
 LEAST_MINUTES = 10
 LONGEST_MINUTES = 7 * 24 * 60
 """Most that a job asks for, whatever it would take."""
+SNAKEMAKES_MB = 350
+"""Beside a job's own memory: two Snakemakes start it on a cluster and wait in it, each of 150 MB."""
 UNMEASURED_MINUTES = 24 * 60
 """Asked for where nothing measured tells, and at most on a GPU, whose speed nobody measured."""
 
 
 def mem_mb(estimate: Estimate, rates: Rates, attempt: int) -> int:
     """MB of a million bytes, as Snakemake counts; each attempt asks for once more of the first."""
-    return attempt * math.ceil(estimate.memory.asked_mb(rates.bases) * memory.MIB / 1e6)
+    own_mb = math.ceil(estimate.memory.asked_mb(rates.bases) * memory.MIB / 1e6)
+    return attempt * (own_mb + SNAKEMAKES_MB)
 
 
 def runtime(estimate: Estimate, rates: Rates, attempt: int, *, gpu: bool) -> int:
