@@ -140,7 +140,7 @@ def test_a_job_asks_for_more_at_each_attempt_and_never_without_end():
     short = Estimates(suite_of()).fit("digits", "mlp-3", "ntk")
     assert resources.runtime(short, rates, 2, gpu=False) == 2 * resources.runtime(short, rates, 1, gpu=False)
     assert resources.mem_mb(short, rates, 3) == 3 * resources.mem_mb(short, rates, 1)
-    assert resources.mem_mb(short, rates, 1) >= short.memory.asked_mb(rates.bases) + 2 * 150  # two Snakemakes in the job
+    assert resources.mem_mb(short, rates, 1) >= short.memory.asked_mb(rates.bases) + 2 * 150  # two Snakemakes
 
 
 def test_what_snakemake_did_not_see_any_more_is_added():
