@@ -187,12 +187,9 @@ def attack(args: argparse.Namespace) -> None:
     """Attack one chunk of the test images; goes on where a killed run stopped."""
     from advntk.measuring.chunks import ChunkedAttack
 
-    chosen = _attack(args)
-    if not chosen.entry.chunked:
-        raise ConfigError(f"'{chosen.kind}' is not run in chunks", where="--attack", remedy="use the verb 'evaluate'")
     chunked = ChunkedAttack(
         fit=args.fit,
-        attack=chosen,
+        attack=_attack(args),
         threat=_threat(args),
         chunks=args.chunks,
         compute=_compute(args),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +53,24 @@ class Run(Protocol):
         ...
 
 
+class ResumableRun(Protocol):
+    """Attack a predictor, and go on where a killed run stopped."""
+
+    def __call__(
+        self,
+        predictor: Predictor,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        options: Any,
+        threat: ThreatModel,
+        seed: int,
+        state: Path | None = None,
+    ) -> Attacked:
+        """As :class:`Run`; ``state`` is the path of a file in which it keeps what is done."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attack:
     """A registry entry.
@@ -61,16 +80,20 @@ class Attack:
         run: the attack itself, deterministic under its seed.
         inside_threat_model: whether its images are promised to stay in the ball; others are labelled.
         description: one line.
-        chunked: whether it takes so long that it is run in chunks of images, each a job, which go on where they
-            were: its options have ``chunks``, and ``run`` takes one more keyword, ``state``, the path of a file in
-            which it keeps what is done.
+        resumable: the same, of an attack that takes so long that it is run in chunks of images, each a job, which go
+            on where they were: its options have ``chunks``.
     """
 
     options: type[Closed]
     run: Run
     inside_threat_model: bool
     description: str
-    chunked: bool = False
+    resumable: ResumableRun | None = None
+
+    @property
+    def chunked(self) -> bool:
+        """Whether it is run in chunks of images."""
+        return self.resumable is not None
 
 
 def batches(count: int, size: int = BATCH) -> Iterator[slice]:

@@ -105,10 +105,12 @@ class LinearisedNetwork:
 
     @cached_property
     def eigenvalues(self) -> np.ndarray:
-        """Of Θ, ascending; a negative one beyond rounding is a ``NotPositiveDefinite``."""
-        values = np.linalg.eigvalsh(self.flat_gram)
-        require_semidefinite(values, "Θ")
-        return values
+        """Of Θ, ascending."""
+        return np.linalg.eigvalsh(self.flat_gram)
+
+    def require_semidefinite(self) -> None:
+        """Refuse a Θ that is indefinite beyond rounding, with a ``NotPositiveDefinite``."""
+        require_semidefinite(self.eigenvalues, "Θ")
 
 
 def require_semidefinite(values: np.ndarray, name: str) -> None:

@@ -62,7 +62,7 @@ def _spectral(net: LinearisedNetwork, root: np.ndarray) -> _Spectral:
             where="at_dynamics",
             remedy="give ARK as (n,) or (n, c, c)",
         )
-    net.eigenvalues  # noqa: B018  # refuses a Θ that is indefinite, which an uneven Ξ could hide in A
+    net.require_semidefinite()  # an uneven Ξ could hide it in A
     with np.errstate(over="ignore", invalid="ignore"):
         if net.shared and root.ndim == 1:
             matrix = root[:, None] * gram * root
@@ -156,7 +156,7 @@ def integrate(
         NumericalError: the solver gave up.
     """
     moments, residual, gram = checked_times(times, infinite=False), net.residual, net.flat_gram
-    net.eigenvalues  # noqa: B018  # an indefinite Θ would grow without bound
+    net.require_semidefinite()  # or the solution would grow without bound
     points, classes = residual.shape
     if flow.rate(0.0).shape not in {(points,), (points, classes, classes)}:
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Literal
+from typing import Any, Literal
 
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.gpus import note_gpu
@@ -48,4 +48,5 @@ def enable_float64() -> None:
     """Turn on JAX's x64 mode, for the whole process."""
     import jax
 
-    jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # JAX 0.5 does not annotate `update`
+    config: Any = jax.config  # JAX 0.5 does not annotate its methods
+    config.update("jax_enable_x64", True)

@@ -72,8 +72,13 @@ class ChunkedAttack:
             Its path.
 
         Raises:
-            ConfigError: there is no such chunk, or there are more chunks than images.
+            ConfigError: the attack is not run in chunks, there is no such chunk, or there are more chunks than images.
         """
+        run = self.attack.entry.resumable
+        if run is None:
+            raise ConfigError(
+                f"'{self.attack.kind}' is not run in chunks", where="--attack", remedy="use the verb 'evaluate'"
+            )
         if not 0 <= index < self.count:
             raise ConfigError(f"no chunk {index}", where="--chunk", remedy=f"give 0 to {self.count - 1}")
         content, arrays = read_fit(self.fit)
@@ -96,7 +101,7 @@ class ChunkedAttack:
             states.append(state)
             began = time.perf_counter()
             predictor = load_checkpoint(self.fit, checkpoint, self.compute)
-            found = self.attack.entry.run(  # type: ignore[call-arg]  # one type serves all; only chunked ones take a state
+            found = run(
                 predictor,
                 part.images,
                 part.labels,

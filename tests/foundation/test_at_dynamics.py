@@ -142,7 +142,9 @@ def test_attacked_outputs_are_those_at_the_end_of_the_inner_flow(net, blocks, rn
 
 
 def test_numbers_are_blocks_that_are_multiples_of_the_identity(net, numbers):
-    strength = lambda t: 0.1 + 0.1 * t  # noqa: E731
+    def strength(t):
+        return 0.1 + 0.1 * t
+
     as_numbers = InnerFlow(ark=numbers, exposure=strength)
     as_blocks = InnerFlow(ark=numbers[:, None, None] * np.eye(C), exposure=strength)
     assert gap(closed_form(net, as_numbers, TIMES), closed_form(net, as_blocks, TIMES)) < 1e-11

@@ -60,7 +60,7 @@ def recording():
 
 @pytest.fixture
 def entry(recording):
-    return Attack(options=Options, run=recording, inside_threat_model=True, description="", chunked=True)
+    return Attack(options=Options, run=recording, inside_threat_model=True, description="", resumable=recording)
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_what_a_stage_broke_is_never_robust(fits, entry, recording, tmp_path):
         found = inner(predictor, images, labels, **settings)
         return Attacked(images=images, stages=found.stages)
 
-    soft = Attack(options=Options, run=lenient, inside_threat_model=True, description="", chunked=True)
+    soft = Attack(options=Options, run=lenient, inside_threat_model=True, description="", resumable=lenient)
     evaluation = evaluated(fits[0], soft, tmp_path / "it.json").evaluations["final"]
     assert evaluation.robust_correct == evaluation.clean_correct - evaluation.stages[0].broken
     assert evaluation.stages[0].broken > 0

@@ -109,10 +109,12 @@ def test_one_linearisation_moves_its_input_jacobian_and_the_other_does_not(small
     apply, parameters, _ = small
     images = jnp.asarray(data[0])
     shift = jax.tree_util.tree_map(lambda leaf: 0.3 * jnp.cos(jnp.arange(leaf.size)).reshape(leaf.shape), parameters)
-    one, two = (
-        expanded(parameters, images)._replace(state=jax.tree_util.tree_map(lambda a, b: a + k * b, parameters, shift))  # noqa: B023
-        for k in (1.0, 2.0)
-    )
+
+    def moved(steps):
+        state = jax.tree_util.tree_map(lambda a, b: a + steps * b, parameters, shift)
+        return expanded(parameters, images)._replace(state=state)
+
+    one, two = moved(1.0), moved(2.0)
     linear, both, start = linear_in_parameters(apply), linear_in_both(apply), expanded(parameters, images)
     step = linear(one, images) - linear(start, images)
     np.testing.assert_allclose(linear(two, images) - linear(start, images), 2 * step, rtol=1e-9, atol=1e-12)

@@ -31,9 +31,11 @@ def by_autodiff(layers, spec, points):
     """Σ_a ∂_a ∂'_a K at x' = x of the neural-tangents kernel of the layers, in float64."""
     covariance = wall._serial(layers, spec, 1)[2]
 
+    def nngp(a, b):
+        return covariance(a[None], b[None], get="nngp")[0, 0]
+
     def at(point):
-        one = lambda a, b: covariance(a[None], b[None], get="nngp")[0, 0]  # noqa: E731
-        mixed = jax.jacfwd(jax.jacrev(one, argnums=0), argnums=1)(point - 0.5, point - 0.5)
+        mixed = jax.jacfwd(jax.jacrev(nngp, argnums=0), argnums=1)(point - 0.5, point - 0.5)
         return jnp.trace(mixed.reshape(point.size, point.size))
 
     with enable_x64(True), warnings.catch_warnings():
