@@ -157,16 +157,16 @@ def test_the_gap_that_counts_is_the_one_at_which_the_true_logit_leaves_cross_ent
     assert slope_at_true(health.SATURATED_GAP - 1.5) < 0
 
 
-def planted_attack(images_of, **fields):
+def planted_attack(images_of, *, chunked=False):
     """An attack that gives PGD's images where ``images_of(options, threat)`` holds, else the clean ones."""
 
-    def run(predictor, images, labels, *, options, threat, seed):
+    def run(predictor, images, labels, *, options, threat, seed, state=None):
         if not images_of(options, threat):
             return Attacked(images=images.copy())
         return pgd.run(predictor, images, labels, options=MARGIN, threat=threat, seed=seed)
 
-    fields = {"options": pgd.Options, "inside_threat_model": True, "description": "planted", **fields}
-    return Attack(run=run, **fields)
+    fields = {"options": pgd.Options, "inside_threat_model": True, "description": "planted"}
+    return Attack(run=run, resumable=run if chunked else None, **fields)
 
 
 LAZY = planted_attack(lambda options, threat: False)
