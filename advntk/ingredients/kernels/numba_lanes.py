@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from advntk.ingredients.kernels.numba_cache import compiled
 from advntk.ingredients.kernels.numba_math import FAST, ZERO
 
 LANES = 16
@@ -43,14 +44,14 @@ def _typed_fill(_: Any, target: Any, index: Any, value: Any) -> Any:
 fill_lanes: Any = intrinsic(_typed_fill)
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def spread(values: Any, i: int, channel: int, row: int, lines: Any, to: int) -> None:
     """One number a pixel, a row of ``values`` (m, C, H, W), → the same for every lane, row ``to`` of ``lines``."""
     for c in range(values.shape[3]):
         fill_lanes(lines, to * lines.shape[1] + c * LANES, values[i, channel, row, c])
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def gather(plane: Any, out: Any, scale: Any) -> None:
     """Sum over lanes, (H, W · LANES) → (H, W), times ``scale``, added to ``out``."""
     height, width = out.shape
@@ -62,7 +63,7 @@ def gather(plane: Any, out: Any, scale: Any) -> None:
             out[r, c] += scale * total
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def input_row(xa: Any, xb: Any, i: int, j: int, row: int, here: Any, lines: Any, scale: Any) -> None:
     """Row of scale · Σ_ch (x − x')² of image i and block j of training images."""
     for k in range(lines.shape[1]):

@@ -17,17 +17,15 @@ what is known of each input alone.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
-from advntk.ingredients.kernels.numba_cache import drop_stale
+from advntk.ingredients.kernels.numba_cache import compiled
 from advntk.ingredients.kernels.numba_target import use_wide_vectors
 
-drop_stale(Path(__file__).parent)  # before the first kernel is looked up
-use_wide_vectors()  # before the first one is compiled
+use_wide_vectors()  # before the first kernel is compiled
 
 FAST = {"reassoc", "contract", "nsz", "arcp", "afn"}
 """Fast-math flags that allow vectorised reductions but keep comparisons with infinity and NaN meaningful."""
@@ -136,7 +134,7 @@ def relu_slopes(distance: Any, sa: Any, sb: Any, inverse_a: Any, half_inverse: A
     return gap * gap, product, g, tau, product * (ONE - y), -steep, by_variance, after_a
 
 
-@njit(cache=True)
+@compiled()
 def aligned_rows(rows: int, size: int) -> Any:
     """Zeros (rows, size), float32, from a multiple of 64 bytes on: no vector then lies across two cache lines."""
     flat = np.zeros(rows * size + 16, np.float32)
@@ -144,7 +142,7 @@ def aligned_rows(rows: int, size: int) -> Any:
     return flat[start : start + rows * size].reshape((rows, size))
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def mirror_upper(matrix: Any) -> None:
     """Copy the upper triangle of a square matrix onto the lower one, by square blocks."""
     n = matrix.shape[0]
@@ -158,7 +156,7 @@ def mirror_upper(matrix: Any) -> None:
                     matrix[i, j] = matrix[j, i]
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def project(theta: Any, coef: Any, out: Any) -> None:
     """Fill out = Θ coefᵀ (m, c) from Θ (m, n) and coef (c, n), summed in float64.
 
@@ -172,7 +170,7 @@ def project(theta: Any, coef: Any, out: Any) -> None:
             out[i, k] = total
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def expand(slope: Any, coef: Any, out: Any) -> None:
     """Fill out = slope coef (m, n) from slope (m, c) and coef (c, n); see :func:`project`."""
     for i in prange(slope.shape[0]):

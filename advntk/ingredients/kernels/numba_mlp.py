@@ -14,10 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
+from advntk.ingredients.kernels.numba_cache import compiled
 from advntk.ingredients.kernels.numba_math import (
     FAST,
     HALF,
@@ -39,7 +40,7 @@ NEAR = np.float32(0.02)
 """Below this |x − x'|²/(|x|² + |x'|²) the BLAS product has cancelled too far: the distance is summed directly."""
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _distances(dot: Any, xi: Any, xb: Any, norm_i: Any, norm_b: Any, start: int, out: Any) -> None:
     """|x − x'|² of one image and a block of columns, from x·x' or, where they are close, directly."""
     width = out.shape[0]
@@ -59,7 +60,7 @@ def _distances(dot: Any, xi: Any, xb: Any, norm_i: Any, norm_b: Any, start: int,
                 out[k] = square
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _theta_block(
     dist: Any, tang: Any, sa: Any, ia: Any, sb: Any, ib: Any, i: int, start: int, w2: Any, scale: Any, out: Any
 ) -> None:
@@ -82,7 +83,7 @@ def _theta_block(
         out[k] = tang[k] + HALF * (a * a + b * b - dist[k])
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def theta_in_place(
     products: Any,
     xa: Any,
@@ -110,7 +111,7 @@ def theta_in_place(
             _theta_block(dist, tang, sa, ia, sb, ib, i, start, w2, scale, out)
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _slopes_block(
     dist: Any,
     work: Any,
@@ -165,7 +166,7 @@ def _slopes_block(
         by_a[k] = tang_a[k] + HALF * (growth - dist_a[k])
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def theta_and_slopes(
     products: Any,
     xa: Any,

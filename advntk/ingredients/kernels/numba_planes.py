@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from advntk.ingredients.kernels.numba_cache import compiled
 from advntk.ingredients.kernels.numba_lanes import LANES, gather, input_row, spread
 from advntk.ingredients.kernels.numba_math import (
     FAST,
@@ -32,7 +33,7 @@ from advntk.ingredients.kernels.numba_math import (
 )
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _hand_on(here: Any, rings: Any, stage: int, row: int) -> None:
     """Horizontal sums of ``here`` (2, (W + 2) · LANES), whose outer pixels are zero, → the ring of ``stage``."""
     size = rings.shape[3]
@@ -44,7 +45,7 @@ def _hand_on(here: Any, rings: Any, stage: int, row: int) -> None:
         _hand_on_nothing(rings, stage, 2)
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _hand_on_nothing(rings: Any, stage: int, row: int) -> None:
     """A row outside of the image."""
     slot = row % 3
@@ -53,7 +54,7 @@ def _hand_on_nothing(rings: Any, stage: int, row: int) -> None:
         rings[stage, 1, slot, k] = ZERO
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _layer(
     rings: Any, stage: int, here: Any, lines: Any, sa: Any, ia: Any, sb: Any, ib: Any, i: int, j: int, row: int, w9: Any
 ) -> None:
@@ -71,7 +72,7 @@ def _layer(
         here[1, k + LANES] = (half - half * tau) * (tangent + covariance)
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _readout(
     rings: Any, stage: int, column: Any, lines: Any, sa: Any, ia: Any, sb: Any, ib: Any, i: int, j: int, row: int
 ) -> None:
@@ -87,7 +88,7 @@ def _readout(
         column[k] += product * (ONE - g) + (ONE - tau) * (tangent + covariance)
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def theta_blocks(xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, ib: Any, w2: Any, b2: Any, above: int, out: Any) -> None:
     """Θ of images and blocks of training images.
 
@@ -136,7 +137,7 @@ def theta_blocks(xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, ib: Any, w2: Any, 
                 out[i, j * LANES + k] = scale * total + b2
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _layer_with_slopes(
     rings: Any,
     stage: int,
@@ -179,7 +180,7 @@ def _layer_with_slopes(
         slopes[layer, 3, row, k] = tangent * kappa_a + HALF * kappa
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _readout_pullback(
     rings: Any,
     stage: int,
@@ -220,7 +221,7 @@ def _readout_pullback(
         here[1, k + LANES] = w * kappa
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _layer_pullback(rings: Any, stage: int, here: Any, slopes: Any, layer: int, row: int, by_a: Any) -> None:
     """Reverse of :func:`_layer`: a row of the adjoints of (D', κT) → step · those of what came in."""
     before = stage - 1
@@ -232,7 +233,7 @@ def _layer_pullback(rings: Any, stage: int, here: Any, slopes: Any, layer: int, 
         here[1, k + LANES] = slopes[layer, 0, row, k] * tang_bar
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _input_pullback(rings: Any, stage: int, xa: Any, xb: Any, i: int, j: int, row: int, lines: Any, by_x: Any) -> None:
     """Add a row of D̄₀ (x − x') to the gradient of one image by lane, (C, H, W · LANES)."""
     before = stage - 1
@@ -244,7 +245,7 @@ def _input_pullback(rings: Any, stage: int, xa: Any, xb: Any, i: int, j: int, ro
             by_x[channel, row, k] += lines[1, k] * (lines[0, k] - xb[j, channel, row, k])
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def pullback_blocks(
     xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, ib: Any, w2: Any, cotangent: Any, gradient: Any, by_a: Any
 ) -> None:

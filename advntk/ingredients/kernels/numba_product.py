@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from advntk.ingredients.kernels.numba_cache import compiled
 from advntk.ingredients.kernels.numba_math import FAST
 
 GROUP = 5
@@ -57,7 +58,7 @@ def _five_rows(theta: Any, row: int, block: Any, k: int, first: int, last: int, 
     _store(e, out, k, row + 4)
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def multiply(theta: Any, block: Any, out: Any) -> None:
     """Fill out = block Θᵀ, that is Θ times the columns that the rows of ``block`` hold.
 

@@ -21,8 +21,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from advntk.ingredients.kernels.numba_cache import compiled
 from advntk.ingredients.kernels.numba_lanes import LANES, gather, input_row, spread
 from advntk.ingredients.kernels.numba_math import (
     FAST,
@@ -41,7 +42,7 @@ from advntk.ingredients.kernels.numba_math import (
 PLACE, BEFORE, AFTER, OPENS = 0, 1, 2, 3
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _box_row(here: Any, rings: Any, row: int, keep: Any, planes: Any, to: int, at: int) -> None:
     """Take in a row of what is summed, and give the box sums of the row above it.
 
@@ -69,7 +70,7 @@ def _box_row(here: Any, rings: Any, row: int, keep: Any, planes: Any, to: int, a
             rings[part, 0, k] = total
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _activate(
     planes: Any,
     at: int,
@@ -95,7 +96,7 @@ def _activate(
         here[1, k + LANES] = (half - half * tau) * (planes[at, 1, row, k] + covariance)
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _join(
     planes: Any, at: int, stage: int, here: Any, lines: Any, sa: Any, sb: Any, i: int, j: int, row: int, w9: Any
 ) -> None:
@@ -108,7 +109,7 @@ def _join(
         here[1, k + LANES] += w9 * (planes[at, 1, row, k] + product * (ONE - y))
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _forward(
     planes: Any,
     place: Any,
@@ -145,7 +146,7 @@ def _forward(
             _box_row(here, rings, row, keep, planes, to, row - 1)
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _readout(
     planes: Any,
     column: Any,
@@ -165,7 +166,7 @@ def _readout(
         column[k] += product * (ONE - g) + (ONE - tau) * (planes[0, 1, row, k] + covariance)
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def theta_blocks(program: Any, xa: Any, sa: Any, xb: Any, sb: Any, w2: Any, b2: Any, above: int, out: Any) -> None:
     """Θ of images and blocks of training images.
 
@@ -204,7 +205,7 @@ def theta_blocks(program: Any, xa: Any, sa: Any, xb: Any, sb: Any, w2: Any, b2: 
                 out[i, j * LANES + k] = scale * total + b2
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _readout_pullback(
     planes: Any,
     at: int,
@@ -240,7 +241,7 @@ def _readout_pullback(
         bars[0, 1, row, k] = w * kappa
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _take_up(bars: Any, at: int, row: int, here: Any, scale: Any) -> None:
     """A row of scale · the adjoints ``at`` → ``here``."""
     for k in range(bars.shape[3]):
@@ -248,7 +249,7 @@ def _take_up(bars: Any, at: int, row: int, here: Any, scale: Any) -> None:
         here[1, k + LANES] = scale * bars[at, 1, row, k]
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _join_pullback(sums: Any, bars: Any, at: int, stage: int, row: int, by_a: Any) -> None:
     """Reverse of :func:`_join`: a row of the adjoints of the input of ``stage``, with ∂K/∂D = −½ and ∂K/∂a = ½."""
     for k in range(sums.shape[3]):
@@ -257,7 +258,7 @@ def _join_pullback(sums: Any, bars: Any, at: int, stage: int, row: int, by_a: An
         bars[at, 1, row, k] = sums[0, 1, 0, k]
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _activate_pullback(
     planes: Any,
     sums: Any,
@@ -291,7 +292,7 @@ def _activate_pullback(
         bars[at, 1, row, k] = keep * bars[at, 1, row, k] + kappa * tang_bar
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _input_pullback(sums: Any, xa: Any, xb: Any, i: int, j: int, row: int, lines: Any, by_x: Any) -> None:
     """Add a row of D̄₀ (x − x') to the gradient of one image by lane, (C, H, W · LANES)."""
     for channel in range(xa.shape[1]):
@@ -300,7 +301,7 @@ def _input_pullback(sums: Any, xa: Any, xb: Any, i: int, j: int, row: int, lines
             by_x[channel, row, k] += sums[0, 0, 0, k] * (lines[0, k] - xb[j, channel, row, k])
 
 
-@njit(cache=True, fastmath=FAST)
+@compiled(fastmath=FAST)
 def _backward(
     planes: Any,
     bars: Any,
@@ -343,7 +344,7 @@ def _backward(
             _activate_pullback(planes, sums, bars, at, keep, stage, lines, sa, ia, sb, i, j, row, by_a)
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+@compiled(parallel=True, fastmath=FAST)
 def pullback_blocks(
     program: Any, xa: Any, sa: Any, ia: Any, xb: Any, sb: Any, w2: Any, cotangent: Any, gradient: Any, by_a: Any
 ) -> None:

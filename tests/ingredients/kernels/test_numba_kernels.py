@@ -207,24 +207,6 @@ def test_native_arrays_are_numpy():
     assert isinstance(bound.rows(images(2, (2, 2, 1))), np.ndarray)
 
 
-def test_compiled_kernels_are_dropped_when_any_source_changes(tmp_path):
-    """Numba looks only at a function's own file; an edit of an inlined one must not leave old code behind."""
-    from advntk.ingredients.kernels.numba_cache import drop_stale
-
-    (tmp_path / "__pycache__").mkdir()
-    source, index = tmp_path / "numba_math.py", tmp_path / "__pycache__" / "numba_planes.f-1.nbi"
-    source.write_text("a = 1\n")
-    index.write_bytes(b"compiled")
-    assert drop_stale(tmp_path)
-    assert not index.exists()
-    index.write_bytes(b"compiled")
-    assert not drop_stale(tmp_path)
-    assert index.exists()
-    source.write_text("a = 2\n")
-    assert drop_stale(tmp_path)
-    assert not index.exists()
-
-
 @pytest.mark.parametrize("tile_mb", [64, 0.02])
 @pytest.mark.parametrize("family", DEPTHS)
 def test_triangle_of_many_blocks_is_the_square(family, tile_mb, monkeypatch):
