@@ -22,6 +22,7 @@ include: "rules/data.smk"
 include: "rules/kernels.smk"
 include: "rules/learning.smk"
 include: "rules/evaluation.smk"
+include: "rules/theory.smk"
 include: "rules/telling.smk"
 
 

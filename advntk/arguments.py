@@ -114,6 +114,11 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub.add_argument("--records", type=Path, nargs="+", required=True, help="of evaluations that kept their images")
     sub.add_argument("--fits", type=Path, nargs="+", required=True, help="folder of each record's fit, in this order")
     sub.add_argument("--out", type=Path, required=True, help="json to write; outcomes (npz) go beside it")
+    sub = verb("experiment", [compute, options])
+    sub.add_argument("--experiment", required=True, help="registry entry, a module of advntk/theory/experiments")
+    sub.add_argument("--unit", required=True, help="which part of it, by name")
+    sub.add_argument("--split", type=Path, help="split.json, for a unit that needs one")
+    sub.add_argument("--out", type=Path, required=True, help="finding (json) to write")
     sub = verb("expand")
     sub.add_argument("--config", required=True, help="the whole configuration as JSON")
     sub.add_argument("--out", type=Path, required=True, help="suite.json to write")
@@ -134,6 +139,8 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub.add_argument("--reference", type=Path, required=True, help="folder of published suites, with index.json")
     sub.add_argument("--out", type=Path, required=True, help="page (md) to write; figures/results_*.png go beside it")
     sub.add_argument("--allow-mixed", action="store_true", help=MIXED)
+    sub = verb("theory-page", [suite])
+    sub.add_argument("--out", type=Path, required=True, help="page (md) to write; figures/theory_*.png go beside it")
     sub = verb("provenance")
     sub.add_argument(
         "result",

@@ -231,6 +231,21 @@ def transfer(args: argparse.Namespace) -> None:
     measuring.transfer(args.records, args.fits, out=args.out, compute=_compute(args), threads=args.threads)
 
 
+def experiment(args: argparse.Namespace) -> None:
+    """Measure one unit of a theory experiment."""
+    from advntk import suite
+    from advntk.ingredients.splits import read_split
+    from advntk.theory.experiment import Study, run_unit, unit_of
+
+    entry, options = _entry(suite.EXPERIMENTS, args.experiment, _mapping(args.options))
+    unit = unit_of(entry, options, args.unit)
+    study = Study(
+        unit=unit, options=options, split=read_split(args.split) if args.split else None, compute=_compute(args)
+    )
+    places = {"split": os.path.relpath(args.split, args.out.parent)} if args.split else {}
+    run_unit(args.experiment, entry, study, out=args.out, threads=args.threads, places=places)
+
+
 def expand(args: argparse.Namespace) -> None:
     """Check a configuration and write the suite file: config, records and curves."""
     from advntk import suite
@@ -276,6 +291,13 @@ def page(args: argparse.Namespace) -> None:
     from advntk.telling.results_page import write_page
 
     write_page(args.reference, args.out, allow_mixed=args.allow_mixed)
+
+
+def theory_page(args: argparse.Namespace) -> None:
+    """Findings of a suite's experiments → the page of the theory with its figures."""
+    from advntk.telling.theory_page import write_theory_page
+
+    write_theory_page(args.suite, args.out, allow_mixed=args.allow_mixed)
 
 
 def provenance(args: argparse.Namespace) -> None:
@@ -329,12 +351,14 @@ VERBS = {
     "evaluate": evaluate,
     "sweep": sweep,
     "transfer": transfer,
+    "experiment": experiment,
     "expand": expand,
     "tabulate": tabulate,
     "plot": plot,
     "export": export,
     "publish": publish,
     "page": page,
+    "theory-page": theory_page,
     "provenance": provenance,
     "plan": plan,
     "costs": costs,

@@ -24,17 +24,22 @@ from advntk.learning.method import Method
 from advntk.suite_options import (
     ATTACKS,
     DATASETS,
+    EXPERIMENTS,
     METHODS,
     merged,
     resolve_attacks,
     resolve_datasets,
+    resolve_experiments,
     resolve_methods,
     resolve_options,
 )
+from advntk.theory.experiment import Experiment, Unit
 
-__all__ = ["ATTACKS", "DATASETS", "FAMILIES", "METHODS", "SCHEMA", "Cell", "Suite", "merged", "resolve"]
+__all__ = ["ATTACKS", "DATASETS", "EXPERIMENTS", "FAMILIES", "METHODS", "SCHEMA", "Cell", "Suite", "merged", "resolve"]
 
 SCHEMA = "advntk-suite-2"
+THEORY = "theory_"
+"""How the figures of experiments are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ class Suite:
         options: of each (dataset, architecture, method), overrides merged in.
         attacks: those that evaluate, by the user's name.
         sweep_attacks: those whose strength is varied, by the name of the sweep.
+        experiments: registry entry and options of each theory experiment, by name.
     """
 
     config: SuiteConfig
@@ -72,6 +78,7 @@ class Suite:
     options: dict[tuple[str, str, str], Closed]
     attacks: dict[str, NamedAttack]
     sweep_attacks: dict[SweepName, NamedAttack]
+    experiments: dict[str, tuple[Experiment, Closed]]
 
     @property
     def root(self) -> str:
@@ -160,6 +167,14 @@ class Suite:
             for seed in range(self.config.seeds)
         ]
 
+    def units(self) -> list[tuple[str, Unit]]:
+        """All units of all experiments, with the experiment's name."""
+        return [(name, unit) for name, (entry, options) in self.experiments.items() for unit in entry.units(options)]
+
+    def findings(self) -> list[str]:
+        """Paths of what all units find."""
+        return [paths.FINDING.format(root=self.root, experiment=name, unit=unit.name) for name, unit in self.units()]
+
     def shown(self, dataset: str, seed: int, eps255: float) -> list[Cell]:
         """The cells of one split and radius: their predictors are shown each other's perturbed images."""
         return [cell for cell in self.cells() if (cell.dataset, cell.seed, cell.eps255) == (dataset, seed, eps255)]
@@ -193,13 +208,15 @@ class Suite:
         """Names of the tables that the suite gives."""
         reference = any(attack.kind == REFERENCE_PROTOCOL[1] for attack in self.attacks.values())
         asked = {"transfer": bool(self.config.transfer), "reference_protocol": reference}
+        asked["claims"] = bool(self.experiments)
         always = ["methods", "robust_accuracy", "comparisons", "cost"]
         return [*always, *(name for name, wanted in asked.items() if wanted)]
 
     def figures(self) -> list[str]:
         """Names of the figures that the suite gives."""
         asked = {"strength": bool(self.config.sweeps), "transfer": bool(self.config.transfer)}
-        return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted)]
+        of_experiments = [f"{THEORY}{name}" for name in self.experiments]
+        return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted), *of_experiments]
 
     def measured(self) -> list[str]:
         """Paths of all that a collector reads beside the suite file, each once."""
@@ -207,6 +224,7 @@ class Suite:
         outcomes = [record.removesuffix("json") + "npz" for record in records]
         curves = [curve["path"] for curve in self.curves()]
         every = [*records, *outcomes, *self.fits(), *self.grams(), *curves, *self.sweeps(), *self.transfers()]
+        every += self.findings()
         return list(dict.fromkeys(every))
 
     def as_json(self) -> dict[str, Any]:
@@ -221,6 +239,7 @@ class Suite:
             "curves": self.curves(),
             "sweeps": self.sweeps(),
             "transfers": self.transfers(),
+            "findings": self.findings(),
         }
 
 
@@ -256,6 +275,7 @@ def resolve(content: Mapping[str, Any]) -> Suite:
         options=resolve_options(config, specs, methods, sizes),
         attacks={name: named[name] for name in config.attacks},
         sweep_attacks=_resolve_sweeps(config, named),
+        experiments=resolve_experiments(config, sizes),
     )
 
 

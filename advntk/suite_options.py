@@ -15,9 +15,10 @@ from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.options import Closed, validated
 from advntk.ingredients.images import Dataset, SplitSizes
 from advntk.learning.method import METHODS, Method
+from advntk.theory.experiment import EXPERIMENTS, Experiment
 
 __all__ = ["ATTACKS", "DATASETS", "METHODS", "merged", "resolve_attacks", "resolve_datasets"]
-__all__ += ["resolve_methods", "resolve_options"]
+__all__ += ["EXPERIMENTS", "resolve_experiments", "resolve_methods", "resolve_options"]
 
 DATASETS = "advntk.ingredients.datasets"
 
@@ -126,4 +127,39 @@ def resolve_options(
         if (problem := methods[method].check(chosen, sizes[dataset])) is not None:
             raise ConfigError(problem, where=where, remedy=f"change it, or dataset_options.{dataset}")
         resolved[dataset, label, method] = chosen
+    return resolved
+
+
+def resolve_experiments(config: SuiteConfig, sizes: Mapping[str, SplitSizes]) -> dict[str, tuple[Experiment, Closed]]:
+    """Registry entries of the experiments with their options, by name; what a unit needs of the suite is there.
+
+    Args:
+        config: as validated.
+        sizes: options of the suite's datasets, by name.
+
+    Returns:
+        Entry and options of each.
+
+    Raises:
+        ConfigError: an unknown experiment or option, or a unit whose dataset or seed the suite does not have.
+    """
+    known = registry.names(EXPERIMENTS)
+    resolved = {}
+    for name, given in config.experiments.items():
+        if name not in known:
+            raise ConfigError(
+                f"unknown experiment '{name}'{nearest(name, known)}",
+                where="experiments",
+                remedy=f"allowed: {', '.join(known)}",
+            )
+        entry = registry.get(EXPERIMENTS, name)
+        options = validated(entry.options, given, f"experiments.{name}")
+        for unit in entry.units(options):
+            if unit.dataset and (unit.dataset not in sizes or unit.seed >= config.seeds):
+                raise ConfigError(
+                    f"unit '{unit.name}' needs {unit.dataset} with seed {unit.seed}",
+                    where=f"experiments.{name}",
+                    remedy="add the dataset to 'datasets' and raise 'seeds', or change the experiment's options",
+                )
+        resolved[name] = (entry, options)
     return resolved

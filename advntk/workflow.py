@@ -19,6 +19,7 @@ from advntk.planning import jobs as planned
 from advntk.planning import resources
 from advntk.planning.estimates import Estimate, Estimates
 from advntk.planning.rates import Rates, read_rates
+from advntk.theory.experiment import unit_of
 
 CPU_ONLY = ("telling",)
 """Stacks that need no GPU: one environment serves all variants."""
@@ -129,7 +130,7 @@ class Jobs:
     def estimate(self, rule: str, wildcards: Any) -> Estimate:
         """What a job of a rule needs, by its wildcards."""
         given = dict(wildcards.items())
-        names = [given[key] for key in ("dataset", "architecture", "method", "sweep") if key in given]
+        names = [given[key] for key in ("dataset", "architecture", "method", "sweep", "experiment") if key in given]
         if rule in ("attack", "evaluate"):
             names.append(given["attack"])
         return self.estimates.of(rule, *names)
@@ -211,6 +212,15 @@ class Jobs:
             "split": split,
             "images": split.replace("split.json", "split.npz"),
         }
+
+    def experiment_inputs(self, wildcards: Any) -> dict[str, str]:
+        """What a unit of an experiment reads: a split, if it needs one."""
+        entry, options = self.suite.experiments[wildcards.experiment]
+        unit = unit_of(entry, options, wildcards.unit)
+        if not unit.dataset:
+            return {}
+        split = self.pattern(paths.SPLIT).format(dataset=unit.dataset, seed=unit.seed)
+        return {"split": split, "images": split.replace("split.json", "split.npz")}
 
     def chunk_files(self, wildcards: Any) -> list[str]:
         """The chunks that an evaluation gathers; none for attacks that it runs itself."""

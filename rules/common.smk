@@ -47,6 +47,8 @@ wildcard_constraints:
     sweep="|".join(SUITE.config.sweeps) or NOTHING,
     trained_at=rf"eps[\d.]+|{paths.ANY_RADIUS}",
     eps255=r"[\d.]+",
+    experiment="|".join(SUITE.experiments) or NOTHING,
+    unit=r"[\w.-]+",
 
 
 def as_json(model):

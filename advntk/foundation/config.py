@@ -117,6 +117,9 @@ class SuiteConfig(Closed):
     transfer: list[str] = Field(
         default_factory=list, description="attacks whose images are shown to all other predictors of the same split"
     )
+    experiments: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="theory experiments to run, by name, with their options"
+    )
     allow_mixed: bool = Field(
         default=False, description="tables and figures of results of different code or data, which then say so"
     )

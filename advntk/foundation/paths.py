@@ -13,6 +13,7 @@ GRAM_PART = "{root}/grams/{dataset}/seed{seed}/{architecture}/parts/{part}of{par
 FIT = "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/fit.json"
 CHUNK = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}.chunks/{chunk}.npz"
 SWEEP = "{root}/sweeps/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{sweep}.json"
+FINDING = "{root}/experiments/{experiment}/{unit}.json"
 TRANSFER = "{root}/transfers/{dataset}/seed{seed}/eps{eps255}/{attack}.json"
 RECORD = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}.json"
 

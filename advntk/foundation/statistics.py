@@ -8,8 +8,45 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
+from advntk.foundation.errors import InputError
+
 LEVEL = 0.95
 RESAMPLES = 2000
+
+
+def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of independent repetitions and its 95% interval by Student's t.
+
+    Args:
+        values: one number a seed, at least two.
+
+    Returns:
+        (mean, low, high).
+
+    Raises:
+        InputError: fewer than two: no spread, no interval.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if len(numbers) < 2:
+        raise InputError("one repetition has no interval", where="student_interval", remedy="give more seeds")
+    mean, half = (
+        float(numbers.mean()),
+        float(scipy.stats.sem(numbers) * scipy.stats.t.ppf(0.5 + LEVEL / 2, len(numbers) - 1)),
+    )
+    return mean, mean - half, mean + half
+
+
+def power_of(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """The exponent p of values ∝ sizes^p, by least squares between logarithms.
+
+    Args:
+        sizes: > 0, at least two different ones.
+        values: > 0, one a size.
+
+    Returns:
+        p.
+    """
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:

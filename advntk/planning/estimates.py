@@ -301,6 +301,11 @@ class Estimates:
             threads=kernel_threads(self.suite.gram_size(dataset)),
         )
 
+    def experiment(self, name: str) -> Estimate:
+        """A unit of a theory experiment: nothing measured tells its time."""
+        entry, _ = self.suite.experiments[name]
+        return Estimate(parts=None, memory=Memory(held_mb=entry.memory_mb, base="jax"), disk_mb=0.1, threads=1)
+
     def checkpoints(self, dataset: str, method: str) -> float:
         """Checkpoints of a fit that are predictors of their own; trained on val, AT has only its last."""
         entry = self.suite.methods[method]

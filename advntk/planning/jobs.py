@@ -12,7 +12,7 @@ from advntk.suite import Cell, Suite
 
 RULES = (
     *("prepare", "split", "gram", "gram_part", "gram_gather", "fit", "train", "attack", "evaluate"),
-    *("sweep", "transfer", "expand", "tabulate", "plot"),
+    *("sweep", "transfer", "experiment", "expand", "tabulate", "plot"),
 )
 """In the order of the workflow."""
 
@@ -66,7 +66,7 @@ def jobs_of(suite: Suite) -> list[Job]:
     """All jobs of a suite; each comes after those that it needs."""
     estimates = Estimates(suite)
     found = [*_data(estimates), *_kernels(estimates), *_learning(estimates)]
-    measured = list(_measuring(estimates))
+    measured = [*_measuring(estimates), *_experiments(estimates)]
     every = tuple(job.key for job in measured)
     expand = Job(rule="expand", name="suite", estimate=estimates.telling(drawn=False))
     told = [
@@ -177,6 +177,18 @@ def _measuring(estimates: Estimates) -> Iterator[Job]:
             estimate = estimates.of("sweep", *where, sweep)
             yield Job(rule="sweep", name=f"{stem}.{sweep}", needs=(fit,), estimate=estimate, **own)
     yield from _transfers(estimates)
+
+
+def _experiments(estimates: Estimates) -> Iterator[Job]:
+    for name, unit in estimates.suite.units():
+        yield Job(
+            rule="experiment",
+            name=f"{name}.{unit.name}",
+            needs=(f"split/{unit.dataset}.seed{unit.seed}",) if unit.dataset else (),
+            estimate=estimates.of("experiment", name),
+            gpu=bool(gpus(estimates.suite)),
+            dataset=unit.dataset,
+        )
 
 
 def _transfers(estimates: Estimates) -> Iterator[Job]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from advntk.foundation import registry
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import labels
+from advntk.telling import claims, labels
 from advntk.telling.curves_figure import curves
 from advntk.telling.frames import Row, Suite, rows
 from advntk.telling.series import in_order, method_handles, top
 from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
+from advntk.telling.story import STORIES
 from advntk.telling.strength_figure import strength
 from advntk.telling.transfer_figure import transfer
 
@@ -214,4 +217,8 @@ FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
     "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
     "strength": (strength, "robust accuracy over the strength of an attack: radius, steps, restarts"),
     "transfer": (transfer, "accuracy of each predictor on images made against each other"),
+    **{
+        f"{claims.PREFIX}{name}": (partial(claims.draw, name), f"what experiment '{name}' of the theory found")
+        for name in registry.names(STORIES)
+    },
 }

@@ -28,7 +28,7 @@ def made(suite: Suite) -> dict[str, str]:
 
 def _provenances(suite: Suite) -> Iterable[dict[str, Any]]:
     yield from (item.record.provenance for item in suite.measured)
-    for results in (suite.fits, suite.grams, suite.sweeps, suite.transfers):
+    for results in (suite.fits, suite.grams, suite.sweeps, suite.transfers, suite.findings):
         yield from (result.provenance for result in results)
 
 

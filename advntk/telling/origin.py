@@ -17,13 +17,13 @@ from advntk.foundation.provenance import code_digest, content_digest
 from advntk.telling import packed, suite_file
 from advntk.telling.mixing import UNKNOWN
 
-_KINDS = ("record", "sweep", "transfer", "fit", "gram", "split", "prepared")
+_KINDS = ("record", "sweep", "transfer", "finding", "fit", "gram", "split", "prepared")
 """Results in the order of a chain; the schema of all but the last is ``advntk-KIND-NUMBER``."""
 _SUITES = (suite_file.SCHEMA, packed.SCHEMA)
 _PREPARED = ("x_train", "y_train", "x_test", "y_test", "classes")
 _REMEDY = (
-    "give a record, sweep, transfer, fit, gram.json, split.json, prepared npz or suite.json; of a published suite its "
-    "suite.json"
+    "give a record, sweep, transfer, finding, fit, gram.json, split.json, prepared npz or suite.json; of a published "
+    "suite its suite.json"
 )
 CURRENT = "current"
 
@@ -261,11 +261,13 @@ def _states(made: Mapping[str, Any]) -> dict[str, str]:
 def _what(kind: str, content: Mapping[str, Any]) -> str:
     """A result in words."""
     words = []
+    if kind == "finding":
+        words.append(f"{content.get('experiment')}, unit {content.get('unit')}")
     if "method" in content:
         words.append(str(content["method"]))
     if isinstance(spec := content.get("architecture"), dict):
         words.append(f"{spec.get('family')}-{spec.get('depth')}")
-    if "dataset" in content:
+    if content.get("dataset"):
         words += [str(content["dataset"]), f"seed {content.get('seed')}"]
     if kind == "gram":
         words.append(f"of {content.get('n')} images, engine {content.get('engine', UNKNOWN)}")
@@ -283,7 +285,7 @@ def _suite(path: Path) -> Link:
     """
     suite = suite_file.read_suite(path, allow_mixed=True)
     kinds = {"records": [item.record for item in suite.measured]}
-    kinds |= {name: getattr(suite, name) for name in ("fits", "grams", "sweeps", "transfers")}
+    kinds |= {name: getattr(suite, name) for name in ("fits", "grams", "sweeps", "transfers", "findings")}
     made = [one.provenance for results in kinds.values() for one in results]
     facts = {"results": ", ".join(f"{len(results)} {name}" for name, results in kinds.items())}
     for name in ("host", "device", "processor", "environment", "python", "code", "data"):

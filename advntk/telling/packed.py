@@ -19,6 +19,7 @@ import numpy as np
 from advntk.foundation import files
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
+from advntk.foundation.findings import Finding
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
 from advntk.foundation.records import Record, as_model
@@ -69,6 +70,7 @@ class Packed:
     curves: Sequence[Curve]
     sweeps: Sequence[Sweep]
     transfers: Sequence[Transfer]
+    findings: Sequence[Finding] = ()
 
 
 def write_packed(folder: Path, packed: Packed) -> list[Path]:
@@ -142,6 +144,12 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
         curves=read_curves(path.parent / "curves.csv") if "curves.csv" in listing.parts else (),
         sweeps=of("sweeps.json", Sweep, "sweep"),
         transfers=of("transfers.json", Transfer, "transfer"),
+        findings=[
+            finding
+            for name in listing.parts
+            if name.startswith("findings-")
+            for finding in of(name, Finding, "finding")
+        ],
     )
 
 
@@ -158,7 +166,10 @@ def _parts(packed: Packed) -> dict[str, str]:
         "sweeps.json": packed.sweeps,
         "transfers.json": packed.transfers,
     }
-    texts = {name: _text(items) for name, items in {**records, **others}.items() if items}
+    findings: dict[str, list[Closed]] = {}
+    for finding in packed.findings:
+        findings.setdefault(f"findings-{finding.experiment}.json", []).append(finding)
+    texts = {name: _text(items) for name, items in {**records, **others, **findings}.items() if items}
     return texts | ({"curves.csv": curves_csv(packed.curves)} if packed.curves else {})
 
 

@@ -43,6 +43,7 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
         curves=suite.curves,
         sweeps=suite.sweeps,
         transfers=suite.transfers,
+        findings=suite.findings,
     )
     written = write_packed(out, packed)
     for table, entry in TABLES.items():

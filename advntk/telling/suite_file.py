@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from advntk.foundation import files
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
+from advntk.foundation.findings import Finding, read_finding
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
 from advntk.foundation.strength import Sweep, Transfer, read_sweep, read_transfer
@@ -28,7 +30,7 @@ from advntk.telling.mixing import Made, mixes, note, refuse
 
 SCHEMA = "advntk-suite-2"
 _REMAKE = "delete it and run the rules that make it again"
-_KINDS = ("fits", "grams", "sweeps", "transfers")
+_KINDS = ("fits", "grams", "sweeps", "transfers", "findings")
 _AGAIN = "run the suite to its end, then make its suite file again"
 
 
@@ -43,6 +45,7 @@ class _Listing(Closed):
     curves: list[CurveFile]
     sweeps: list[str]
     transfers: list[str]
+    findings: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class Suite:
     grams: tuple[GramFacts, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     transfers: tuple[Transfer, ...] = ()
+    findings: tuple[Finding, ...] = ()
     command: str = ""
     notes: tuple[str, ...] = ()
 
@@ -130,6 +134,7 @@ def _live(listing: _Listing) -> Suite:
         curves=tuple(read_curve(curve) for curve in listing.curves),
         sweeps=tuple(read_sweep(place) for place in listing.sweeps),
         transfers=tuple(read_transfer(place) for place in listing.transfers),
+        findings=tuple(read_finding(place) for place in listing.findings),
     )
 
 
@@ -143,6 +148,7 @@ def _published(parts: packed.Packed) -> Suite:
         curves=tuple(parts.curves),
         sweeps=tuple(parts.sweeps),
         transfers=tuple(parts.transfers),
+        findings=tuple(parts.findings),
         command=parts.command,
     )
 
@@ -184,6 +190,8 @@ def _made(suite: Suite, places: Mapping[str, Sequence[str]]) -> list[Made]:
     for where, shown in zip(places["transfers"], suite.transfers, strict=True):
         of = {"fits": _fits_of(shown, suite.fits)}
         made.append(Made(where=where, dataset=shown.dataset, provenance=shown.provenance, of=of))
+    for where, finding in zip(places["findings"], suite.findings, strict=True):
+        made.append(Made(where=where, dataset=finding.dataset, provenance=finding.provenance))
     return made
 
 

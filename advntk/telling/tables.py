@@ -11,6 +11,7 @@ import pandas as pd
 from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, nearest
+from advntk.telling.claims import claims_frame, write_claims
 from advntk.telling.comparisons import comparisons_frame, write_comparisons
 from advntk.telling.cost import cost_frame, write_cost
 from advntk.telling.frames import Row, Suite, attack_settings, results_frame, rows
@@ -174,4 +175,5 @@ TABLES: dict[str, Table] = {
     "cost": Table(frame=cost_frame, write=write_cost),
     "transfer": Table(frame=transfer_frame, write=write_transfer),
     "reference_protocol": Table(frame=protocol_frame, write=write_protocol),
+    "claims": Table(frame=claims_frame, write=write_claims),
 }

@@ -1,0 +1,131 @@
+"""E2 told: ARK of finite networks against κ I_c."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from advntk.foundation.statistics import power_of, student_interval
+from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+
+
+def _deviations(told: Told, family: str) -> np.ndarray:
+    """(seeds, sides, widths)."""
+    return np.array([one.found["deviation"] for one in told.of(family=family)])
+
+
+def _sizes(told: Told) -> tuple[list[int], list[int]]:
+    """Input dimensions and widths."""
+    first = told.findings[0]
+    return list(first.found["d"]), list(first.options["widths"])
+
+
+def _families(told: Told) -> list[str]:
+    return list(told.findings[0].options["families"])
+
+
+def slope_in_width(told: Told, family: str) -> Interval:
+    """Power of the width at the smallest d, over its upper half, where a plateau would show."""
+    _, widths = _sizes(told)
+    half = len(widths) // 2 if len(widths) > 3 else 0
+    return student_interval([power_of(widths[half:], seed[0, half:]) for seed in _deviations(told, family)])
+
+
+def slope_in_both(told: Told, family: str) -> Interval:
+    """Power of the width along pairs in which the width and d grow together."""
+    d, widths = _sizes(told)
+    count = min(len(d), len(widths))
+    chosen = widths[-count:]
+    return student_interval(
+        [power_of(chosen, seed[range(-count, 0), range(-count, 0)]) for seed in _deviations(told, family)]
+    )
+
+
+def claims(told: Told) -> list[Claim]:
+    """The limit at fixed d, the limit in both, and the mean."""
+    found = []
+    d, _ = _sizes(told)
+    for family in _families(told):
+        fixed, both = slope_in_width(told, family), slope_in_both(told, family)
+        mean = student_interval([float(np.mean(one.found["mean"])) for one in told.of(family=family)])
+        setup = _setup(told)
+        found += [
+            Claim(
+                claim=f"ARK of a wide {family} tends to κ I as its width grows, at fixed input dimension",
+                source="assumed for the closed form (Fu & Wang 2024)",
+                quantity=f"power of the width in ‖ARK/κ − I‖, d = {d[0]}, upper half of the widths",
+                interval=fixed,
+                expected="about −0.5",
+                verdict="holds" if fixed[2] < -0.4 else "does not hold" if fixed[1] > -0.4 else "open",
+                setup=setup,
+            ),
+            Claim(
+                claim=f"ARK of a wide {family} tends to κ I as width and input dimension grow together",
+                source="this suite",
+                quantity="power of the width in ‖ARK/κ − I‖, d growing along",
+                interval=both,
+                expected="below 0",
+                verdict="holds" if both[2] < 0 else "does not hold" if both[1] > 0 else "open",
+                setup=setup,
+            ),
+            Claim(
+                claim=f"the mean of a finite {family}'s ARK is κ I",
+                source="this suite (κ by recursion)",
+                quantity="mean of ARK_kk/κ",
+                interval=mean,
+                expected="1 within 5%",
+                verdict="holds" if abs(mean[0] - 1) < 0.05 else "does not hold",
+                setup=setup,
+            ),
+        ]
+    return found
+
+
+def _setup(told: Told) -> str:
+    options, (d, widths) = told.findings[0].options, _sizes(told)
+    return (
+        f"{options['activation']}, depth {options['depth']}, {options['classes']} classes, {options['points']} inputs, "
+        f"d {d[0]} to {d[-1]}, widths {widths[0]} to {widths[-1]} (cnn: a quarter), {options['seeds']} networks"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """Deviation over width, a line for each d."""
+    families, (d, widths) = _families(told), _sizes(told)
+    drawn, axes = panels(
+        [f"{family}: ‖ARK/κ − I‖ over width" for family in families],
+        title="Does ARK tend to κ I?",
+        notes=[f"{_setup(told)}. Line: mean over networks; band: 95% interval of the mean."],
+    )
+    for panel, family in zip(axes, families, strict=True):
+        values = _deviations(told, family)
+        for index, size in enumerate(d):
+            line_with_band(panel, widths, values[:, index], color=COLOURS[index % 8], label=f"d = {size}")
+        panel.set(xscale="log", yscale="log", xlabel="width", ylabel="deviation")
+        panel.legend(fontsize=7, frameon=False)
+    return drawn
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    parts = []
+    d, widths = _sizes(told)
+    for family in _families(told):
+        last = _deviations(told, family)[:, :, -1].mean(axis=0)
+        parts.append(
+            f"{family}: at d = {d[0]} the deviation falls with the width to the power "
+            f"{span(slope_in_width(told, family))} and is {last[0]:.2f} at the largest; where d grows along, to the "
+            f"power {span(slope_in_both(told, family))}."
+        )
+    return f"{_setup(told)}. " + " ".join(parts) + f" Widths up to {widths[-1]}."
+
+
+ENTRY = Story(
+    number="E2",
+    title="ARK against κ I",
+    question="Does the adversarial regularisation kernel of a finite network become a number times the identity?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)

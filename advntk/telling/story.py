@@ -1,0 +1,101 @@
+"""What a theory experiment's findings say: a figure, claims with values and intervals, and a caption in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from matplotlib.figure import Figure
+
+from advntk.foundation.findings import Finding
+from advntk.telling.suite_file import Suite
+
+STORIES = "advntk.telling.stories"
+"""The registry of stories; each is named as the experiment that it tells."""
+
+Interval = tuple[float, float, float]
+"""A value and the lower and upper end of its 95% interval."""
+Verdict = Literal["holds", "holds if", "does not hold", "open"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One line of the table of claims.
+
+    Attributes:
+        claim: a sentence that is true or false.
+        source: who says so: the paper with its theorem, or this suite.
+        quantity: what was measured, with its unit.
+        interval: the quantity's value, and the ends of its 95% interval.
+        expected: what the claim asks the quantity to be.
+        verdict: whether it does; ``holds if`` names its condition, ``open`` means that the interval does not decide.
+        condition: of ``holds if``.
+        setup: networks, data, sizes, seeds.
+    """
+
+    claim: str
+    source: str
+    quantity: str
+    interval: Interval
+    expected: str
+    verdict: Verdict
+    condition: str = ""
+    setup: str
+
+    @property
+    def value(self) -> float:
+        """Of the quantity."""
+        return self.interval[0]
+
+    @property
+    def lo(self) -> float:
+        """Lower end of the interval."""
+        return self.interval[1]
+
+    @property
+    def hi(self) -> float:
+        """Upper end of the interval."""
+        return self.interval[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a story is made from.
+
+    Attributes:
+        findings: of the experiment, in the order of its units.
+        suite: the rest of the suite, for claims about its records.
+    """
+
+    findings: Sequence[Finding]
+    suite: Suite
+
+    def of(self, **settings: object) -> list[Finding]:
+        """Findings whose settings have these values."""
+        return [
+            one
+            for one in self.findings
+            if all(one.settings.get(key) == value for key, value in settings.items())
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A registry entry.
+
+    Attributes:
+        number: of the experiment in docs and the table of claims, such as ``E1``.
+        title: of its section.
+        question: one sentence.
+        figure: draws it, within ``sheet.style()``.
+        claims: at least one.
+        caption: what the figure shows, sizes, seeds and intervals, and what was found, in plain words with numbers.
+    """
+
+    number: str
+    title: str
+    question: str
+    figure: Callable[[Told], Figure]
+    claims: Callable[[Told], list[Claim]]
+    caption: Callable[[Told], str]

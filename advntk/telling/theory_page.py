@@ -1,0 +1,68 @@
+"""The page of the theory: what each experiment found, with its figure and its claims, from published findings alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from advntk.foundation import files
+from advntk.foundation.errors import InputError
+from advntk.telling.claims import PREFIX, claims_listings, stories
+from advntk.telling.made import made
+from advntk.telling.sheet import save_png, style
+from advntk.telling.suite_file import read_suite
+
+_HEAD = """\
+# The theory, measured
+
+The paper proves how wide networks behave in adversarial training; here each claim is measured, and where it does not
+hold as stated, the condition is shown under which it does. The page and its figures are written by
+
+```sh
+{command}
+```
+
+from [{suite}]({link}), which `{made_by}` measured and `advntk publish` kept: no number here is typed in, and an edit is
+lost when the page is written again. Formulas and symbols: [method](method.md).
+"""
+
+
+def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> list[Path]:
+    """Write the page, and its figures as ``figures/theory_<experiment>.png`` beside it.
+
+    Args:
+        path: ``suite.json`` of a published suite, or of one that ran here.
+        out: the page.
+        allow_mixed: show results of different code or data too; the page then says so.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: the suite ran no experiment.
+    """
+    suite = read_suite(path, allow_mixed=allow_mixed)
+    if not suite.findings:
+        raise InputError("holds no findings of experiments", where=path, remedy="give the suite.json of suite theory")
+    command = f"advntk theory-page --suite {path} --out {out}"
+    link = os.path.relpath(path.parent, out.parent)
+    head = _HEAD.format(command=command, suite=path.parent, link=link, made_by=suite.command or "the workflow")
+    sections, written = [head, _made(suite_facts=made(suite)), *(f"**{note}**\n" for note in suite.notes)], [out]
+    for (name, (story, told)), listing in zip(stories(suite).items(), claims_listings(suite), strict=True):
+        figure = out.parent / "figures" / f"{PREFIX}{name}.png"
+        with style():
+            save_png(story.figure(told), figure)
+        written.append(figure)
+        sections += [
+            f"## {story.number}: {story.title}\n",
+            f"{story.question}\n",
+            f"![{story.title}](figures/{figure.name})\n",
+            f"{story.caption(told)}\n",
+            listing.body(),
+        ]
+    files.write_text(out, "\n".join(sections))
+    return written
+
+
+def _made(*, suite_facts: dict[str, str]) -> str:
+    return f"Machine: {suite_facts['machine']}; code digest {suite_facts['code']}; {suite_facts['finished']}.\n"

@@ -1,0 +1,166 @@
+"""A small data set and an infinite-width kernel, solved exactly in float64: what experiments on kernels share.
+
+Θ(X, X) is evaluated in float64; attacks run on the fastest engine in float32, as everywhere else in the suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from advntk.attacks.entries import pgd
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork
+from advntk.foundation.at_solutions import closed_form
+from advntk.foundation.device import enable_float64
+from advntk.foundation.errors import InputError
+from advntk.foundation.losses import one_hot
+from advntk.foundation.options import Compute
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.kernels.ark import kappa
+from advntk.ingredients.kernels.engine import make_engine
+from advntk.ingredients.splits import Part, Split
+from advntk.learning.kernel_predictor import KernelPredictor
+
+ATTACK = pgd.Options(loss="squared_error", steps=10, step_ratio=0.2, random_start=True)
+"""PGD-10, as the paper's."""
+
+
+def with_label_noise(part: Part, share: float, classes: int, generator: np.random.Generator) -> Part:
+    """A part in which a share of the labels, drawn at random, became another class.
+
+    Args:
+        part: images with labels.
+        share: of the images, in [0, 1].
+        classes: c.
+        generator: of the draw.
+
+    Returns:
+        The same images.
+    """
+    labels = part.labels.copy()
+    chosen = generator.choice(len(labels), size=round(share * len(labels)), replace=False)
+    labels[chosen] = (labels[chosen] + generator.integers(1, classes, size=len(chosen))) % classes
+    return Part(pixels=part.pixels, labels=labels, indices=part.indices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a predictor gets right.
+
+    Attributes:
+        clean: whether each clean image is classified correctly, (m,).
+        robust: whether it is so without attack and under it, (m,).
+    """
+
+    clean: np.ndarray
+    robust: np.ndarray
+
+    @property
+    def accuracies(self) -> tuple[float, float]:
+        """Clean and robust accuracy, fractions."""
+        return float(self.clean.mean()), float(self.robust.mean())
+
+
+class KernelLab:
+    """Training images X with labels, and the kernel Θ of a network on them.
+
+    Args:
+        spec: the network; its width is not used.
+        train: X and labels, which may be noisy.
+        classes: c.
+        compute: device, engine and memory.
+    """
+
+    def __init__(self, spec: Architecture, train: Part, classes: int, compute: Compute) -> None:
+        enable_float64()
+        self.spec, self.train, self.classes, self.compute = spec, train, classes, compute
+        self.shape = (int(train.images.shape[1]), int(train.images.shape[2]), int(train.images.shape[3]))
+        self.targets = one_hot(train.labels, classes, np.float64)
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """Θ(X, X), (n, n) float64."""
+        return self.rows(self.train.images, symmetric=True)
+
+    def rows(self, images: np.ndarray, *, symmetric: bool = False) -> np.ndarray:
+        """Θ(images, X), (m, n) float64; ``symmetric`` if the images are X."""
+        engine = make_engine(
+            self.spec, self.shape, engine="neural_tangents", device=self.compute.device, dtype="float64"
+        )
+        found = engine.tile_symmetric(images) if symmetric else engine.tile(images, self.train.images)
+        return np.asarray(found, dtype=np.float64)
+
+    @cached_property
+    def kappa(self) -> np.ndarray:
+        """κ(x) of X, (n,), logits²/pixel²."""
+        return kappa(self.spec, self.train.images).values
+
+    @cached_property
+    def net(self) -> LinearisedNetwork:
+        """Θ and Y of a network that starts at f_0 = 0."""
+        return LinearisedNetwork(gram=self.gram, targets=self.targets, initial=np.zeros_like(self.targets))
+
+    @property
+    def unit_time(self) -> float:
+        """1 / mean diagonal of Θ: the natural unit of training time, 1/logits²."""
+        return float(1 / np.diag(self.gram).mean())
+
+    def flow(self, exposure: float) -> InnerFlow:
+        """The inner attack's flow: ``exposure`` is mean(κ) η S, without unit, 0 for clean training."""
+        return InnerFlow(ark=self.kappa, exposure=exposure / float(self.kappa.mean()))
+
+    def coefficients(self, exposure: float, times: Sequence[float] | np.ndarray) -> np.ndarray:
+        """−P(t) of adversarial training, (T, n, c): f_t(x) = Θ(x, X) of it.
+
+        Args:
+            exposure: mean(κ) η S.
+            times: in units of :attr:`unit_time`; ``inf`` for the natural solution Θ⁻¹ Y.
+
+        Returns:
+            Float64.
+        """
+        moments = np.asarray(times, dtype=np.float64) * self.unit_time
+        return -closed_form(self.net, self.flow(exposure), moments).coefficients
+
+    @cached_property
+    def _bound(self) -> Any:
+        engine = make_engine(self.spec, self.shape, engine=self.compute.kernel_engine, device=self.compute.device)
+        return engine.bind(self.train.images, memory_mb=self.compute.memory_mb)
+
+    def predictor(self, coef: np.ndarray) -> KernelPredictor:
+        """f(x) = Θ(x, X) coef."""
+        return KernelPredictor(self._bound, coef, self.shape)
+
+    def judge(self, coef: np.ndarray, part: Part, threat: ThreatModel, *, seed: int) -> Judged:
+        """Clean and robust outcomes under PGD-10 (:data:`ATTACK`).
+
+        Args:
+            coef: of the predictor, (n, c).
+            part: images with true labels.
+            threat: ball and box.
+            seed: of the attack's random start.
+
+        Returns:
+            Outcomes of each image.
+        """
+        predictor = self.predictor(coef)
+        clean = predictor.logits(part.images).argmax(axis=1) == part.labels
+        found = pgd.run(predictor, part.images, part.labels, options=ATTACK, threat=threat, seed=seed).images
+        return Judged(clean=clean, robust=clean & (predictor.logits(found).argmax(axis=1) == part.labels))
+
+
+def first_of(split: Split, part: str, count: int) -> Part:
+    """The first images of a part of a split; too few are an ``InputError``."""
+    whole: Part = getattr(split, part)
+    if len(whole) < count:
+        raise InputError(
+            f"{count} images of {part} asked for, {len(whole)} there",
+            where=f"{split.dataset}, seed {split.seed}",
+            remedy=f"raise dataset_options.{split.dataset}.n_{part}, or lower the experiment's size",
+        )
+    return whole.first(count)
