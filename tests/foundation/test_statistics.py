@@ -8,15 +8,19 @@ from math import comb
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import (
     bootstrap_mean,
     holm,
     mcnemar,
     paired_bootstrap,
+    power_of,
     spread,
+    student_interval,
     wilson,
 )
 
@@ -185,3 +189,20 @@ def test_spread_recovers_the_seeds_share(truth):
     found = spread([rng.random(100) < rate for rate in rates])
     assert found.seed_sd == pytest.approx(truth, abs=0.004 if truth else 0.012)  # near 0 a variance's root is uncertain
     assert found.test_sd == pytest.approx(np.sqrt((0.7 * 0.3 - truth**2) / 100), rel=0.03)
+
+
+def test_students_interval_is_that_of_a_t_test_and_covers_the_truth():
+    rng = np.random.default_rng(5)
+    values = rng.standard_normal(6)
+    mean, low, high = student_interval(values)
+    wanted = scipy.stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    np.testing.assert_allclose((mean, low, high), (values.mean(), wanted.low, wanted.high), rtol=1e-12)
+    covered = [low <= 3 <= high for _, low, high in map(student_interval, 3 + rng.standard_normal((2000, 4)))]
+    assert 0.93 < np.mean(covered) < 0.97
+    with pytest.raises(InputError, match="one repetition"):
+        student_interval([1.0])
+
+
+def test_a_power_is_found_again():
+    sizes = np.array([10, 30, 90])
+    assert power_of(sizes, 7 * sizes**-0.5) == pytest.approx(-0.5)

@@ -1,0 +1,85 @@
+"""E2: what a tiny run measures, and verdicts on findings whose answer is known."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.findings import Finding
+from advntk.foundation.options import Compute
+from advntk.ingredients.kernels.neural_tangents_wall import finite_network
+from advntk.telling.sheet import style
+from advntk.telling.stories.ark_limit import ENTRY as STORY
+from advntk.telling.story import Told
+from advntk.theory.experiment import Study, unit_of
+from advntk.theory.experiments.ark_limit import ENTRY, Options
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _x64():
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def test_the_deviation_is_that_of_jacobians_taken_one_by_one():
+    options = Options(widths=[8], sides=[2], points=2, classes=2, seeds=2)
+    study = Study(unit=unit_of(ENTRY, options, "mlp.seed1"), options=options, split=None, compute=Compute(device="cpu"))
+    found = ENTRY.run(study)
+    draws = study.generator("inputs", "2").standard_normal((2, 4))
+    images = 0.5 + (draws * 2 / np.linalg.norm(draws, axis=1, keepdims=True)).reshape(-1, 2, 2, 1)
+    init, apply = finite_network(Architecture(family="mlp", depth=3, width=8), (2, 2, 1), 2)
+    parameters = init(jax.random.key(1))
+    kappa = 1.76**2 * (1.76**2 / 2) ** 2  # σ_w² (σ_w²/2)^{L−1}
+    gaps, means = [], []
+    for image in images:
+        slope = np.asarray(jax.jacrev(lambda x: apply(parameters, x[None])[0])(image)).reshape(2, -1)
+        relative = slope @ slope.T / kappa
+        gaps.append(np.linalg.norm(relative - np.eye(2)))
+        means.append(np.trace(relative) / 2)
+    assert found["d"] == [4]
+    np.testing.assert_allclose(found["deviation"], [[np.mean(gaps)]], rtol=1e-9)
+    np.testing.assert_allclose(found["mean"], [[np.mean(means)]], rtol=1e-9)
+
+
+def findings(power, mean=1.0, noise=0.001):
+    """A deviation that falls with the width to a power at fixed d, and with d to the power −½."""
+    options = Options(families=["mlp"], widths=[64, 128, 256, 512], sides=[8, 16], seeds=3).model_dump()
+    rng = np.random.default_rng(0)
+    made = []
+    for seed in range(3):
+        shape = np.outer([1.0, 0.5], np.array(options["widths"], float) ** power)
+        deviation = shape * np.exp(noise * rng.standard_normal((2, 4)))
+        found = {"d": [64, 256], "deviation": deviation.tolist(), "mean": (mean + 0 * shape).tolist()}
+        made.append(
+            Finding(
+                experiment="ark_limit", unit=f"mlp.seed{seed}", seed=seed, dataset="", split_hash="",
+                settings={"family": "mlp"}, options=options, found=found, provenance={}, timing={},
+            )
+        )  # fmt: skip
+    return Told(findings=made, suite=None)
+
+
+@pytest.mark.parametrize(
+    ("made", "verdicts"),
+    [
+        (findings(-0.5), ["holds", "holds", "holds"]),
+        (findings(-0.01), ["does not hold", "holds", "holds"]),
+        (findings(0.0, mean=1.2, noise=3.0), ["open", "open", "does not hold"]),
+    ],
+)
+def test_verdicts_follow_from_the_intervals(made, verdicts):
+    claims = STORY.claims(made)
+    assert [claim.verdict for claim in claims] == verdicts
+    assert all(claim.lo <= claim.value <= claim.hi for claim in claims)
+
+
+def test_the_caption_tells_the_powers_and_the_figure_has_a_line_for_each_dimension():
+    told = findings(-0.25)
+    assert "to the power -0.25" in STORY.caption(told)
+    with style():
+        (axes,) = STORY.figure(told).axes
+    assert [line.get_label() for line in axes.lines] == ["d = 64", "d = 256"]
