@@ -1,0 +1,90 @@
+"""Findings on their way to the table of claims, to figures, a published suite and the page of the theory."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from advntk.foundation.errors import InputError
+from advntk.foundation.findings import write_finding
+from advntk.telling.figures import write_figure
+from advntk.telling.publish import publish
+from advntk.telling.suite_file import read_suite
+from advntk.telling.tables import write_table
+from advntk.telling.theory_page import write_theory_page
+from tests.theory.test_ark_limit import findings
+
+ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "attacks": ["pgd"]}
+
+
+@pytest.fixture
+def measured(build, tmp_path):
+    """Path of a suite file that lists records and findings."""
+    path = build(**ONE).fill().write()
+    content = json.loads(path.read_text())
+    for finding in findings(-0.01).findings:
+        place = tmp_path / f"{finding.unit}.json"
+        write_finding(place, finding)
+        content.setdefault("findings", []).append(str(place))
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_claims_stand_in_the_table_with_values_and_verdicts(measured, tmp_path):
+    write_table("claims", read_suite(measured), tmp_path / "claims.csv")
+    table = pd.read_csv(tmp_path / "claims.csv")
+    assert table["experiment"].tolist() == ["E2"] * 3
+    assert table["verdict"].tolist() == ["does not hold", "holds", "holds"]
+    assert (table["lo"] <= table["value"]).all()
+    assert (table["value"] <= table["hi"]).all()
+    assert table["figure"].unique().tolist() == ["theory_ark_limit"]
+    page = (tmp_path / "claims.md").read_text()
+    assert "does not hold" in page
+    assert "E2" in (tmp_path / "claims.tex").read_text()
+
+
+def test_a_suite_without_experiments_has_no_claims(build, tmp_path):
+    suite = read_suite(build(**ONE).fill().write())
+    write_table("claims", suite, tmp_path / "claims.csv")
+    assert pd.read_csv(tmp_path / "claims.csv").empty
+    assert "Nothing was measured." in (tmp_path / "claims.md").read_text()
+
+
+def test_a_figure_is_drawn_from_findings_and_repeats_byte_by_byte(measured, tmp_path):
+    for name in ("a", "b"):
+        write_figure("theory_ark_limit", read_suite(measured), tmp_path / f"{name}.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert "3 networks" in (tmp_path / "a.svg").read_text()
+
+
+def test_published_findings_are_read_back_whole_and_name_no_machine(measured, tmp_path):
+    suite = read_suite(measured)
+    out = tmp_path / suite.config.suite
+    publish(suite, out)
+    back = read_suite(out / "suite.json")
+    assert [one.found for one in back.findings] == [one.found for one in suite.findings]
+    assert "findings-ark_limit.json" in json.loads((out / "suite.json").read_text())["parts"]
+    assert (out / "claims.csv").is_file()
+
+
+def test_the_page_tells_each_experiment_with_figure_caption_and_claims(measured, tmp_path):
+    page, figure = write_theory_page(measured, tmp_path / "docs/theory.md")
+    text = page.read_text()
+    assert "## E2: ARK against κ I" in text
+    assert "](figures/theory_ark_limit.png)" in text
+    assert "does not hold" in text
+    assert "to the power -0.01" in text
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_needs_findings(build, tmp_path):
+    with pytest.raises(InputError, match="no findings"):
+        write_theory_page(build(**ONE).fill().write(), tmp_path / "theory.md")
+
+
+def test_a_missing_finding_is_told(measured, tmp_path):
+    (tmp_path / "mlp.seed1.json").unlink()
+    with pytest.raises(InputError, match=r"mlp\.seed1\.json"):
+        read_suite(measured)
