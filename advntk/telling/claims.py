@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -40,10 +42,18 @@ def _position(number: str) -> tuple[int, str]:
     return int(digits), number
 
 
+def figures(suite: Suite) -> dict[str, Callable[[Suite], Figure]]:
+    """What draws the figure of each experiment that a suite ran, by the figure's name."""
+    return {f"{PREFIX}{name}": partial(draw, name) for name in stories(suite)}
+
+
 def draw(name: str, suite: Suite) -> Figure:
-    """The figure of one experiment."""
+    """The figure of one experiment, with what must be said of the suite in its corner."""
     story, told = stories(suite)[name]
-    return story.figure(told)
+    figure = story.figure(told)
+    if suite.notes:
+        figure.text(0.995, 0.995, textwrap.fill(" ".join(suite.notes), 70), ha="right", va="top", size=6)
+    return figure
 
 
 def claims_of(suite: Suite) -> Iterator[tuple[str, Story, Claim]]:
@@ -96,4 +106,6 @@ def claims_listings(suite: Suite) -> list[Listing]:
 
 def write_claims(suite: Suite, out_csv: str | Path) -> None:
     """Write the table as csv, md and tex."""
-    write_listings(_TITLE, claims_frame(suite), claims_listings(suite), out_csv, notes=suite.notes)
+    write_listings(
+        f"{_TITLE}: suite {suite.config.suite}", claims_frame(suite), claims_listings(suite), out_csv, notes=suite.notes
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from advntk.foundation import registry
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.telling import claims, labels
 from advntk.telling.curves_figure import curves
 from advntk.telling.frames import Row, Suite, rows
 from advntk.telling.series import in_order, method_handles, top
 from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
-from advntk.telling.story import STORIES
 from advntk.telling.strength_figure import strength
 from advntk.telling.transfer_figure import transfer
 
@@ -35,19 +32,20 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
     """Draw a figure and write it as svg, and as png beside it.
 
     Args:
-        name: one of ``FIGURES``.
+        name: one of ``FIGURES``, or ``theory_NAME`` of an experiment that the suite ran.
         suite: what was measured.
         out_svg: path of the svg file.
 
     Raises:
         ConfigError: there is no such figure.
     """
-    if name not in FIGURES:
-        hint = nearest(name, FIGURES)
-        raise ConfigError(f"unknown figure '{name}'{hint}", where="figures", remedy=f"allowed: {', '.join(FIGURES)}")
-    draw, _ = FIGURES[name]
+    known = {key: draw for key, (draw, _) in FIGURES.items()} | claims.figures(suite)
+    if name not in known:
+        raise ConfigError(
+            f"unknown figure '{name}'{nearest(name, known)}", where="figures", remedy=f"allowed: {', '.join(known)}"
+        )
     with style():
-        save(draw(suite), out_svg)
+        save(known[name](suite), out_svg)
 
 
 def depth(suite: Suite) -> Figure:
@@ -217,8 +215,4 @@ FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
     "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
     "strength": (strength, "robust accuracy over the strength of an attack: radius, steps, restarts"),
     "transfer": (transfer, "accuracy of each predictor on images made against each other"),
-    **{
-        f"{claims.PREFIX}{name}": (partial(claims.draw, name), f"what experiment '{name}' of the theory found")
-        for name in registry.names(STORIES)
-    },
 }

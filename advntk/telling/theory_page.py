@@ -7,7 +7,7 @@ from pathlib import Path
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.claims import PREFIX, claims_listings, stories
+from advntk.telling.claims import PREFIX, claims_listings, draw, stories
 from advntk.telling.made import made
 from advntk.telling.sheet import save_png, style
 from advntk.telling.suite_file import read_suite
@@ -51,7 +51,7 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
     for (name, (story, told)), listing in zip(stories(suite).items(), claims_listings(suite), strict=True):
         figure = out.parent / "figures" / f"{PREFIX}{name}.png"
         with style():
-            save_png(story.figure(told), figure)
+            save_png(draw(name, suite), figure)
         written.append(figure)
         sections += [
             f"## {story.number}: {story.title}\n",

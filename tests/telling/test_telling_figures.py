@@ -5,13 +5,11 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
-from advntk.foundation import registry
 from advntk.foundation.errors import ConfigError
 from advntk.telling.figures import FIGURES, write_figure
 from advntk.telling.frames import curves_frame, read_suite
 from advntk.telling.labels import method_colours
 from advntk.telling.sheet import style
-from advntk.telling.story import STORIES
 
 FROM_RECORDS = ("curves", "depth", "radius")
 OUTSIDE = "reference_fixed_gradient"
@@ -34,8 +32,7 @@ def words(path):
 
 
 def test_registry_describes_each_figure():
-    of_experiments = [f"theory_{name}" for name in registry.names(STORIES)]
-    assert list(FIGURES) == [*FROM_RECORDS, "strength", "transfer", *of_experiments]
+    assert list(FIGURES) == [*FROM_RECORDS, "strength", "transfer"]
     assert all(callable(draw) and description for draw, description in FIGURES.values())
 
 
