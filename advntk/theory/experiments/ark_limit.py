@@ -1,7 +1,8 @@
 """E2: does the adversarial regularisation kernel of a finite network tend to κ I_c?
 
-At a fixed input dimension d it does not as the width grows: its limit is random, with mean κ I_c. It does where d grows
-too. Inputs are normal with ‖x − ½‖² = d. Measured for each width and d, over points:
+At a fixed input dimension d it does not as the width grows: its limit is random, with mean κ I_c, about a Wishart
+matrix of d degrees of freedom, whose deviation is √(c (c + 1)/d). It does where d grows too. Inputs are normal with
+‖x − ½‖² = d. Measured for each width and d, over points:
 
     deviation  mean over points of ‖ARK(x)/κ(x) − I_c‖_F       1
     mean       mean over points and classes of ARK_kk(x)/κ(x)  1
@@ -28,6 +29,7 @@ class Options(Closed):
     activation: Activation = Field(default="relu", description="activation")
     widths: list[int] = Field(default=[64, 128, 256, 512, 1024], description="units of an mlp; a cnn has a quarter")
     sides: list[int] = Field(default=[4, 8, 16, 32], description="inputs are images of side × side: d is its square")
+    cnn_sides: list[int] = Field(default=[4, 8, 16], description="the same for a cnn, which takes d times as long")
     points: int = Field(default=16, ge=1, description="inputs at which ARK is measured")
     classes: int = Field(default=3, ge=1, description="c")
     seeds: int = Field(default=5, ge=2, description="networks")
@@ -54,8 +56,9 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.ingredients.networks.jacobians import empirical_ark
 
     options, family = study.options, study.unit.settings["family"]
+    sides = options.sides if family == "mlp" else options.cnn_sides
     deviation, mean = [], []
-    for side in options.sides:
+    for side in sides:
         shape, d = (side, side, 1), side * side
         draws = study.generator("inputs", str(side)).standard_normal((options.points, d))
         images = 0.5 + (draws * np.sqrt(d) / np.linalg.norm(draws, axis=1, keepdims=True)).reshape(-1, *shape)
@@ -75,7 +78,7 @@ def run(study: Study) -> dict[str, Any]:
             rows.append((gap.mean(), np.einsum("ikk->", relative) / relative[..., 0].size))
         deviation.append([row[0] for row in rows])
         mean.append([row[1] for row in rows])
-    return {"d": [side * side for side in options.sides], "deviation": deviation, "mean": mean}
+    return {"d": [side * side for side in sides], "deviation": deviation, "mean": mean}
 
 
 ENTRY = Experiment(
