@@ -99,8 +99,7 @@ def compare(study: Study) -> dict[str, Any]:
     chosen = _choice(bench.times, bench.stopped(lab, bench.val))
     coefs = lab.coefficients(0.0, [np.inf, chosen])
     predictors["natural"], predictors["early_stopped"] = bench.judged(coefs[0]), bench.judged(coefs[1])
-    joint = _joint(bench, predictors)
-
+    joint, predictors["joint_stopped"], predictors["joint_natural"] = _joint(bench, bench.val)
     start = lab.unit_time * (chosen if np.isfinite(chosen) else 10.0 ** DECADES[1])
     losses: dict[str, Any] = {}
     for freedom in FREEDOMS:
@@ -130,19 +129,22 @@ def _rate(options: Any, freedom: Freedom) -> float:
     return float(options.matrix_rate if freedom in {"blocks", "full"} else options.rate)
 
 
-def _joint(bench: Bench, predictors: dict[str, dict[str, Any]]) -> float:
-    """Train on train and val together, to the end and to a time that is chosen on halves of val that were left out."""
-    half = len(bench.val) // 2
-    parts = [_slice(bench.val, slice(None, half)), _slice(bench.val, slice(half, None))]
+def _joint(bench: Bench, val: Part) -> tuple[float, dict[str, Any], dict[str, Any]]:
+    """Train on train and val together: to a time that is chosen on halves of val that were left out, and to the end.
+
+    Returns:
+        The time, and what the two get right.
+    """
+    half = len(val) // 2
+    parts = [_slice(val, slice(None, half)), _slice(val, slice(half, None))]
     merits = sum(
         bench.stopped(bench.lab_of(bench.train.followed_by(seen)), hidden) * len(hidden)
         for seen, hidden in (parts, parts[::-1])
     )
     chosen = _choice(bench.times, np.asarray(merits))
-    lab = bench.lab_of(bench.train.followed_by(bench.val))
-    coefs = lab.coefficients(0.0, [np.inf, chosen])
-    predictors["joint_natural"], predictors["joint_stopped"] = bench.judged(coefs[0], lab), bench.judged(coefs[1], lab)
-    return chosen
+    lab = bench.lab_of(bench.train.followed_by(val))
+    stopped, natural = (bench.judged(coef, lab) for coef in lab.coefficients(0.0, [chosen, np.inf]))
+    return chosen, stopped, natural
 
 
 def _slice(part: Part, which: slice) -> Part:
@@ -150,13 +152,14 @@ def _slice(part: Part, which: slice) -> Part:
 
 
 def _control(bench: Bench, predictors: dict[str, dict[str, Any]]) -> None:
-    """The stopping time and the shared diagonal once more, from a val with labels as wrong as those of training."""
+    """One stopping time, the shared diagonal and training on both, from a val with labels as wrong as training's."""
     chosen = _choice(bench.times, bench.stopped(bench.lab, bench.noisy_val))
     predictors["early_stopped_noisy_val"] = bench.judged(bench.lab.coefficients(0.0, [chosen])[0])
     start = bench.lab.unit_time * (chosen if np.isfinite(chosen) else 10.0 ** DECADES[1])
     options = bench.options
     found = fit(bench.problem(bench.noisy_val), "diagonal", time=start, steps=options.steps, rate=options.rate)
     predictors["diagonal_noisy_val"] = bench.judged(found.coefs[-1])
+    predictors["joint_stopped_noisy_val"] = _joint(bench, bench.noisy_val)[1]
 
 
 def _adv_ntk(bench: Bench, predictors: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -118,16 +118,25 @@ def test_a_tiny_run_is_told(tmp_path, digits_split):
         classes=3, widths=[8, 16], sides=[3, 4], points=2, networks=2, width=32, train=10, val=8, test=9, steps=2,
         times_per_decade=1, seeds=2,
     )  # fmt: skip
-    kept = []
-    for unit in ENTRY.units(options):
-        split = replace(digits_split, seed=unit.seed)
-        found = study_found(ENTRY, Study(unit=unit, options=options, split=split, compute=Compute()))
-        kept.append(SimpleNamespace(options=options.model_dump(), settings=unit.settings, seed=unit.seed, found=found))
-    assert np.array(kept[0].found["mass"]).shape == (3, 2)
-    assert kept[0].found["mass"] != kept[1].found["mass"]
-    change = kept[-1].found["change"]
-    assert 0 < max(change["diagonal"]) < 1
-    assert set(kept[-1].found["predictors"]) == set(NAMES)
+    units = {unit.name: unit for unit in ENTRY.units(options)}
+    found = {
+        name: study_found(
+            ENTRY,
+            Study(
+                unit=units[name], options=options, split=replace(digits_split, seed=units[name].seed), compute=Compute()
+            ),
+        )
+        for name in ("mass.seed0", "mass.seed1", "adv.seed0")
+    }
+    found["adv.seed1"] = found["adv.seed0"]  # a story needs two seeds; one run is enough for its form
+    kept = [
+        SimpleNamespace(options=options.model_dump(), settings=unit.settings, seed=unit.seed, found=found[name])
+        for name, unit in units.items()
+    ]
+    assert np.array(found["mass.seed0"]["mass"]).shape == (3, 2)
+    assert found["mass.seed0"]["mass"] != found["mass.seed1"]["mass"]
+    assert 0 < max(found["adv.seed0"]["change"]["diagonal"]) < 1
+    assert set(found["adv.seed0"]["predictors"]) == set(NAMES)
     told = Told(findings=kept, suite=SimpleNamespace())
     with sheet.style():
         STORY.figure(told).savefig(tmp_path / "figure.png")

@@ -1,6 +1,5 @@
 """Ξ of any freedom against dense matrix exponentials, its gradient against differences, and the story's verdicts."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -57,7 +56,7 @@ def gram(rng):
 
 @pytest.fixture
 def targets(rng):
-    return np.eye(C)[rng.integers(0, C, N)]
+    return np.eye(C)[rng.permutation(N) % C]
 
 
 def parameters(freedom, rng, size=0.4):
@@ -90,7 +89,9 @@ def test_training_starts_at_a_number(freedom, gram, targets):
     net = LinearisedNetwork(gram=gram, targets=targets)
     wanted = -closed_form(net, InnerFlow(ark=np.ones(N), exposure=0.0), [0.7]).coefficients[0]
     factor = factor_of(freedom, jnp.asarray(start(freedom, N, C)), 0.7, N)
-    np.testing.assert_allclose(coefficients(factor, jnp.asarray(gram), jnp.asarray(targets)), wanted, rtol=1e-10)
+    np.testing.assert_allclose(
+        coefficients(factor, jnp.asarray(gram), jnp.asarray(targets)), wanted, rtol=1e-10, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("freedom", ["scalar", "diagonal", "per_class", "blocks"])
@@ -98,7 +99,7 @@ def test_a_kernel_of_a_finite_network_with_equal_classes_is_the_shared_one(freed
     factor, goals = factor_of(freedom, parameters(freedom, rng), 0.3, N), jnp.asarray(targets)
     whole = np.kron(gram, np.eye(C)).reshape(N, C, N, C)
     found = coefficients(as_blocks(factor, C), jnp.asarray(whole), goals)
-    np.testing.assert_allclose(found, coefficients(factor, jnp.asarray(gram), goals), rtol=1e-9)
+    np.testing.assert_allclose(found, coefficients(factor, jnp.asarray(gram), goals), rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("freedom", FREEDOMS)
@@ -133,7 +134,12 @@ def test_gradient_where_eigenvalues_are_equal(rng):
 
 def test_slope_of_phi_on_both_sides_of_the_series():
     points = np.array([0.0, 1e-8, 0.01, 0.0499, 0.0501, 1.0, 30.0, 1e4])
-    wanted = [-scipy.integrate.quad(lambda s, z=z: s * np.exp(-s * z), 0, min(1, 40 / (z + 1e-9)))[0] for z in points]
+    tight = {"epsabs": 0.0, "epsrel": 1e-13}
+    ends = np.minimum(1, 40 / (points + 1e-9))
+    wanted = [
+        -scipy.integrate.quad(lambda s, z=z: s * np.exp(-s * z), 0, e, **tight)[0]
+        for z, e in zip(points, ends, strict=True)
+    ]
     np.testing.assert_allclose(phi_slope(jnp.asarray(points)), wanted, rtol=1e-11)
 
 
@@ -185,14 +191,17 @@ def test_verdicts_follow_the_intervals():
     better, worse, same = told_with(diagonal=0.8), told_with(diagonal=0.2), told_with()
     words = "learned number"
     assert [verdict(told, words) for told in (better, worse, same)] == ["holds", "does not hold", "open"]
-    assert verdict(better, "training on it") == "holds"
-    assert verdict(told_with(joint_stopped=0.9), "training on it") == "does not hold"
+    assert verdict(better, "a diagonal learned on val makes more") == "holds"
+    assert verdict(told_with(joint_stopped=0.9), "a full Ξ learned on val makes more") == "does not hold"
     assert verdict(same, "steps of Adv-NTK are enough") == "holds"
     assert verdict(told_with(adv_ntk_long=0.8), "steps of Adv-NTK are enough") == "does not hold"
     assert verdict(told_with(adv_ntk_best=0.8), "as good as the best on val") == "does not hold"
     assert verdict(told_with(full=0.1, scalar=0.5), "overfits val") == "holds"
     assert verdict(told_with(full=0.7, scalar=0.5), "overfits val") == "does not hold"
-    assert verdict(told_with(diagonal_noisy_val=0.8), "as wrong") == "holds"
+    noisy = told_with(diagonal_noisy_val=0.7, joint_stopped_noisy_val=0.9)
+    assert verdict(noisy, "beats one stopping time where") == "holds"
+    assert verdict(noisy, "than training on it") == "open"
+    assert verdict(noisy, "as wrong as training's") == "does not hold"
 
 
 def test_a_tiny_run_is_told(tmp_path, digits_split):
@@ -200,14 +209,13 @@ def test_a_tiny_run_is_told(tmp_path, digits_split):
         train=20, val=12, test=14, seeds=2, steps=2, advntk_steps=2, advntk_long=3, advntk_rates=[1.0],
         times_per_decade=1, noise=[0.3],
     )  # fmt: skip
-    findings = []
-    for unit in ENTRY.units(options):
-        split = replace(digits_split, seed=unit.seed)
-        found = study_found(ENTRY, Study(unit=unit, options=options, split=split, compute=Compute()))
-        findings.append(
-            SimpleNamespace(options=options.model_dump(), settings=unit.settings, seed=unit.seed, found=found)
-        )
-    predictors = findings[0].found["predictors"]
+    first, second = ENTRY.units(options)
+    found = study_found(ENTRY, Study(unit=first, options=options, split=digits_split, compute=Compute()))
+    findings = [  # a story needs two seeds; one run is enough for its form
+        SimpleNamespace(options=options.model_dump(), settings=unit.settings, seed=unit.seed, found=found)
+        for unit in (first, second)
+    ]
+    predictors = found["predictors"]
     assert set(predictors) == {*NAMES, "adv_ntk_long", "adv_ntk_best"}
     assert all(len(one["robust"]) == 14 for one in predictors.values())
     assert all(r <= c for one in predictors.values() for r, c in zip(one["robust"], one["clean"], strict=True))
@@ -216,4 +224,4 @@ def test_a_tiny_run_is_told(tmp_path, digits_split):
         STORY.figure(told).savefig(tmp_path / "figure.png")
     assert set(TOLD_FREEDOMS) == set(FREEDOMS)
     assert "robust test accuracy" in STORY.caption(told)
-    assert len(STORY.claims(told)) == 10
+    assert len(STORY.claims(told)) == 12
