@@ -64,7 +64,7 @@ def of_classes(split: Split, part: str, classes: int, count: int) -> Part:
 
 
 def mass(study: Study) -> dict[str, Any]:
-    """Off-diagonal mass of exp(ARK η S) of networks of all widths.
+    """Off-diagonal mass of exp(ARK η S) over the width, a mean over networks.
 
     Args:
         study: of a unit ``mass``.
@@ -85,9 +85,13 @@ def mass(study: Study) -> dict[str, Any]:
         for width in options.widths:
             spec = Architecture(family="mlp", depth=options.depth, activation="relu", width=width)
             init, apply = finite_network(spec, images.shape[1:], options.classes)
-            ark = np.asarray(jax.jit(empirical_ark(apply))(init(jax.random.key(seed)), jnp.asarray(images)))
+            ark = jax.jit(empirical_ark(apply))
             strength = options.exposure / float(kappa(spec, images).values.mean())
-            row.append(off_diagonal_mass(InnerFlow(ark=ark, exposure=strength).rate(0.0)))
+            flows = [
+                InnerFlow(ark=np.asarray(ark(init(key), jnp.asarray(images))), exposure=strength)
+                for key in jax.random.split(jax.random.key(seed), options.networks)
+            ]
+            row.append(float(np.mean([off_diagonal_mass(flow.rate(0.0)) for flow in flows])))
         rows.append(row)
     return {"inputs": list(inputs), "d": [int(np.prod(one.shape[1:])) for one in inputs.values()], "mass": rows}
 
@@ -96,6 +100,10 @@ def _split(study: Study) -> Split:
     if study.split is None:
         raise InputError("no split", where=study.unit.name, remedy="give one")
     return study.split
+
+
+Seen = tuple[Any, jax.Array, jax.Array]
+"""θ_0, X and the images to be read: arguments of compiled programs, which would else fold them as constants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,41 +122,46 @@ class TangentNetwork:
     images: np.ndarray
     threat: ThreatModel
 
-    def direction(self, coef: jax.Array) -> Any:
-        """Σ_i ∂_θ f(x_i)ᵀ P_i, a nest of arrays as the parameters are."""
-        points = jnp.asarray(self.images, jnp.float64)
-        return jax.vjp(lambda leaves: self.apply(leaves, points), self.parameters)[1](coef)[0]
+    def seen(self, images: Any) -> Seen:
+        """Images as :meth:`read` takes them."""
+        return self.parameters, jnp.asarray(self.images, jnp.float64), jnp.asarray(images, jnp.float64)
 
-    def along(self, direction: Any, images: jax.Array) -> jax.Array:
-        """∂_θ f(x) times a direction, logits (m, c)."""
-        change: jax.Array = jax.jvp(lambda leaves: self.apply(leaves, images), (self.parameters,), (direction,))[1]
-        return change
+    def _reader(self, coef: jax.Array, seen: Seen) -> Callable[[Any, jax.Array], jax.Array]:
+        """(nothing, images) → logits, ∂_θ f(x) times Σ_i ∂_θ f(x_i)ᵀ P_i, which is found once."""
+        parameters, points, _ = seen
+        direction = jax.vjp(lambda leaves: self.apply(leaves, points), parameters)[1](coef)[0]
 
-    def read(self, coef: jax.Array, images: jax.Array) -> jax.Array:
+        def along(_: Any, images: jax.Array) -> jax.Array:
+            change: jax.Array = jax.jvp(lambda leaves: self.apply(leaves, images), (parameters,), (direction,))[1]
+            return change
+
+        return along
+
+    def read(self, coef: jax.Array, seen: Seen) -> jax.Array:
         """f(x), (m, c)."""
-        return self.along(self.direction(coef), images)
+        return self._reader(coef, seen)(None, seen[2])
 
     @cached_property
-    def attack(self) -> Callable[[Any, Any, Any], jax.Array]:
-        """(P, images, targets) → images after PGD-10 from the images themselves."""
-        inner = pgd_attack(self.threat)
-
-        def attacked(coef: jax.Array, images: jax.Array, targets: jax.Array) -> jax.Array:
-            return inner(self.along, self.direction(coef), images, targets, jnp.zeros(()))
-
-        return jax.jit(attacked)
-
-    @cached_property
-    def logits(self) -> Callable[[Any, Any], jax.Array]:
+    def logits(self) -> Callable[[Any, Seen], jax.Array]:
         """:meth:`read`, compiled."""
         return jax.jit(self.read)
 
+    @cached_property
+    def attack(self) -> Callable[[Any, Seen, Any], jax.Array]:
+        """(P, seen, targets) → images after PGD-10 from the images themselves, (m, H, W, C)."""
+        inner = pgd_attack(self.threat)
+
+        def attacked(coef: jax.Array, seen: Seen, targets: jax.Array) -> jax.Array:
+            return inner(self._reader(coef, seen), None, seen[2], targets, jnp.zeros(()))
+
+        return jax.jit(attacked)
+
     def judge(self, coef: np.ndarray, part: Part, classes: int) -> Judged:
         """Clean and robust outcomes of each image."""
-        images = jnp.asarray(part.images, jnp.float64)
-        found = self.attack(coef, images, one_hot(part.labels, classes, np.float64))
+        seen = self.seen(part.images)
+        found = self.attack(coef, seen, one_hot(part.labels, classes, np.float64))
         clean, under = (
-            np.asarray(self.logits(coef, points)).argmax(axis=1) == part.labels for points in (images, found)
+            np.asarray(self.logits(coef, one)).argmax(axis=1) == part.labels for one in (seen, self.seen(found))
         )
         return Judged(clean=clean, robust=clean & under)
 
@@ -217,7 +230,7 @@ def _predictors(
         gram=np.asarray(net.gram),
         targets=net.targets,
         goals=goals,
-        attacked=lambda coef, step: tangent.attack(coef, jnp.asarray(val.images, jnp.float64), goals),
+        attacked=lambda coef, step: tangent.seen(tangent.attack(coef, tangent.seen(val.images), goals)),
         read=tangent.read,
     )
     solved = {"natural": coefs[-1], "early_stopped": coefs[best]}

@@ -134,10 +134,10 @@ def _setup(told: Told) -> str:
     options = _options(told)
     return (
         f"ReLU MLP-{options['depth']}, {options['classes']} classes; mass: {options['points']} inputs, κηS = "
-        f"{options['exposure']:g}, {options['networks']} networks; Adv-NTK: width {options['width']}, "
-        f"{options['train']} training images with {100 * options['noise']:.0f}% wrong labels, {options['val']} "
-        f"val and {options['test']} test images of {options['dataset']}, PGD-10, ℓ∞ radius "
-        f"{options['eps255']:g}/255, {options['seeds']} splits"
+        f"{options['exposure']:g}, {options['repetitions']} times {options['networks']} networks; "
+        f"Adv-NTK: width {options['width']}, {options['train']} training images with {100 * options['noise']:.0f}% "
+        f"wrong labels, {options['val']} val and {options['test']} test images of {options['dataset']}, PGD-10, "
+        f"ℓ∞ radius {options['eps255']:g}/255, {options['seeds']} splits"
     )
 
 
@@ -157,6 +157,8 @@ def figure(told: Told) -> Figure:
     mass.set(xscale="log", yscale="log", xlabel="width", ylabel="off-diagonal / diagonal")
     mass.set_xticks(options["widths"], [str(width) for width in options["widths"]], minor=False)
     mass.minorticks_off()
+    means = _mass(told).mean(axis=0)
+    mass.set_ylim(means.min() / 3, means.max() * 1.6)  # a wide band may reach below 0, which a logarithm has not
     times = told.of(kind="adv")[0].found["times"]
     for index, (part, label) in enumerate((("diagonal", "ARK's diagonal alone"), ("kappa", "κ I for ARK"))):
         line_with_band(change, times, _change(told, part), color=COLOURS[index], label=label, markersize=0)

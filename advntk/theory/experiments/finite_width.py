@@ -6,8 +6,8 @@ diagonal. Units ``mass``: how far those blocks are from diagonal, over the width
 learned on the robust loss of val with the network's own Θ, (n·c)×(n·c), as a number, a diagonal, one for each class,
 and blocks. Measured on test images of the first c classes under PGD-10, from the image itself.
 
-    mass   mean over points of ‖offdiag(exp(ARK η S))‖_F / ‖diag(exp(ARK η S))‖_F, η S = exposure / κ      1
-    change rms over test logits of f_t with part of ARK − f_t with all of it, over the rms of f_t          1
+    mass    ‖offdiag(exp(ARK η S))‖_F / ‖diag(exp(ARK η S))‖_F, mean over points and networks; η S = exposure / κ     1
+    change  rms over test logits of f_t with part of ARK − f_t with all of it, over the rms of f_t                   1
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Options(Closed):
         default=[8, 16, 32], min_length=2, description="normal inputs are images of side × side: d is its square"
     )
     points: int = Field(default=16, ge=1, description="inputs at which ARK is measured")
-    networks: int = Field(default=5, ge=2, description="seeds of mass")
+    networks: int = Field(default=8, ge=1, description="networks over which a unit of mass takes the mean")
+    repetitions: int = Field(default=5, ge=2, description="seeds of mass")
     width: int = Field(default=256, ge=1, description="units of the MLP, adv; Θ must be positive definite")
     train: int = Field(default=60, ge=2, description="n")
     val: int = Field(default=60, ge=1, description="images on which Ξ is learned and all else chosen")
@@ -51,7 +52,7 @@ def units(options: Options) -> Sequence[Unit]:
     """``mass`` and ``adv``, one for each seed."""
     return [
         Unit(name=f"{kind}.seed{seed}", seed=seed, dataset=options.dataset, settings={"kind": kind})
-        for kind, seeds in (("mass", options.networks), ("adv", options.seeds))
+        for kind, seeds in (("mass", options.repetitions), ("adv", options.seeds))
         for seed in range(seeds)
     ]
 
