@@ -115,12 +115,14 @@ class TangentNetwork:
         parameters: θ_0, float64.
         images: X.
         threat: ball and box of attacks.
+        attack_steps: of PGD.
     """
 
     apply: Apply
     parameters: Any
     images: np.ndarray
     threat: ThreatModel
+    attack_steps: int = 10
 
     def seen(self, images: Any) -> Seen:
         """Images as :meth:`read` takes them."""
@@ -148,8 +150,8 @@ class TangentNetwork:
 
     @cached_property
     def attack(self) -> Callable[[Any, Seen, Any], jax.Array]:
-        """(P, seen, targets) → images after PGD-10 from the images themselves, (m, H, W, C)."""
-        inner = pgd_attack(self.threat)
+        """(P, seen, targets) → images after PGD from the images themselves, (m, H, W, C)."""
+        inner = pgd_attack(self.threat, steps=self.attack_steps)
 
         def attacked(coef: jax.Array, seen: Seen, targets: jax.Array) -> jax.Array:
             return inner(self._reader(coef, seen), None, seen[2], targets, jnp.zeros(()))
@@ -191,7 +193,11 @@ def adversarial(study: Study) -> dict[str, Any]:
     times = np.logspace(*DECADES, round((DECADES[1] - DECADES[0]) * options.times_per_decade) + 1)
     strength = options.exposure / float(kappa(spec, train.images).values.mean())
     tangent = TangentNetwork(
-        apply=apply, parameters=parameters, images=train.images, threat=ThreatModel(eps255=options.eps255)
+        apply=apply,
+        parameters=parameters,
+        images=train.images,
+        threat=ThreatModel(eps255=options.eps255),
+        attack_steps=options.attack_steps,
     )
     return {
         "times": times,

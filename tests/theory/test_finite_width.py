@@ -46,6 +46,7 @@ def tangent(rng):
         parameters=init(jax.random.key(2)),
         images=rng.uniform(0.2, 0.8, (N, *SHAPE)),
         threat=ThreatModel(eps255=20),
+        attack_steps=3,
     )
 
 
@@ -119,7 +120,7 @@ def test_verdicts_follow_the_intervals():
 def test_a_tiny_run_is_told(tmp_path, digits_split):
     options = ENTRY.options(
         classes=3, widths=[8, 16], sides=[3, 4], points=2, networks=2, repetitions=2, width=32,
-        train=10, val=8, test=8, steps=2, times_per_decade=1, seeds=2,
+        train=10, val=8, test=8, steps=2, attack_steps=2, times_per_decade=1, seeds=2,
     )  # fmt: skip
     units = {unit.name: unit for unit in ENTRY.units(options)}
     found = {

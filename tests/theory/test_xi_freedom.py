@@ -206,7 +206,7 @@ def test_verdicts_follow_the_intervals():
 
 def test_a_tiny_run_is_told(tmp_path, digits_split):
     options = ENTRY.options(
-        train=20, val=12, test=14, seeds=2, steps=2, advntk_steps=2, advntk_long=3, advntk_rates=[1.0],
+        train=20, val=12, test=14, seeds=2, steps=2, depth=2, advntk_steps=2, advntk_long=3, advntk_rates=[1.0],
         times_per_decade=1, noise=[0.3],
     )  # fmt: skip
     first, second = ENTRY.units(options)

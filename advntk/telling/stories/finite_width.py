@@ -136,8 +136,8 @@ def _setup(told: Told) -> str:
         f"ReLU MLP-{options['depth']}, {options['classes']} classes; mass: {options['points']} inputs, κηS = "
         f"{options['exposure']:g}, {options['repetitions']} times {options['networks']} networks; "
         f"Adv-NTK: width {options['width']}, {options['train']} training images with {100 * options['noise']:.0f}% "
-        f"wrong labels, {options['val']} val and {options['test']} test images of {options['dataset']}, PGD-10, "
-        f"ℓ∞ radius {options['eps255']:g}/255, {options['seeds']} splits"
+        f"wrong labels, {options['val']} val and {options['test']} test images of {options['dataset']}, "
+        f"PGD-{options['attack_steps']}, ℓ∞ radius {options['eps255']:g}/255, {options['seeds']} splits"
     )
 
 
