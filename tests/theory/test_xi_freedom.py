@@ -204,6 +204,19 @@ def test_verdicts_follow_the_intervals():
     assert verdict(noisy, "as wrong as training's") == "does not hold"
 
 
+def test_a_claim_may_hold_for_some_labels():
+    plain = dict.fromkeys([*NAMES, "adv_ntk_long", "adv_ntk_best"], 0.5)
+    findings = [
+        finding(noise, seed, {**plain, "adv_ntk": rate})
+        for noise, rate in ((0.0, 0.5), (0.3, 0.8))
+        for seed in range(3)
+    ]
+    told = Told(findings=findings, suite=SimpleNamespace())
+    found = next(claim for claim in STORY.claims(told) if "one stopping time chosen" in claim.claim)
+    assert (found.verdict, found.condition) == ("holds if", "30% of the training labels wrong")
+    assert found.interval == (0.0, 0.0, 0.0)
+
+
 def test_a_tiny_run_is_told(tmp_path, digits_split):
     options = ENTRY.options(
         train=20, val=12, test=14, seeds=2, steps=2, depth=2, advntk_steps=2, advntk_long=3, advntk_rates=[1.0],
