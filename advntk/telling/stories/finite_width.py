@@ -1,0 +1,204 @@
+"""E6b told: whether a diagonal Ξ is enough at finite width."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, power_of, student_interval
+from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+
+NAMES = {
+    "natural": "natural, t = ∞",
+    "early_stopped": "early-stopped",
+    "scalar": "Ξ: number",
+    "diagonal": "Ξ: diagonal",
+    "per_class": "Ξ: per class",
+    "blocks": "Ξ: blocks",
+}
+SMALL_MASS, SMALL_CHANGE = 0.1, 0.05
+"""Off-diagonal mass, and relative change of logits, that count as nothing."""
+_PAPER, _HERE = "assumed for Adv-NTK's diagonal (Fu & Wang 2024)", "this suite"
+
+
+def _mass(told: Told) -> np.ndarray:
+    """(seeds, inputs, widths)."""
+    return np.array([one.found["mass"] for one in told.of(kind="mass")])
+
+
+def _inputs(told: Told) -> tuple[list[str], list[int]]:
+    found = told.of(kind="mass")[0].found
+    return list(found["inputs"]), list(found["d"])
+
+
+def _change(told: Told, part: str) -> np.ndarray:
+    """(seeds, times)."""
+    return np.array([one.found["change"][part] for one in told.of(kind="adv")])
+
+
+def _outcomes(told: Told, name: str, kind: str = "robust") -> list[np.ndarray]:
+    return [np.array(one.found["predictors"][name][kind], dtype=bool) for one in told.of(kind="adv")]
+
+
+def slope_at_data(told: Told) -> Interval:
+    """Power of the width in the off-diagonal mass on the data, over its upper half, where a plateau would show."""
+    widths = _options(told)["widths"]
+    half = len(widths) // 2 if len(widths) > 3 else 0
+    return student_interval([power_of(widths[half:], seed[0, half:]) for seed in _mass(told)])
+
+
+def slope_in_both(told: Told) -> Interval:
+    """Power of the width along pairs in which the width and the dimension of normal inputs grow together."""
+    widths, count = _options(told)["widths"], min(len(_options(told)["sides"]), len(_options(told)["widths"]))
+    chosen = range(-count, 0)
+    return student_interval([power_of(widths[-count:], seed[chosen, chosen]) for seed in _mass(told)])
+
+
+def _options(told: Told) -> dict:
+    return told.findings[0].options
+
+
+def below(interval: Interval, bound: float) -> Verdict:
+    """Whether a quantity is below a bound."""
+    return "holds" if interval[2] < bound else "does not hold" if interval[1] > bound else "open"
+
+
+def claims(told: Told) -> list[Claim]:
+    """The blocks over the width, what leaving out the rest changes, and freedoms in pairs."""
+    options, (names, d) = _options(told), _inputs(told)
+    fixed, both = slope_at_data(told), slope_in_both(told)
+    last = student_interval(list(_mass(told)[:, 0, -1]))
+    change = student_interval(list(_change(told, "diagonal").max(axis=1)))
+    setup = _setup(told)
+    found = [
+        Claim(
+            claim="blocks of exp(ARK η S) become diagonal as the width grows, at the data's dimension",
+            source=_PAPER,
+            quantity=f"power of the width in the off-diagonal mass, {names[0]}, d = {d[0]}, upper half of the widths",
+            interval=fixed,
+            expected="about −0.5",
+            verdict=below(fixed, -0.4),
+            setup=setup,
+        ),
+        Claim(
+            claim="blocks of exp(ARK η S) become diagonal as width and input dimension grow together",
+            source=_HERE,
+            quantity=f"power of the width in the off-diagonal mass, normal inputs, d = {d[1]} to {d[-1]}",
+            interval=both,
+            expected="below 0",
+            verdict=below(both, 0.0),
+            setup=setup,
+        ),
+        Claim(
+            claim=f"blocks of exp(ARK η S) are diagonal at width {options['widths'][-1]}",
+            source=_PAPER,
+            quantity=f"off-diagonal mass over the diagonal's, {names[0]}",
+            interval=last,
+            expected=f"below {SMALL_MASS}",
+            verdict=below(last, SMALL_MASS),
+            setup=setup,
+        ),
+        Claim(
+            claim="what is off the diagonal of ARK changes adversarial training little",
+            source=_PAPER,
+            quantity=f"relative change of test logits, largest over t, width {options['width']}",
+            interval=change,
+            expected=f"below {SMALL_CHANGE}",
+            verdict=below(change, SMALL_CHANGE),
+            setup=setup,
+        ),
+    ]
+    for one, other, sentence in (
+        ("diagonal", "scalar", "a learned diagonal Ξ is more robust than a learned number, finite width"),
+        ("per_class", "diagonal", "a diagonal for each class is more robust than a shared one, finite width"),
+        ("blocks", "diagonal", "blocks are more robust than the diagonal, finite width"),
+    ):
+        interval = paired_bootstrap(_outcomes(told, one), _outcomes(told, other))
+        verdict: Verdict = "holds" if interval[1] > 0 else "does not hold" if interval[2] < 0 else "open"
+        found.append(
+            Claim(
+                claim=sentence,
+                source=_HERE,
+                quantity=f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired",
+                interval=interval,
+                expected="above 0",
+                verdict=verdict,
+                setup=setup,
+            )
+        )
+    return found
+
+
+def _setup(told: Told) -> str:
+    options = _options(told)
+    return (
+        f"ReLU MLP-{options['depth']}, {options['classes']} classes; mass: {options['points']} inputs, κηS = "
+        f"{options['exposure']:g}, {options['repetitions']} times {options['networks']} networks; "
+        f"Adv-NTK: width {options['width']}, {options['train']} training images with {100 * options['noise']:.0f}% "
+        f"wrong labels, {options['val']} val and {options['test']} test images of {options['dataset']}, "
+        f"PGD-{options['attack_steps']}, ℓ∞ radius {options['eps255']:g}/255, {options['seeds']} splits"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """Off-diagonal mass over the width, changes of logits over time, and accuracies by freedom."""
+    options, (names, _) = _options(told), _inputs(told)
+    drawn, (mass, change, accuracy) = panels(
+        ["off-diagonal mass of exp(ARK η S)", "change of AT's logits", "accuracy on test"],
+        title="Is a diagonal Ξ enough at finite width?",
+        notes=[
+            f"{_setup(told)}. Lines: mean over seeds; bands: 95% intervals of the mean. Dots: accuracy under PGD-10 "
+            "(filled) and on clean images (hollow), 95% intervals by bootstrap over splits and images.",
+        ],
+    )
+    for index, name in enumerate(names):
+        line_with_band(mass, options["widths"], _mass(told)[:, index], color=COLOURS[index % 8], label=name)
+    mass.set(xscale="log", yscale="log", xlabel="width", ylabel="off-diagonal / diagonal")
+    mass.set_xticks(options["widths"], [str(width) for width in options["widths"]], minor=False)
+    mass.minorticks_off()
+    means = _mass(told).mean(axis=0)
+    mass.set_ylim(means.min() / 3, means.max() * 1.6)  # a wide band may reach below 0, which a logarithm has not
+    times = told.of(kind="adv")[0].found["times"]
+    for index, (part, label) in enumerate((("diagonal", "ARK's diagonal alone"), ("kappa", "κ I for ARK"))):
+        line_with_band(change, times, _change(told, part), color=COLOURS[index], label=label, markersize=0)
+    change.set(xscale="log", xlabel="t · mean diagonal of Θ", ylabel="relative change", ylim=(0, None))
+    for panel in (mass, change):
+        panel.legend(fontsize=6.5, frameon=False)
+    for row, name in enumerate(NAMES):
+        for kind, face in (("robust", COLOURS[0]), ("clean", "white")):
+            value, low, high = bootstrap_mean(_outcomes(told, name, kind))
+            error = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+            accuracy.errorbar(value, row, xerr=error, color=COLOURS[0], mfc=face, fmt="o", ms=3.5, lw=1)
+    accuracy.set_yticks(range(len(NAMES)), list(NAMES.values()), fontsize=6.5)
+    accuracy.set(xlim=(0, 1.02), xlabel="accuracy")
+    accuracy.invert_yaxis()
+    return drawn
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    options, (names, d) = _options(told), _inputs(told)
+    values = {name: bootstrap_mean(_outcomes(told, name))[0] for name in NAMES}
+    listed = ", ".join(f"{value:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name, value in values.items())
+    more = paired_bootstrap(_outcomes(told, "blocks"), _outcomes(told, "diagonal"))
+    change = student_interval(list(_change(told, "diagonal").max(axis=1)))
+    last = student_interval(list(_mass(told)[:, 0, -1]))
+    return (
+        f"{_setup(told)}. On {names[0]} (d = {d[0]}) the off-diagonal mass of exp(ARK η S) is {span(last)} of the "
+        f"diagonal's at width {options['widths'][-1]} and falls with the width to the power "
+        f"{span(slope_at_data(told))}; where d grows along, to the power {span(slope_in_both(told))}. Leaving it out "
+        "changes the logits of adversarial "
+        f"training by up to {span(change)} of their size. Robust test accuracy: {listed}; blocks against the diagonal "
+        f"{span(more)}."
+    )
+
+
+ENTRY = Story(
+    number="E6b",
+    title="A diagonal Ξ at finite width",
+    question="A finite network's ARK is a matrix for each image: what is lost where Ξ is a diagonal?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)

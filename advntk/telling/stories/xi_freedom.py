@@ -1,0 +1,262 @@
+"""E6 told: how free Ξ should be, and what else the same val images can do."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, student_interval
+from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+
+NAMES = {
+    "natural": "natural solution, t = ∞",
+    "early_stopped": "early-stopped, t from val",
+    "scalar": "Ξ: number",
+    "diagonal": "Ξ: diagonal",
+    "per_class": "Ξ: diagonal per class",
+    "blocks": "Ξ: blocks",
+    "full": "Ξ: full matrix",
+    "adv_ntk": "Adv-NTK, its own steps",
+    "joint_natural": "train + val, t = ∞",
+    "joint_stopped": "train + val, early-stopped",
+    "early_stopped_noisy_val": "early-stopped, noisy val",
+    "diagonal_noisy_val": "Ξ: diagonal, noisy val",
+    "joint_stopped_noisy_val": "train + noisy val, early-stopped",
+}
+"""Predictors in the order of the figure."""
+FREEDOMS = ("scalar", "diagonal", "per_class", "blocks", "full")
+ENOUGH = 0.02
+"""Accuracy that more steps must not add for the paper's to be enough."""
+
+
+def _outcomes(told: Told, noise: float, name: str, kind: str = "robust") -> list[np.ndarray]:
+    """Of test images, one array a seed."""
+    found = [one.found["predictors"].get(name) for one in told.of(noise=noise)]
+    return [np.array(one[kind], dtype=bool) for one in found if one is not None]
+
+
+def _difference(told: Told, noise: float, one: str, other: str) -> Interval:
+    """Robust test accuracy of one predictor minus another's, pairs of images."""
+    return paired_bootstrap(_outcomes(told, noise, one), _outcomes(told, noise, other))
+
+
+def _gaps(told: Told, noise: float, name: str) -> np.ndarray:
+    """Robust accuracy on val minus that on test, one a seed."""
+    found = [one.found["predictors"][name] for one in told.of(noise=noise)]
+    return np.array([one["val"] - float(np.mean(one["robust"])) for one in found])
+
+
+def above(interval: Interval) -> Verdict:
+    """Whether a difference is above zero."""
+    return "holds" if interval[1] > 0 else "does not hold" if interval[2] < 0 else "open"
+
+
+def at_most(interval: Interval, bound: float) -> Verdict:
+    """Whether a difference is at most a bound."""
+    return "holds" if interval[2] <= bound else "does not hold" if interval[1] > bound else "open"
+
+
+_PAPER, _HERE = "Adv-NTK (Fu & Wang 2024, Alg. 1)", "this suite"
+_OVER_NOISE = (
+    ("diagonal", "scalar", "a learned diagonal Ξ is more robust than a learned number", _PAPER),
+    ("adv_ntk", "early_stopped", "Adv-NTK is more robust than one stopping time chosen on the same val", _PAPER),
+)
+"""Claims that may hold for some labels and not for others: (predictor, the other, sentence, source)."""
+_COMPARED = (
+    ("per_class", "diagonal", "a diagonal for each class is more robust than a shared one", _HERE),
+    ("blocks", "diagonal", "blocks within images are more robust than a diagonal", _HERE),
+    ("full", "diagonal", "a Ξ between images is more robust than a diagonal", _HERE),
+    ("diagonal", "joint_stopped", "a diagonal learned on val makes more of val than training on it", _HERE),
+    ("full", "joint_stopped", "a full Ξ learned on val makes more of val than training on it", _HERE),
+)
+_WITH_NOISY_VAL = (
+    (
+        *("diagonal_noisy_val", "early_stopped_noisy_val"),
+        *("the diagonal beats one stopping time where val's labels are as wrong as those of training", _HERE),
+    ),
+    (
+        *("diagonal_noisy_val", "joint_stopped_noisy_val"),
+        *("the diagonal makes more of a val with labels as wrong as training's than training on it", _HERE),
+    ),
+)
+"""Claims about each share of wrong labels."""
+
+
+def claims(told: Told) -> list[Claim]:
+    """The paper's over all shares of wrong labels; for each share freedoms in pairs, uses of val, gaps, and steps."""
+    general = [_general(told, *line) for line in _OVER_NOISE]
+    return general + [claim for noise in _noises(told) for claim in _claims(told, noise)]
+
+
+def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Claim:
+    """A claim about all shares of wrong labels: its interval is the one with the smallest value."""
+    found = {noise: _difference(told, noise, one, other) for noise in _noises(told)}
+    verdicts = [above(interval) for interval in found.values()]
+    holding = [noise for noise, interval in found.items() if above(interval) == "holds"]
+    least = min(found, key=lambda noise: found[noise][0])
+    same = len(set(verdicts)) == 1
+    return Claim(
+        claim=sentence,
+        source=source,
+        quantity=f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired, with {_labels(least)}",
+        interval=found[least],
+        expected="above 0",
+        verdict=verdicts[0] if same else "holds if" if holding else "open",
+        condition="" if same else " or ".join(_labels(noise) for noise in holding),
+        setup=_setup(told),
+    )
+
+
+def _claims(told: Told, noise: float) -> list[Claim]:
+    where, setup = f", {_labels(noise)}", _setup(told)
+    robust = "robust test accuracy, {} − {}, paired"
+    found = []
+    for one, other, sentence, source in _COMPARED + (_WITH_NOISY_VAL if noise else ()):
+        interval = _difference(told, noise, one, other)
+        found.append(
+            Claim(
+                claim=sentence + where,
+                source=source,
+                quantity=robust.format(NAMES[one], NAMES[other]),
+                interval=interval,
+                expected="above 0",
+                verdict=above(interval),
+                setup=setup,
+            )
+        )
+    overfitting = student_interval(list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar")))
+    steps = _difference(told, noise, "adv_ntk_long", "adv_ntk")
+    best = _difference(told, noise, "adv_ntk_best", "adv_ntk")
+    few, many = told.findings[0].options["advntk_steps"], _last_step(told)
+    found += [
+        Claim(
+            claim="a freer Ξ overfits val more" + where,
+            source=_HERE,
+            quantity="gap between robust accuracies on val and test, full matrix − number",
+            interval=overfitting,
+            expected="above 0",
+            verdict=above(overfitting),
+            setup=setup,
+        ),
+        Claim(
+            claim=f"{few} steps of Adv-NTK are enough" + where,
+            source=_PAPER,
+            quantity=f"robust test accuracy, {many} steps − {few}, paired",
+            interval=steps,
+            expected=f"at most {ENOUGH}",
+            verdict=at_most(steps, ENOUGH),
+            setup=setup,
+        ),
+        Claim(
+            claim=f"step {few} of Adv-NTK is as good as the best on val" + where,
+            source=_PAPER,
+            quantity=f"robust test accuracy, val's best step − step {few}, paired",
+            interval=best,
+            expected=f"at most {ENOUGH}",
+            verdict=at_most(best, ENOUGH),
+            setup=setup,
+        ),
+    ]
+    return found
+
+
+def _noises(told: Told) -> list[float]:
+    return list(dict.fromkeys(one.settings["noise"] for one in told.findings))
+
+
+def _labels(noise: float) -> str:
+    return f"{100 * noise:.0f}% of the training labels wrong" if noise else "true labels"
+
+
+def _short(noise: float) -> str:
+    return f"{100 * noise:.0f}% wrong labels" if noise else "true labels"
+
+
+def _last_step(told: Told) -> int:
+    return int(told.findings[0].found["advntk"]["steps"][-1])
+
+
+def _setup(told: Told) -> str:
+    options = told.findings[0].options
+    return (
+        f"{options['dataset']}, kernel of a ReLU MLP-{options['depth']}, {options['train']} training, {options['val']} "
+        f"val and {options['test']} test images, PGD-10, ℓ∞ radius {options['eps255']:g}/255, {options['seeds']} splits"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """Accuracies of all predictors, the gap from val to test over freedom, and Adv-NTK over its steps."""
+    noises = _noises(told)
+    drawn, axes = panels(
+        [*(f"accuracy on test, {_short(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
+        title="How free should Ξ be, and what does val give?",
+        notes=[
+            f"{_setup(told)}. Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals, "
+            "bootstrap over splits and images. Curves: mean over splits, bands: 95% intervals of the mean. Adv-NTK: "
+            "solid on test, dashed on val, whose images it learns from.",
+        ],
+        across=2,
+    )
+    for panel, noise in zip(axes, noises, strict=False):
+        names = [name for name in NAMES if _outcomes(told, noise, name)]
+        for row, name in enumerate(names):
+            colour = COLOURS[0] if NAMES[name].startswith("Ξ") else COLOURS[7]
+            for kind, face in (("robust", colour), ("clean", "white")):
+                value, low, high = bootstrap_mean(_outcomes(told, noise, name, kind))
+                error = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
+                panel.errorbar(value, row, xerr=error, color=colour, mfc=face, fmt="o", ms=3.5, lw=1)
+        panel.set_yticks(range(len(names)), [NAMES[name] for name in names], fontsize=6)
+        panel.set(xlim=(0, 1), xlabel="accuracy")
+        panel.invert_yaxis()
+    gap, steps = axes[len(noises) :]
+    for index, noise in enumerate(noises):
+        style = {"color": COLOURS[index], "label": _short(noise)}
+        gaps = np.stack([_gaps(told, noise, name) for name in FREEDOMS], axis=1)
+        line_with_band(gap, range(len(FREEDOMS)), gaps, **style)
+        curves = [one.found["advntk"] for one in told.of(noise=noise)]
+        line_with_band(steps, curves[0]["steps"], [curve["test"] for curve in curves], **style)
+        val = np.mean([curve["val"] for curve in curves], axis=0)
+        steps.plot(curves[0]["steps"], val, color=COLOURS[index], linestyle="--", lw=1)
+    gap.set_xticks(range(len(FREEDOMS)), ["number", "diagonal", "per\nclass", "blocks", "full"], fontsize=6.5)
+    gap.set(ylabel="accuracy")
+    gap.legend(fontsize=6.5, frameon=False)
+    steps.axvline(told.findings[0].options["advntk_steps"], color="#999999", lw=0.8, linestyle=":")
+    steps.set(xlabel="step (dotted: the method's end)", ylabel="robust accuracy", ylim=(0, 1))
+    return drawn
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    parts = []
+    for noise in _noises(told):
+        values = {
+            name: bootstrap_mean(_outcomes(told, noise, name))[0] for name in NAMES if _outcomes(told, noise, name)
+        }
+        listed = ", ".join(f"{values[name]:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name in FREEDOMS)
+        parts.append(
+            f"With {_labels(noise)}, robust test accuracy is {values['natural']:.2f} at t = ∞ and "
+            f"{values['early_stopped']:.2f} with one stopping time; with Ξ learned on val it is {listed}. The diagonal "
+            f"gains {span(_difference(told, noise, 'diagonal', 'scalar'))} over a number, the full matrix "
+            f"{span(_difference(told, noise, 'full', 'diagonal'))} over the diagonal. Training on both train and val "
+            f"and stopping early gives {values['joint_stopped']:.2f}: the difference of the diagonal to that is "
+            f"{span(_difference(told, noise, 'diagonal', 'joint_stopped'))}."
+        )
+        if "diagonal_noisy_val" in values:
+            gain = _difference(told, noise, "diagonal_noisy_val", "early_stopped_noisy_val")
+            rest = _difference(told, noise, "diagonal_noisy_val", "joint_stopped_noisy_val")
+            parts.append(
+                f"Where val's labels are as wrong, the diagonal gains {span(gain)} over one stopping time and "
+                f"{span(rest)} over training on both."
+            )
+    return f"{_setup(told)}. " + " ".join(parts)
+
+
+ENTRY = Story(
+    number="E6",
+    title="Freedom of Ξ",
+    question="Is a diagonal the right freedom for Adv-NTK's Ξ, and is what it gains more than val's labels?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)
