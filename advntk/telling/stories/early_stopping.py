@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
 from advntk.telling.comparisons import Comparison, comparisons
 from advntk.telling.labels import method_label
-from advntk.telling.over_time import POINT, chosen, decided
+from advntk.telling.over_time import POINT, chosen, decided, points
 from advntk.telling.story import Claim, Interval, Story, Told
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
@@ -154,9 +153,9 @@ def figure(told: Told) -> Figure:
         ],
         across=2,
     )
-    bar(axes[0], networks, [spread(told, network) for network in networks], "standard deviation / mean", log=True)
-    bar(axes[1], networks, [identity(told, network) for network in networks], "relative gap", log=True)
-    bar(axes[2], networks, [gain(told, network) for network in networks], "difference of robust accuracy", log=False)
+    points(axes[0], networks, [spread(told, network) for network in networks], "standard deviation / mean", log=True)
+    points(axes[1], networks, [identity(told, network) for network in networks], "relative gap", log=True)
+    points(axes[2], networks, [gain(told, network) for network in networks], "difference of robust accuracy")
     axes[2].axvline(0, color="#555555", lw=0.8)
     found = _found(told, most)
     for row, exposure in enumerate(_options(told)["exposures"]):
@@ -166,21 +165,6 @@ def figure(told: Told) -> Figure:
     axes[3].set(xscale="log", xlabel="t × e^κηS", ylabel="robust accuracy", ylim=(0, None))
     axes[3].legend(fontsize=7, frameon=False)
     return drawn
-
-
-def bar(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], label: str, *, log: bool) -> None:
-    """A point with its interval for each name, from the top down."""
-    floor = 1e-16 if log else -np.inf
-    for line, (value, low, high) in enumerate(intervals):
-        axes.plot([max(low, floor), max(high, floor)], [line, line], color=COLOURS[0], lw=2)
-        axes.plot(max(value, floor), line, "o", ms=4, color=COLOURS[0])
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(label)
-    if log:
-        axes.set_xscale("log")
-        axes.set_xlim(5e-17, 2)
-        axes.set_xticks([1e-16, 1e-12, 1e-8, 1e-4, 1])
 
 
 def caption(told: Told) -> str:
