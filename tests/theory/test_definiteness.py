@@ -61,7 +61,6 @@ def found_of(network, jitter):
     return {
         "ark": [0.01, 0.02],
         "theta": [level, 2 * level],
-        "kappa": [[level / 10, level / 100]] * 2,
         "blocks": [[level / 10, level / 100]] * 2,
         "floors": [{"theta": 1e-14, "blocks": 1e-13}] * 2,
     }

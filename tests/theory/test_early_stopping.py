@@ -24,13 +24,15 @@ def test_names_are_networks():
 def found_of(network, jitter):
     """A κ that is one number for relu; erf gains 0.2 by AT, gelu loses."""
     varies = 0.0 if network == "mlp-relu" else 0.07
+    if "average" in network:
+        return {"times": [0.1], "spread": 0.02 + jitter, "identity": [0.0, 0.01 + jitter], "sizes": {}}
     gain = {"mlp-relu": 0.0, "mlp-erf": 0.2 + jitter, "mlp-gelu": -0.1 + jitter}[network]
     weak, strong = [0.3, 0.5, 0.9], [0.3, 0.5 + gain, 0.1]
     return {
         "times": [0.1, 1.0, 10.0],
         "spread": varies + abs(jitter) * varies,
         "identity": [0.0, 1e-13 if varies == 0 else 0.03 + jitter],
-        "sizes": [100, 80, 90],
+        "sizes": {"train": 100, "test": 90},
         "rate": [1.0, np.e**2],
         "distance": [[1.0, 0.5, 0.1]] * 2,
         "clean_test": [weak, strong],
@@ -42,7 +44,7 @@ def found_of(network, jitter):
 
 @pytest.fixture
 def told():
-    options = Options(networks=["mlp-relu", "mlp-erf", "mlp-gelu"], exposures=[0.0, 2.0], seeds=3)
+    options = Options(networks=["mlp-relu", "mlp-erf", "mlp-gelu", "cnn_average-relu"], exposures=[0.0, 2.0], seeds=3)
     findings = [
         Finding(
             experiment="early_stopping",
@@ -68,6 +70,7 @@ def test_verdicts_follow_the_intervals(told):
     assert by_network["mlp-relu"] == ["holds", "holds", "does not hold"]
     assert by_network["mlp-erf"] == ["does not hold", "does not hold", "holds"]
     assert by_network["mlp-gelu"] == ["does not hold", "does not hold", "does not hold"]
+    assert by_network["cnn_average-relu"] == ["does not hold", "does not hold"]
     gain = STORY.claims(told)[5]
     assert gain.value == pytest.approx(0.2)
 

@@ -78,7 +78,7 @@ def claims(told: Told) -> list[Claim]:
     for network in _networks(told):
         for noise in _options(told)["noise"]:
             found += _kernel_claims(told, network, noise)
-    for noise in _options(told)["noise"]:
+    for noise in _options(told)["finite_noise"]:
         found += _finite_claims(told, noise)
     return found
 
@@ -174,12 +174,12 @@ def _kernel_setup(told: Told) -> str:
 
 
 def _finite_setup(told: Told) -> str:
-    options, first = _options(told), _finite(told, _options(told)["noise"][0])[0].found
+    options, first = _options(told), _finite(told, _options(told)["finite_noise"][0])[0].found
     return (
         f"Finite mlp-{max(2, options['depth'])} of width {options['finite_width']}, the first "
         f"{options['finite_classes']} digits, {first['n_train']} training and about {first['n_test']} test images, "
         f"gradient flow, PGD at {options['finite_eps255']:g}/255, inner flow of mean ARK ηS "
-        f"{options['finite_exposure']:g}, {len(_finite(told, options['noise'][0]))} networks"
+        f"{options['finite_exposure']:g}, {len(_finite(told, options['finite_noise'][0]))} networks"
     )
 
 
@@ -190,8 +190,8 @@ def figure(told: Told) -> Figure:
     for dataset, family in _networks(told):
         name = f"{dataset} {family}-{options['depth']}"
         titles += [f"{name}, {_labels(noise)}" for noise in noises] + [f"{name}: distance to Θ⁻¹Y"]
-    worst = noises[-1]
-    titles += [f"finite, {_labels(worst)}", "finite: distance to standard", "finite: factor of the attack"]
+    finite = options["finite_noise"][-1]
+    titles += [f"finite, {_labels(finite)}", "finite: distance to standard", "finite: factor of the attack"]
     drawn, axes = panels(
         titles,
         title="Where adversarial training ends",
@@ -205,8 +205,8 @@ def figure(told: Told) -> Figure:
     for network in _networks(told):
         for noise in noises:
             _draw_robust(next(panel), told, network, noise)
-        _draw_distance(next(panel), told, network, worst)
-    _draw_finite([next(panel) for _ in range(3)], told, worst)
+        _draw_distance(next(panel), told, network, noises[-1])
+    _draw_finite([next(panel) for _ in range(3)], told, finite)
     return drawn
 
 
@@ -255,7 +255,7 @@ def caption(told: Told) -> str:
             f"the strongest attack's training loses robust accuracy {falls}; it reaches its best "
             f"{span(sooner(told, network, options['noise'][-1]), 1)} e-folds of time before clean training."
         )
-    for noise in options["noise"]:
+    for noise in options["finite_noise"]:
         ends = " and ".join(
             f"{TRAININGS[training]} ends {span(finite_distance(told, training, noise))} farther from the "
             "standard-trained network than clean training, its factor having changed by "

@@ -21,11 +21,7 @@ class Options(Closed):
     """Networks, data and times."""
 
     networks: list[str] = Field(
-        default=[
-            *("mlp-2", "mlp-3", "mlp-5", "mlp-8"),
-            *("cnn-1", "cnn-2", "cnn-3", "cnn-5"),
-            *("cnn_average-2", "resnet-18"),
-        ],
+        default=["mlp-2", "mlp-3", "mlp-5", "mlp-8", "cnn-1", "cnn-2", "cnn-3", "cnn-5", "resnet-18"],
         description="infinite ReLU networks: family (cnn_average: with pooling), depth",
     )
     eps255: float = Field(default=32, ge=0, description="radius of PGD, 1/255 of the pixel range")

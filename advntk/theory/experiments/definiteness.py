@@ -4,8 +4,7 @@ Measured for each network, on images as they are and on the same images moved to
 
     ark      eigenvalues of the c×c ARK of a finite network: the smallest over the largest, the worst image
     theta    smallest eigenvalue of Θ(X, X) of the infinite network over the largest
-    kappa    the same of Ξ^½ΘΞ^½ with Ξ = exp(κηS), for each strength
-    blocks   the same with Ξ = exp(ARK ηS), the finite network's blocks, (n·c)×(n·c)
+    blocks   the same of Ξ^½ΘΞ^½ with Ξ = exp(ARK ηS), the finite network's blocks, (n·c)×(n·c), for each strength
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Options(Closed):
     width: int = Field(default=128, ge=1, description="units of the finite mlp; a cnn has a quarter")
     n: int = Field(default=60, ge=2, description="digits images")
     eps255: list[float] = Field(default=[0.0, 32.0], description="radii by which images are moved, 1/255 of the range")
-    exposures: list[float] = Field(default=[0.5, 2.0, 4.0], description="mean κηS, and mean ARK eigenvalue × ηS")
+    exposures: list[float] = Field(default=[0.5, 2.0, 4.0], description="mean ARK eigenvalue × ηS")
     seeds: int = Field(default=3, ge=2, description="splits and finite networks")
 
 
@@ -50,14 +49,13 @@ def units(options: Options) -> Sequence[Unit]:
 
 
 def run(study: Study) -> dict[str, Any]:
-    """A row for each radius: ``ark`` and ``theta``; a row of strengths for each radius: ``kappa`` and ``blocks``."""
+    """A row for each radius: ``ark`` and ``theta``; a row of strengths for each radius: ``blocks``."""
     from advntk.foundation.device import enable_float64
 
     enable_float64()
     import jax
     import jax.numpy as jnp
 
-    from advntk.ingredients.kernels.ark import kappa
     from advntk.ingredients.kernels.engine import make_engine
     from advntk.ingredients.kernels.neural_tangents_wall import finite_network
     from advntk.ingredients.networks.jacobians import empirical_ark
@@ -75,9 +73,7 @@ def run(study: Study) -> dict[str, Any]:
     )
     init, apply = finite_network(spec, split.input_shape, split.classes)
     parameters, ark_of = init(jax.random.key(study.unit.seed)), jax.jit(empirical_ark(apply))
-    found: dict[str, Any] = {name: [] for name in ("ark", "theta", "kappa", "blocks", "floors")}
-    # increments of a pooled network's covariance cost thousands of kernels an image; κ of clean images serves both
-    rates = kappa(spec, clean).values
+    found: dict[str, Any] = {name: [] for name in ("ark", "theta", "blocks", "floors")}
     for radius in options.eps255:
         corners = study.generator("corners").choice([-1.0, 1.0], clean.shape)
         images = np.clip(clean + corners * radius / 255, 0.0, 1.0)
@@ -86,13 +82,11 @@ def run(study: Study) -> dict[str, Any]:
         ark = (ark + ark.swapaxes(1, 2)) / 2
         values, vectors = np.linalg.eigh(ark)
         found["ark"].append(float((values[:, 0] / values[:, -1]).min()))
-        theta, by_kappa, by_blocks = conditioning(gram), [], []
+        theta, by_blocks = conditioning(gram), []
         for exposure in options.exposures:
-            by_kappa.append(conditioning(weighted(gram, np.exp(exposure * rates / rates.mean()))))
             blocks = np.einsum("iak,ik,ibk->iab", vectors, np.exp(exposure * values / values.mean()), vectors)
             by_blocks.append(conditioning(weighted(gram, blocks)))
         found["theta"].append(theta.smallest)
-        found["kappa"].append([one.smallest for one in by_kappa])
         found["blocks"].append([one.smallest for one in by_blocks])
         found["floors"].append({"theta": theta.floor, "blocks": by_blocks[0].floor})
     return found
