@@ -84,8 +84,14 @@ def finite_found(jitter, *, steady):
     one = {"robust_test": [0.5, 0.7 + jitter, 0.3], "robust_val": [0.5, 0.7, 0.3], "clean_test": [0.5, 0.7, 0.6]}
     factors = {"clean": [1.0, 1, 1], "flow": [2.0, 2, 2 + jitter], "pgd": [2.0, 4, (2 if steady else 50) + jitter]}
     ends = {"clean": 0.001, "flow": 0.02, "pgd": 0.5}
+    higher = {**one, "robust_test": [0.5, 0.9 + jitter, 0.3]}
     trainings = {
-        name: {**one, "factor": factors[name], "distance": [1.0, 0.6, ends[name] + jitter / 10], "error": 0.1}
+        name: {
+            **(higher if name == "pgd" else one),
+            "factor": factors[name],
+            "distance": [1.0, 0.6, ends[name] + jitter / 10],
+            "error": 0.1,
+        }
         for name in factors
     }
     return {"times": [0.1, 1.0, 10.0], "trainings": trainings, "n_train": 60, "n_val": 50, "n_test": 90}
@@ -133,6 +139,10 @@ def test_each_claim_is_decided_by_its_interval():
     ends = "AT with {} ends at the standard-trained network (finite mlp, right labels)"
     assert found[ends.format("inner flow")].verdict == "holds"
     assert found[ends.format("PGD")].verdict == "does not hold"
+    more = "AT with {} reaches more robust accuracy than clean training at its own best time (finite mlp, right labels)"
+    assert found[more.format("PGD")].verdict == "holds"
+    assert found[more.format("PGD")].value == pytest.approx(0.2)
+    assert found[more.format("inner flow")].verdict == "does not hold"
     factor = "{} multiplies the training error by a factor that stays the same (finite mlp, right labels)"
     assert found[factor.format("inner flow")].verdict == "holds"
     assert found[factor.format("PGD")].verdict == "does not hold"
