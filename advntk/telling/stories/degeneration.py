@@ -16,6 +16,8 @@ from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 PAPER = "Fu & Wang 2024, AT degeneration"
 TRAININGS = {"clean": "clean", "flow": "inner flow", "pgd": "PGD"}
+ROUNDING = 1e-14
+"""Distances below are drawn there."""
 STEADY = 0.3
 """Change of ln Ξ'(t) over training that still counts as none: a factor of 1.35."""
 
@@ -191,6 +193,8 @@ def _kernel_setup(told: Told) -> str:
 
 
 def _finite_setup(told: Told) -> str:
+    if not _options(told)["finite_noise"]:
+        return "No finite networks"
     options, first = _options(told), _finite(told, _options(told)["finite_noise"][0])[0].found
     return (
         f"Finite mlp-{max(2, options['depth'])} of width {options['finite_width']}, the first "
@@ -207,14 +211,15 @@ def figure(told: Told) -> Figure:
     for dataset, family in _networks(told):
         name = f"{dataset} {family}-{options['depth']}"
         titles += [f"{name}, {_labels(noise)}" for noise in noises] + [f"{name}: distance to Θ⁻¹Y"]
-    finite = options["finite_noise"][-1]
-    titles += [f"finite, {_labels(finite)}", "finite: distance to standard", "finite: factor of the attack"]
+    finite = options["finite_noise"][-1:]
+    for noise in finite:
+        titles += [f"finite, {_labels(noise)}", "finite: distance to standard", "finite: factor of the attack"]
     drawn, axes = panels(
         titles,
         title="Where adversarial training ends",
         notes=[
             f"Kernels: {_kernel_setup(told)}. Accuracies: PGD-10; dotted: natural solution. {_finite_setup(told)}. "
-            "Time in 1 / mean diagonal of Θ. Line: mean over seeds; band: 95% interval of the mean."
+            "Colours of kernels: right-hand panel. Time in 1 / mean diagonal of Θ. Line: mean over seeds; band: 95% interval of the mean."
         ],
         across=len(noises) + 1 if len(noises) > 1 else 3,
     )
@@ -223,7 +228,8 @@ def figure(told: Told) -> Figure:
         for noise in noises:
             _draw_robust(next(panel), told, network, noise)
         _draw_distance(next(panel), told, network, noises[-1])
-    _draw_finite([next(panel) for _ in range(3)], told, finite)
+    for noise in finite:
+        _draw_finite([next(panel) for _ in range(3)], told, noise)
     return drawn
 
 
@@ -233,14 +239,13 @@ def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float)
         values = [one["robust_test"][row] for one in found]
         line_with_band(axes, found[0]["times"], values, color=COLOURS[row], label=f"κηS = {exposure:g}")
     axes.axhline(np.mean([one["natural"]["robust_test"] for one in found]), color="#555555", ls=":", lw=1)
-    axes.set(xscale="log", ylim=(0, None), xlabel="t", ylabel="robust accuracy")
-    axes.legend(fontsize=7, frameon=False, loc="lower center")
+    axes.set(xscale="log", ylim=(0, 1), xlabel="t", ylabel="robust accuracy")
 
 
 def _draw_distance(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
     found = [one.found for one in _kernels(told, network, noise)]
     for row, exposure in enumerate(_options(told)["exposures"]):
-        values = np.maximum([one["distance"][row] for one in found], 1e-16)
+        values = np.maximum([one["distance"][row] for one in found], ROUNDING)
         mean = np.exp(np.log(values).mean(axis=0))
         axes.plot(found[0]["times"], mean, "o-", ms=3, color=COLOURS[row], label=f"κηS = {exposure:g}")
     axes.set(xscale="log", yscale="log", xlabel="t", ylabel="relative distance")
@@ -256,7 +261,6 @@ def _draw_finite(axes: list[Axes], told: Told, noise: float) -> None:
     for panel, label in zip(axes, ("robust accuracy", "relative distance", "Ξ'(t)"), strict=True):
         panel.set(xscale="log", xlabel="t", ylabel=label)
     axes[1].set_yscale("log")
-    axes[2].set_yscale("log")
     axes[0].legend(fontsize=7, frameon=False)
 
 

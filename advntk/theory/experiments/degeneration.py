@@ -35,7 +35,7 @@ class Options(Closed):
     n_val: int = Field(default=150, ge=1, description="images on which times are chosen")
     n_test: int = Field(default=300, ge=1, description="test images")
     noise: list[float] = Field(default=[0.0, 0.3], description="shares of wrong training labels")
-    finite_noise: list[float] = Field(default=[0.3], description="the same for finite networks")
+    finite_noise: list[float] = Field(default=[0.3], description="the same for finite networks; empty: none")
     exposures: list[float] = Field(default=[0.0, 2.0, 4.0], description="mean κηS; the first is clean training")
     log_times: tuple[int, int] = Field(default=(-6, 7), description="ln t of a kernel's first and last time, step 1")
     seeds: int = Field(default=5, ge=2, description="splits, for kernels")
