@@ -219,7 +219,8 @@ def figure(told: Told) -> Figure:
         title="Where adversarial training ends",
         notes=[
             f"Kernels: {_kernel_setup(told)}. Accuracies: PGD-10; dotted: natural solution. {_finite_setup(told)}. "
-            "Colours of kernels: right-hand panel. Time in 1 / mean diagonal of Θ. Line: mean over seeds; band: 95% interval of the mean."
+            "Colours of kernels: right-hand panel. Time in 1 / mean diagonal of Θ. Line: mean over seeds; band: 95% "
+            "interval of the mean."
         ],
         across=len(noises) + 1 if len(noises) > 1 else 3,
     )
