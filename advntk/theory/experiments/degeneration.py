@@ -37,7 +37,7 @@ class Options(Closed):
     noise: list[float] = Field(default=[0.0, 0.3], description="shares of wrong training labels")
     finite_noise: list[float] = Field(default=[0.3], description="the same for finite networks; empty: none")
     exposures: list[float] = Field(default=[0.0, 2.0, 4.0], description="mean κηS; the first is clean training")
-    log_times: tuple[int, int] = Field(default=(-6, 7), description="ln t of a kernel's first and last time, step 1")
+    log_times: tuple[int, int] = Field(default=(-8, 6), description="ln t of a kernel's first and last time, step 1")
     seeds: int = Field(default=5, ge=2, description="splits, for kernels")
     finite_seeds: int = Field(default=3, ge=2, description="splits and networks, finite; none more than seeds")
     finite_width: int = Field(default=64, ge=1, description="units of a finite mlp")
