@@ -48,6 +48,12 @@ def with_label_noise(part: Part, share: float, classes: int, generator: np.rando
     return Part(pixels=part.pixels, labels=labels, indices=part.indices)
 
 
+def of_classes(part: Part, count: int) -> Part:
+    """The images of the first classes, 0 to ``count`` − 1, in their order."""
+    kept = part.labels < count
+    return Part(pixels=part.pixels[kept], labels=part.labels[kept], indices=part.indices[kept])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     """What a predictor gets right.

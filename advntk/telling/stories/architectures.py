@@ -1,0 +1,169 @@
+"""E9 told: best robust accuracy and degeneration time by architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from advntk.foundation.statistics import student_interval
+from advntk.telling.over_time import POINT, chosen, decided, points
+from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.story_figure import panels, span
+
+OPEN = "open question of Fu & Wang 2024"
+Measure = Callable[[dict[str, Any]], float]
+
+
+def best_robust(found: dict[str, Any]) -> float:
+    """Robust accuracy on test at the time that is best on val."""
+    return float(found["robust_test"][0][chosen(found, 0)])
+
+
+def ln_half_distance(found: dict[str, Any]) -> float:
+    """Ln of the time at which the relative distance to the natural solution is ½; the grid's end where it is not."""
+    logs, distances = np.log(found["times"]), np.array(found["distance"][0])
+    falling = np.minimum.accumulate(distances)
+    return float(np.interp(0.5, falling[::-1], logs[::-1]))
+
+
+def ln_window(found: dict[str, Any]) -> float:
+    """Ln of the time at which half of the lost robust accuracy is lost, over that of the best; up to the grid's end."""
+    logs, robust, best = np.log(found["times"]), np.array(found["robust_test"][0]), chosen(found, 0)
+    level = (robust[best] + found["natural"]["robust_test"]) / 2
+    below = np.flatnonzero(robust[best:] <= level)
+    if not below.size or robust[best] <= level:
+        return float(logs[-1] - logs[best])
+    after = best + int(below[0])
+    share = (robust[after - 1] - level) / (robust[after - 1] - robust[after])
+    return float(logs[after - 1] + share * (logs[after] - logs[after - 1]) - logs[best])
+
+
+def lost(found: dict[str, Any]) -> float:
+    """Robust accuracy lost on test from the best time to t = ∞."""
+    return best_robust(found) - float(found["natural"]["robust_test"])
+
+
+def _networks(told: Told) -> list[str]:
+    return list(dict.fromkeys(one.settings["network"] for one in told.findings))
+
+
+def over_seeds(told: Told, network: str, measure: Measure) -> Interval:
+    """A measure of one network."""
+    return student_interval([measure(one.found) for one in told.of(network=network)])
+
+
+def depths(told: Told, family: str) -> list[int]:
+    """Depths of a family, ascending."""
+    pairs = [network.split("-") for network in _networks(told)]
+    return sorted(int(depth) for kind, depth in pairs if kind == family)
+
+
+def slope(told: Told, family: str, measure: Measure) -> Interval:
+    """Least-squares slope of a measure in ln depth, a line for each seed."""
+    found = depths(told, family)
+    columns = [[measure(one.found) for one in told.of(network=f"{family}-{depth}")] for depth in found]
+    return student_interval([float(np.polyfit(np.log(found), row, 1)[0]) for row in np.array(columns).T])
+
+
+def _ladders(told: Told) -> list[str]:
+    """Families of several depths."""
+    kinds = dict.fromkeys(network.split("-")[0] for network in _networks(told))
+    return [kind for kind in kinds if len(depths(told, kind)) > 1]
+
+
+def claims(told: Told) -> list[Claim]:
+    """How depth moves time and accuracy, and which networks lose robust accuracy."""
+    found, setup = [], _setup(told)
+    for family in _ladders(told):
+        steps = " to ".join(str(depth) for depth in (depths(told, family)[0], depths(told, family)[-1]))
+        for claim, quantity, measure in (
+            (f"a deeper {family} degenerates later", "ln of the time at which the distance is ½", ln_half_distance),
+            (f"a deeper {family} reaches more robust accuracy", "best robust accuracy", best_robust),
+        ):
+            tilt = slope(told, family, measure)
+            found.append(
+                Claim(
+                    claim=claim,
+                    source=OPEN,
+                    quantity=f"slope of the {quantity} in ln depth, depth {steps}",
+                    interval=tilt,
+                    expected="above 0",
+                    verdict=decided(holds=tilt[1] > 0, fails=tilt[2] < 0),
+                    setup=setup,
+                )
+            )
+    for network in _networks(told):
+        fallen = over_seeds(told, network, lost)
+        found.append(
+            Claim(
+                claim=f"robust accuracy falls along AT ({network})",
+                source=OPEN,
+                quantity="robust accuracy at the best time minus at t = ∞",
+                interval=fallen,
+                expected=f"above {POINT:g}",
+                verdict=decided(holds=fallen[1] > POINT, fails=fallen[2] < POINT),
+                setup=setup,
+            )
+        )
+    return found
+
+
+def _setup(told: Told) -> str:
+    options = told.findings[0].options
+    first = dict.fromkeys(tuple(one.found["sizes"]) for one in told.findings)
+    sizes = " or ".join(f"{train} training, {val} val and {test} test" for train, val, test in first)
+    return (
+        f"Infinite ReLU networks on {sizes} digits, {100 * options['noise']:g}% wrong training labels, κηS "
+        f"{options['exposure']:g}, PGD-10 at {options['eps255']:g}/255, {options['seeds']} seeds"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """Best robust accuracy, time of half the distance, and how long the best lasts."""
+    networks = _networks(told)
+    drawn, axes = panels(
+        ["best robust accuracy", "distance to Θ⁻¹Y is ½ at", "time from the best to half lost"],
+        title="Architectures: what is reached, and how soon it is lost",
+        notes=[
+            f"{_setup(told)}. The best time is chosen on val. Times in 1 / mean diagonal of Θ. Bars: 95% intervals "
+            "over seeds; cnn_average: with pooling, on fewer images."
+        ],
+    )
+    for panel, (measure, label) in zip(
+        axes, ((best_robust, "accuracy"), (ln_half_distance, "ln t"), (ln_window, "ln of a factor")), strict=True
+    ):
+        points(panel, networks, [over_seeds(told, network, measure) for network in networks], label)
+    return drawn
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    networks = _networks(told)
+    reached = {network: over_seeds(told, network, best_robust) for network in networks}
+    best = max(networks, key=lambda network: reached[network][0])
+    worst = min(networks, key=lambda network: reached[network][0])
+    times = {network: over_seeds(told, network, ln_half_distance)[0] for network in networks}
+    tilts = "; ".join(
+        f"{family}: time {span(slope(told, family, ln_half_distance))}, accuracy "
+        f"{span(slope(told, family, best_robust))}"
+        for family in _ladders(told)
+    )
+    trend = f" Slopes in ln depth: {tilts}." if tilts else ""
+    return (
+        f"{_setup(told)}. Best robust accuracy is {span(reached[best])} for {best} and {span(reached[worst])} for "
+        f"{worst}. Half the distance to the natural solution is gone at ln t = {min(times.values()):.1f} to "
+        f"{max(times.values()):.1f}.{trend}"
+    )
+
+
+ENTRY = Story(
+    number="E9",
+    title="Architectures",
+    question="How do a network's kind and depth change the robustness that is reached and how soon it is lost?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)

@@ -1,0 +1,175 @@
+"""E5 told: positive definiteness and conditioning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from advntk.foundation.statistics import student_interval
+from advntk.telling.over_time import decided
+from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.story_figure import COLOURS, panels
+
+PAPER = "assumed by Fu & Wang 2024"
+MARKS = "os^Dv"
+TINY = 1e-17
+
+
+def _options(told: Told) -> dict[str, Any]:
+    return told.findings[0].options
+
+
+def networks(told: Told) -> list[str]:
+    """Names, family by family."""
+    return list(dict.fromkeys(one.settings["network"] for one in told.findings))
+
+
+def smallest(told: Told, network: str, name: str) -> np.ndarray:
+    """Smallest eigenvalue over the largest: (seeds, radii), or (seeds, radii, strengths)."""
+    return np.array([one.found[name] for one in told.of(network=network)])
+
+
+def floor(told: Told, name: str) -> float:
+    """What float64 cannot tell from 0: of ``theta`` (n×n) or ``blocks`` (n·c×n·c)."""
+    return float(told.findings[0].found["floors"][0][name])
+
+
+def worst_log(told: Told, network: str, name: str) -> Interval:
+    """log10 of the smallest eigenvalue over the largest, the worst radius and strength of each seed."""
+    values = smallest(told, network, name)
+    return student_interval(np.log10(np.maximum(values.reshape(len(values), -1).min(axis=1), TINY)))
+
+
+def cost(told: Told, network: str) -> Interval:
+    """log10 of the condition number of Ξ^½ΘΞ^½ with blocks over that of Θ, strongest attack, images as they are."""
+    theta, blocks = smallest(told, network, "theta")[:, 0], smallest(told, network, "blocks")[:, 0, -1]
+    return student_interval(np.log10(np.maximum(theta, TINY) / np.maximum(blocks, TINY)))
+
+
+def claims(told: Told) -> list[Claim]:
+    """ARK, Θ, and the two products, for each network."""
+    found, setup = [], _setup(told)
+    for network in networks(told):
+        for name, matrix, limit in (
+            ("ark", "ARK of a finite network", np.finfo(np.float64).eps * 10),
+            ("theta", "Θ", floor(told, "theta")),
+            ("blocks", "Ξ^½ΘΞ^½", floor(told, "blocks")),
+        ):
+            interval, edge = worst_log(told, network, name), float(np.log10(limit))
+            found.append(
+                Claim(
+                    claim=f"{matrix} is positive definite ({network})",
+                    source=PAPER,
+                    quantity="log10 of the smallest eigenvalue over the largest, the worst radius and strength",
+                    interval=interval,
+                    expected=f"above float64's floor, {edge:.1f}",
+                    verdict=decided(holds=interval[1] > edge, fails=interval[2] < edge),
+                    setup=setup,
+                )
+            )
+        paid, strongest = cost(told, network), _options(told)["exposures"][-1]
+        found.append(
+            Claim(
+                claim=f"a strong attack makes the closed form worse conditioned ({network})",
+                source="this suite",
+                quantity=f"log10 of the condition number of Ξ^½ΘΞ^½ over that of Θ, mean ARK ηS = {strongest:g}",
+                interval=paid,
+                expected="above 0",
+                verdict=decided(holds=paid[1] > 0, fails=paid[2] < 0),
+                setup=setup,
+            )
+        )
+    return found
+
+
+def _setup(told: Told) -> str:
+    options = _options(told)
+    return (
+        f"mlp-{options['mlp_depth']} and cnn-{options['cnn_depth']}, {options['n']} digits as they are and moved by "
+        f"up to {max(options['eps255']):g}/255, finite width {options['width']} (cnn: a quarter), "
+        f"{options['seeds']} seeds"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """Smallest over largest eigenvalue over strength, a panel for each family; ARK's beside."""
+    families = list(_options(told)["families"])
+    titles = [f"{family}: Ξ^½ΘΞ^½ with Ξ = exp(ARK ηS)" for family in families] + ["ARK, c×c"]
+    drawn, axes = panels(
+        titles,
+        title="Positive definite, and how well conditioned?",
+        notes=[
+            f"{_setup(told)}. Smallest eigenvalue over the largest; one point a seed, images as they are (filled) and "
+            "moved (hollow); line: geometric mean, images as they are. Strength 0 is Θ itself. Dotted: float64's "
+            "floor, side × rounding."
+        ],
+        across=2,
+    )
+    for panel, family in zip(axes, families, strict=False):
+        _draw_family(panel, told, family)
+        panel.set(yscale="log", xlabel="mean ARK eigenvalue × ηS", ylabel="smallest / largest")
+        panel.axhline(floor(told, "blocks"), color="#555555", ls=":", lw=1)
+    axes[0].legend(fontsize=7, frameon=False)
+    _draw_ark(axes[-1], told)
+    return drawn
+
+
+def _draw_family(axes: Axes, told: Told, family: str) -> None:
+    strengths = [0.0, *_options(told)["exposures"]]
+    for index, activation in enumerate(_options(told)["activations"]):
+        network, colour = f"{family}-{activation}", COLOURS[index]
+        theta, blocks = smallest(told, network, "theta"), smallest(told, network, "blocks")
+        values = np.maximum(np.concatenate([theta[..., None], blocks], axis=2), TINY)
+        for radius in range(values.shape[1]):
+            face = colour if radius == 0 else "none"
+            for row in values[:, radius]:
+                axes.plot(strengths, row, MARKS[index % 5], ms=4, mec=colour, mfc=face, alpha=0.7)
+        axes.plot(strengths, np.exp(np.log(values[:, 0]).mean(axis=0)), color=colour, label=activation, lw=1)
+
+
+def _draw_ark(axes: Axes, told: Told) -> None:
+    names = networks(told)
+    for line, network in enumerate(names):
+        values = np.maximum(smallest(told, network, "ark"), TINY)
+        axes.plot(values.ravel(), np.full(values.size, line), "o", ms=4, color=COLOURS[0], alpha=0.6)
+    axes.set_yticks(range(len(names)), names, fontsize=6.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set(xscale="log", xlabel="smallest / largest, worst image")
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    names = networks(told)
+    low = {
+        name: min((worst_log(told, network, name)[0], network) for network in names)
+        for name in ("ark", "theta", "blocks")
+    }
+    paid = {network: cost(told, network)[0] for network in names}
+    most = max(paid, key=lambda network: paid[network])
+    edge = np.log10(floor(told, "blocks"))
+    below = [network for network in names if worst_log(told, network, "blocks")[0] < edge]
+    verdict = (
+        f"Ξ^½ΘΞ^½ falls below float64's floor for {', '.join(below)}."
+        if below
+        else f"Ξ^½ΘΞ^½ stays above float64's floor of 10^{edge:.1f} for every network."
+    )
+    return (
+        f"{_setup(told)}. As the exponential of a symmetric matrix, Ξ is positive definite by construction; what is at "
+        f"stake is the conditioning. The smallest eigenvalue over the largest is at worst 10^{low['ark'][0]:.1f} for "
+        f"ARK ({low['ark'][1]}), 10^{low['theta'][0]:.1f} for Θ ({low['theta'][1]}) and 10^{low['blocks'][0]:.1f} for "
+        f"Ξ^½ΘΞ^½ ({low['blocks'][1]}). {verdict} The strongest attack costs at most 10^{paid[most]:.1f} in the "
+        f"condition number ({most})."
+    )
+
+
+ENTRY = Story(
+    number="E5",
+    title="Positive definiteness and conditioning",
+    question="Are ARK, Θ and Ξ^½ΘΞ^½ positive definite, and can float64 tell?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)

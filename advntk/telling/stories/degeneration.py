@@ -1,0 +1,299 @@
+"""E3 told: adversarial training over time, against the solution of clean training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from advntk.foundation.findings import Finding
+from advntk.foundation.statistics import student_interval
+from advntk.telling.over_time import POINT, chosen, decided
+from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+
+PAPER = "Fu & Wang 2024, AT degeneration"
+TRAININGS = {"clean": "clean", "flow": "inner flow", "pgd": "PGD"}
+ROUNDING = 1e-14
+"""Distances below are drawn there."""
+STEADY = 0.3
+"""Change of ln Ξ'(t) over training that still counts as none: a factor of 1.35."""
+
+
+def _networks(told: Told) -> list[tuple[str, str]]:
+    """Datasets and families of the kernels."""
+    return [(dataset, family) for dataset, all_of in _options(told)["networks"].items() for family in all_of]
+
+
+def _options(told: Told) -> dict[str, Any]:
+    return told.findings[0].options
+
+
+def _kernels(told: Told, network: tuple[str, str], noise: float) -> list[Finding]:
+    return told.of(part="kernel", dataset=network[0], family=network[1], noise=noise)
+
+
+def _finite(told: Told, noise: float) -> list[Finding]:
+    return told.of(part="finite", noise=noise)
+
+
+def distance_left(told: Told, network: tuple[str, str], noise: float) -> Interval:
+    """Relative distance to the natural solution at the last finite time, the largest over strengths."""
+    return student_interval([max(row[-1] for row in one.found["distance"]) for one in _kernels(told, network, noise)])
+
+
+def lost(told: Told, network: tuple[str, str], noise: float) -> Interval:
+    """Robust accuracy that the strongest AT loses on test from its best time on val to the end."""
+    found = [one.found for one in _kernels(told, network, noise)]
+    return student_interval([one["robust_test"][-1][chosen(one, -1)] - one["natural"]["robust_test"] for one in found])
+
+
+def sooner(told: Told, network: tuple[str, str], noise: float) -> Interval:
+    """Ln of clean training's best time over that of the strongest AT, both chosen on val."""
+    found = [one.found for one in _kernels(told, network, noise)]
+    return student_interval([np.log(one["times"][chosen(one, 0)] / one["times"][chosen(one, -1)]) for one in found])
+
+
+def finite_distance(told: Told, training: str, noise: float) -> Interval:
+    """Relative distance to the standard-trained network at the last time, minus clean training's own."""
+    found = [one.found["trainings"] for one in _finite(told, noise)]
+    return student_interval([one[training]["distance"][-1] - one["clean"]["distance"][-1] for one in found])
+
+
+def finite_lost(told: Told, training: str, noise: float) -> Interval:
+    """Robust accuracy that a finite network loses on test from its best time on val to its last."""
+    found = [one.found["trainings"][training] for one in _finite(told, noise)]
+    return student_interval([one["robust_test"][chosen(one)] - one["robust_test"][-1] for one in found])
+
+
+def finite_gain(told: Told, training: str, noise: float) -> Interval:
+    """Best robust accuracy of a finite network in AT minus that of clean training, times chosen on val."""
+    pairs = [(one.found["trainings"][training], one.found["trainings"]["clean"]) for one in _finite(told, noise)]
+    return student_interval(
+        [one["robust_test"][chosen(one)] - other["robust_test"][chosen(other)] for one, other in pairs]
+    )
+
+
+def factor_growth(told: Told, training: str, noise: float) -> Interval:
+    """Ln of the attack's factor at the last time over that at the first."""
+    found = [one.found["trainings"][training]["factor"] for one in _finite(told, noise)]
+    return student_interval([np.log(one[-1] / one[0]) for one in found])
+
+
+def claims(told: Told) -> list[Claim]:
+    """Degeneration, robust overfitting and the order of strengths on kernels; then finite networks."""
+    found = []
+    for network in _networks(told):
+        for noise in _options(told)["noise"]:
+            found += _kernel_claims(told, network, noise)
+    for noise in _options(told)["finite_noise"]:
+        found += _finite_claims(told, noise)
+    return found
+
+
+def _labels(noise: float) -> str:
+    return f"{100 * noise:g}% wrong labels" if noise else "right labels"
+
+
+def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[Claim]:
+    options, name = _options(told), f"{network[0]} {network[1]}-{_options(told)['depth']}"
+    left, fallen, earlier = (measure(told, network, noise) for measure in (distance_left, lost, sooner))
+    strongest, setup = options["exposures"][-1], _kernel_setup(told)
+    where = f"{name}, {_labels(noise)}"
+    return [
+        Claim(
+            claim=f"AT tends to the natural solution Θ⁻¹Y ({where})",
+            source=PAPER,
+            quantity="relative distance at the last finite time, largest over strengths",
+            interval=left,
+            expected=f"below {POINT:g}",
+            verdict=decided(holds=left[2] < POINT, fails=left[1] > POINT),
+            setup=setup,
+        ),
+        Claim(
+            claim=f"robust accuracy falls on the way (robust overfitting; {where})",
+            source=PAPER,
+            quantity=f"robust accuracy at the best time minus at t = ∞, κηS = {strongest:g}",
+            interval=fallen,
+            expected=f"above {POINT:g}",
+            verdict=decided(holds=fallen[1] > POINT, fails=fallen[2] < POINT),
+            setup=setup,
+        ),
+        Claim(
+            claim=f"a stronger attack reaches its best robust accuracy earlier ({where})",
+            source=PAPER,
+            quantity=f"ln of the best time at κηS = {options['exposures'][0]:g} over that at {strongest:g}",
+            interval=earlier,
+            expected=f"above 0; {strongest - options['exposures'][0]:g} where κ is one number",
+            verdict=decided(holds=earlier[1] > 0, fails=earlier[2] <= 0),
+            setup=setup,
+        ),
+    ]
+
+
+def _finite_claims(told: Told, noise: float) -> list[Claim]:
+    found = []
+    where, setup = f"finite mlp, {_labels(noise)}", _finite_setup(told)
+    for training in ("flow", "pgd"):
+        name = TRAININGS[training]
+        apart, fallen = finite_distance(told, training, noise), finite_lost(told, training, noise)
+        grown, more = factor_growth(told, training, noise), finite_gain(told, training, noise)
+        found += [
+            Claim(
+                claim=f"AT with {name} reaches more robust accuracy than clean training at its own best time ({where})",
+                source="this suite",
+                quantity="difference of best-on-val robust accuracies, paired",
+                interval=more,
+                expected=f"above {POINT:g}",
+                verdict=decided(holds=more[1] > POINT, fails=more[2] < POINT),
+                setup=setup,
+            ),
+            Claim(
+                claim=f"AT with {name} ends at the standard-trained network ({where})",
+                source=PAPER,
+                quantity="relative distance on test images at the last time, minus clean training's own",
+                interval=apart,
+                expected="below 0.05",
+                verdict=decided(holds=apart[2] < 0.05, fails=apart[1] > 0.05),
+                setup=setup,
+            ),
+            Claim(
+                claim=f"robust accuracy falls along AT with {name} ({where})",
+                source=PAPER,
+                quantity="robust accuracy at the best time minus at the last",
+                interval=fallen,
+                expected=f"above {POINT:g}",
+                verdict=decided(holds=fallen[1] > POINT, fails=fallen[2] < POINT),
+                setup=setup,
+            ),
+            Claim(
+                claim=f"{name} multiplies the training error by a factor that stays the same ({where})",
+                source="assumed for Ξ(t) = t Ξ' (Fu & Wang 2024)",
+                quantity="ln of ‖f(x_S) − y‖/‖f(x) − y‖, last time minus first",
+                interval=grown,
+                expected=f"within ±{STEADY:g}",
+                verdict=decided(
+                    holds=grown[1] > -STEADY and grown[2] < STEADY, fails=grown[1] > STEADY or grown[2] < -STEADY
+                ),
+                setup=setup,
+            ),
+        ]
+    return found
+
+
+def _kernel_setup(told: Told) -> str:
+    options = _options(told)
+    radii = ", ".join(f"{options['eps255'][name]:g}/255 on {name}" for name in options["networks"])
+    return (
+        f"Infinite {options['activation']} networks, {options['n_train']} training, {options['n_val']} val and "
+        f"{options['n_test']} test images, PGD-10 at {radii}, {options['seeds']} seeds"
+    )
+
+
+def _finite_setup(told: Told) -> str:
+    if not _options(told)["finite_noise"]:
+        return "No finite networks"
+    options, first = _options(told), _finite(told, _options(told)["finite_noise"][0])[0].found
+    return (
+        f"Finite mlp-{max(2, options['depth'])} of width {options['finite_width']}, the first "
+        f"{options['finite_classes']} digits, {first['n_train']} training and about {first['n_test']} test images, "
+        f"gradient flow, PGD at {options['finite_eps255']:g}/255, inner flow of mean ARK ηS "
+        f"{options['finite_exposure']:g}, {len(_finite(told, options['finite_noise'][0]))} networks"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """A row for each kernel (accuracies by noise, distance), and one for finite networks."""
+    options = _options(told)
+    noises, titles = list(options["noise"]), []
+    for dataset, family in _networks(told):
+        name = f"{dataset} {family}-{options['depth']}"
+        titles += [f"{name}, {_labels(noise)}" for noise in noises] + [f"{name}: distance to Θ⁻¹Y"]
+    finite = options["finite_noise"][-1:]
+    for noise in finite:
+        titles += [f"finite, {_labels(noise)}", "finite: distance to standard", "finite: factor of the attack"]
+    drawn, axes = panels(
+        titles,
+        title="Where adversarial training ends",
+        notes=[
+            f"Kernels: {_kernel_setup(told)}. Accuracies: PGD-10; dotted: natural solution. {_finite_setup(told)}. "
+            "Colours of kernels: right-hand panel. Time in 1 / mean diagonal of Θ. Line: mean over seeds; band: 95% "
+            "interval of the mean."
+        ],
+        across=len(noises) + 1 if len(noises) > 1 else 3,
+    )
+    panel = iter(axes)
+    for network in _networks(told):
+        for noise in noises:
+            _draw_robust(next(panel), told, network, noise)
+        _draw_distance(next(panel), told, network, noises[-1])
+    for noise in finite:
+        _draw_finite([next(panel) for _ in range(3)], told, noise)
+    return drawn
+
+
+def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
+    found = [one.found for one in _kernels(told, network, noise)]
+    for row, exposure in enumerate(_options(told)["exposures"]):
+        values = [one["robust_test"][row] for one in found]
+        line_with_band(axes, found[0]["times"], values, color=COLOURS[row], label=f"κηS = {exposure:g}")
+    axes.axhline(np.mean([one["natural"]["robust_test"] for one in found]), color="#555555", ls=":", lw=1)
+    axes.set(xscale="log", ylim=(0, 1), xlabel="t", ylabel="robust accuracy")
+
+
+def _draw_distance(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
+    found = [one.found for one in _kernels(told, network, noise)]
+    for row, exposure in enumerate(_options(told)["exposures"]):
+        values = np.maximum([one["distance"][row] for one in found], ROUNDING)
+        mean = np.exp(np.log(values).mean(axis=0))
+        axes.plot(found[0]["times"], mean, "o-", ms=3, color=COLOURS[row], label=f"κηS = {exposure:g}")
+    axes.set(xscale="log", yscale="log", xlabel="t", ylabel="relative distance")
+    axes.legend(fontsize=7, frameon=False, loc="lower left")
+
+
+def _draw_finite(axes: list[Axes], told: Told, noise: float) -> None:
+    found = [one.found for one in _finite(told, noise)]
+    for colour, (training, name) in zip(COLOURS, TRAININGS.items(), strict=False):
+        for panel, key in zip(axes, ("robust_test", "distance", "factor"), strict=True):
+            values = [one["trainings"][training][key] for one in found]
+            line_with_band(panel, found[0]["times"], values, color=colour, label=name)
+    for panel, label in zip(axes, ("robust accuracy", "relative distance", "Ξ'(t)"), strict=True):
+        panel.set(xscale="log", xlabel="t", ylabel=label)
+    axes[1].set_yscale("log")
+    axes[0].legend(fontsize=7, frameon=False)
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    options, parts = _options(told), []
+    for network in _networks(told):
+        name = f"{network[0]} {network[1]}"
+        left = max(distance_left(told, network, noise)[0] for noise in options["noise"])
+        falls = ", ".join(f"{span(lost(told, network, noise))} with {_labels(noise)}" for noise in options["noise"])
+        parts.append(
+            f"{name}: at the last time AT is within {left:.1e} of the natural solution; from its best time to the end "
+            f"the strongest attack's training loses robust accuracy {falls}; it reaches its best "
+            f"{span(sooner(told, network, options['noise'][-1]), 1)} e-folds of time before clean training."
+        )
+    for noise in options["finite_noise"]:
+        ends = " and ".join(
+            f"{TRAININGS[training]} reaches {span(finite_gain(told, training, noise))} more robust accuracy than clean "
+            f"training, and ends {span(finite_distance(told, training, noise))} farther from the "
+            "standard-trained network than clean training, its factor having changed by "
+            f"{span(factor_growth(told, training, noise), 1)} e-folds,"
+            for training in ("flow", "pgd")
+        )
+        parts.append(f"Finite networks, {_labels(noise)}: {ends.rstrip(',')}.")
+    return f"{_kernel_setup(told)}. {_finite_setup(told)}. " + " ".join(parts)
+
+
+ENTRY = Story(
+    number="E3",
+    title="Degeneration of adversarial training",
+    question="Does adversarial training end at the solution of clean training, and is robustness lost on the way?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)

@@ -1,0 +1,211 @@
+"""E4 told: when adversarial training is more than clean training stopped at another time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from advntk.foundation.statistics import student_interval
+from advntk.telling.comparisons import Comparison, comparisons
+from advntk.telling.labels import method_label
+from advntk.telling.over_time import POINT, chosen, decided, points
+from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+
+SUITE = "this suite"
+PAPER = "Fu & Wang 2024"
+ROUNDING = 1e-11
+SAME_KAPPA = 1e-9
+"""Relative spread of κ below which it is one number."""
+RIVALS = ("at", "early_stopped_ntk")
+
+
+def _options(told: Told) -> dict[str, Any]:
+    return told.findings[0].options
+
+
+def _found(told: Told, network: str) -> list[dict[str, Any]]:
+    return [one.found for one in told.of(network=network)]
+
+
+def spread(told: Told, network: str) -> Interval:
+    """Relative standard deviation of κ over images."""
+    return student_interval([one["spread"] for one in _found(told, network)])
+
+
+def identity(told: Told, network: str) -> Interval:
+    """Relative gap between the strongest AT and clean training on its faster clock."""
+    return student_interval([one["identity"][-1] for one in _found(told, network)])
+
+
+def attacked(told: Told) -> list[str]:
+    """Networks whose robust accuracy was measured."""
+    return [name for name in _options(told)["networks"] if "robust_test" in _found(told, name)[0]]
+
+
+def gain(told: Told, network: str) -> Interval:
+    """Best robust accuracy of the strongest AT minus clean training's, times chosen on val, accuracy on test."""
+    found = _found(told, network)
+    return student_interval(
+        [one["robust_test"][-1][chosen(one, -1)] - one["robust_test"][0][chosen(one, 0)] for one in found]
+    )
+
+
+def claims(told: Told) -> list[Claim]:
+    """The clock and the gain of each network, and the paper's methods where the suite measured them."""
+    found = []
+    for network in _options(told)["networks"]:
+        found += _network_claims(told, network)
+    suite = told.suite
+    return found + (method_claims(comparisons(suite)) if suite is not None and suite.measured else [])
+
+
+def _network_claims(told: Told, network: str) -> list[Claim]:
+    varies, gap = spread(told, network), identity(told, network)
+    strongest, setup = _options(told)["exposures"][-1], _setup(told)
+    found = [
+        Claim(
+            claim=f"κ is one number for all images ({network})",
+            source=SUITE,
+            quantity="standard deviation of κ over images / mean",
+            interval=varies,
+            expected="0 to rounding",
+            verdict=decided(holds=varies[2] < SAME_KAPPA, fails=varies[1] > SAME_KAPPA),
+            setup=setup,
+        ),
+        Claim(
+            claim=f"AT is clean training on a clock e^κηS times as fast ({network})",
+            source=SUITE,
+            quantity=f"max |f_AT(t) − f_clean(t e^κηS)| / max |f_clean|, κηS = {strongest:g}",
+            interval=gap,
+            expected=f"below {ROUNDING:g}",
+            verdict=decided(holds=gap[2] < ROUNDING, fails=gap[1] > ROUNDING),
+            setup=setup,
+        ),
+    ]
+    if network not in attacked(told):
+        return found
+    more = gain(told, network)
+    return [
+        *found,
+        Claim(
+            claim=f"AT reaches more robust accuracy than clean training stopped at its own best time ({network})",
+            source=PAPER,
+            quantity=f"difference of best-on-val robust accuracies, κηS = {strongest:g}, paired",
+            interval=more,
+            expected=f"above {POINT:g}",
+            verdict=decided(holds=more[1] > POINT, fails=more[2] < POINT),
+            setup=setup,
+        ),
+    ]
+
+
+def method_claims(found: Iterable[Comparison]) -> list[Claim]:
+    """Adv-NTK against AT and against early-stopped NTK: a claim for each dataset, network and radius.
+
+    Args:
+        found: comparisons of a suite; of several attacks the one under which Adv-NTK is least robust counts.
+
+    Returns:
+        Claims; none where the suite has no Adv-NTK.
+    """
+    strongest: dict[tuple[object, ...], Claim] = {}
+    least: dict[tuple[object, ...], float] = {}
+    for one in found:
+        sides = {one.a[0]: (one.a, one.robust[0]), one.b[0]: (one.b, one.robust[1])}
+        rival = next((name for name in RIVALS if name in sides), None)
+        if "advntk" not in sides or rival is None:
+            continue
+        key, (own, robust) = (one.dataset, one.spec.label, one.eps255, rival), sides["advntk"]
+        if robust < least.get(key, np.inf):
+            least[key] = robust
+            strongest[key] = _method_claim(one, own, sides[rival][0])
+    return list(strongest.values())
+
+
+def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str]) -> Claim:
+    mean, low, high = one.difference
+    interval = (mean, low, high) if one.a == own else (-mean, -high, -low)
+    return Claim(
+        claim=f"{method_label(*own)} is more robust than {method_label(*rival)} ({one.dataset}, {one.spec.label})",
+        source=PAPER if rival[0] == "at" else SUITE,
+        quantity=f"difference of robust accuracies, {one.attack} at {one.eps255:g}/255, paired",
+        interval=interval,
+        expected="above 0",
+        verdict=decided(holds=interval[1] > 0, fails=interval[2] < POINT),
+        setup=f"Records of this suite: {one.n_test} test images, {one.seeds} seeds",
+    )
+
+
+def _setup(told: Told) -> str:
+    options = _options(told)
+    pooled = f" ({options['n_pooled']} each with pooling)" if len(attacked(told)) < len(options["networks"]) else ""
+    return (
+        f"Infinite mlp-{options['mlp_depth']} and cnn-{options['cnn_depth']} on {options['n_train']} training, "
+        f"{options['n_val']} val and {options['n_test']} test digits{pooled}, {100 * options['noise']:g}% wrong "
+        f"training labels, PGD-10 at {options['eps255']:g}/255, {options['seeds']} seeds"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """κ's spread, the identity's gap and the gain by network; curves of the network whose κ varies most."""
+    networks = list(_options(told)["networks"])
+    most = max(attacked(told), key=lambda network: spread(told, network)[0])
+    drawn, axes = panels(
+        ["spread of κ over images", "AT − clean on a faster clock", "best of AT − best of clean", f"{most} over time"],
+        title="When is adversarial training more than early stopping?",
+        notes=[
+            f"{_setup(told)}. Bars: 95% intervals over seeds; values below 1e-16 are drawn there. Times are chosen on "
+            "val. Line: mean over seeds; band: 95% interval of the mean."
+        ],
+        across=2,
+    )
+    points(axes[0], networks, [spread(told, network) for network in networks], "standard deviation / mean", log=True)
+    points(axes[1], networks, [identity(told, network) for network in networks], "relative gap", log=True)
+    points(
+        axes[2], attacked(told), [gain(told, network) for network in attacked(told)], "difference of robust accuracy"
+    )
+    axes[2].axvline(0, color="#555555", lw=0.8)
+    found = _found(told, most)
+    for row, exposure in enumerate(_options(told)["exposures"]):
+        times = np.array(found[0]["times"]) * np.exp(exposure)
+        values = [one["robust_test"][row] for one in found]
+        line_with_band(axes[3], times, values, color=COLOURS[row], label=f"κηS = {exposure:g}")
+    axes[3].set(xscale="log", xlabel="t × e^κηS", ylabel="robust accuracy", ylim=(0, None))
+    axes[3].legend(fontsize=7, frameon=False)
+    return drawn
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    networks = list(_options(told)["networks"])
+    same = [network for network in networks if spread(told, network)[2] < SAME_KAPPA]
+    other = [network for network in networks if network not in same]
+    parts = []
+    if same:
+        worst = max(identity(told, network)[0] for network in same)
+        parts.append(
+            f"κ is one number for {', '.join(same)}, and AT there is clean training on a faster clock to {worst:.0e}."
+        )
+    if other:
+        told_of = "; ".join(
+            f"{network}: by {100 * spread(told, network)[0]:.1f}%, gap {identity(told, network)[0]:.2g}"
+            for network in other
+        )
+        parts.append(f"Elsewhere κ varies over images ({told_of}).")
+    gains = "; ".join(f"{network} {span(gain(told, network), 3)}" for network in attacked(told))
+    parts.append(f"Best robust accuracy of AT minus that of clean training, times chosen on val: {gains}.")
+    return f"{_setup(told)}. " + " ".join(parts)
+
+
+ENTRY = Story(
+    number="E4",
+    title="Adversarial training and early stopping",
+    question="When is adversarial training of a wide network more than clean training stopped at another time?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)

@@ -1,0 +1,93 @@
+"""E4: when is adversarial training (AT) of an infinitely wide network more than clean training stopped at another time?
+
+Where κ is one number for all images, it is not: f_AT(t) = f_clean(t e^{κηS}) exactly. Measured for each network:
+
+    spread      standard deviation of κ over training images, over its mean
+    identity    max over t and test images of |f_AT(t) − f_clean(t e^{mean(κ) ηS})|, over max |f_clean|
+    curves      accuracies of AT over time for several strengths (``theory/at_curves.py``); not with pooling, whose
+                kernel is a hundred times the work
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from advntk.foundation.options import Closed
+from advntk.theory.experiment import Experiment, Study, Unit
+
+
+class Options(Closed):
+    """Networks, data, strengths and times."""
+
+    networks: list[str] = Field(
+        default=["mlp-relu", "cnn-relu", "mlp-erf", "cnn-erf", "mlp-gelu", "cnn-gelu", "cnn_average-relu"],
+        description="infinite networks: family (cnn_average: with pooling), activation",
+    )
+    mlp_depth: int = Field(default=3, ge=2, description="dense layers")
+    cnn_depth: int = Field(default=2, ge=1, description="convolutions")
+    eps255: float = Field(default=32, ge=0, description="radius of PGD, 1/255 of the pixel range")
+    n_train: int = Field(default=150, ge=2, description="training images")
+    n_pooled: int = Field(default=30, ge=2, description="training and test images with pooling")
+    n_val: int = Field(default=150, ge=1, description="images on which times are chosen")
+    n_test: int = Field(default=300, ge=1, description="test images")
+    noise: float = Field(default=0.3, ge=0, le=1, description="share of wrong training labels")
+    exposures: list[float] = Field(default=[0.0, 2.0, 4.0], description="mean κηS; the first is clean training")
+    log_times: tuple[int, int] = Field(default=(-8, 4), description="ln t of the first and last time, step 1")
+    seeds: int = Field(default=5, ge=2, description="splits")
+
+
+def units(options: Options) -> Sequence[Unit]:
+    """One for each network and seed."""
+    return [
+        Unit(name=f"{network}.seed{seed}", seed=seed, dataset="digits", settings={"network": network})
+        for network in options.networks
+        for seed in range(options.seeds)
+    ]
+
+
+def run(study: Study) -> dict[str, Any]:
+    """Spread of κ, gap of the identity by strength, and curves over time."""
+    from advntk.foundation.threat import ThreatModel
+    from advntk.theory.at_curves import at_curves, clock_gap
+    from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
+    from advntk.theory.named_networks import named
+
+    options, split = study.options, study.split
+    assert split is not None
+    spec = named(study.unit.settings["network"], mlp_depth=options.mlp_depth, cnn_depth=options.cnn_depth)
+    pooled = spec.pooling != "none"
+    train = first_of(split, "opt", min(options.n_train, options.n_pooled) if pooled else options.n_train)
+    test = first_of(split, "test", min(options.n_test, options.n_pooled) if pooled else options.n_test)
+    noisy = with_label_noise(train, options.noise, split.classes, study.generator("labels"))
+    lab = KernelLab(spec, noisy, split.classes, study.compute)
+    times = [float(np.exp(power)) for power in range(options.log_times[0], options.log_times[1] + 1)]
+    found = {
+        "times": times,
+        "spread": float(lab.kappa.std() / lab.kappa.mean()),
+        "identity": [clock_gap(lab, exposure, times, test.images) for exposure in options.exposures],
+        "sizes": {"train": len(train), "test": len(test)},
+    }
+    if pooled:
+        return found
+    curves = at_curves(
+        lab,
+        exposures=options.exposures,
+        times=times,
+        val=first_of(split, "val", options.n_val),
+        test=test,
+        threat=ThreatModel(eps255=options.eps255),
+        seed=study.unit.seed,
+    )
+    return {**found, **curves}
+
+
+ENTRY = Experiment(
+    options=Options,
+    units=units,
+    run=run,
+    description="adversarial training of infinite networks against clean training stopped at another time",
+)

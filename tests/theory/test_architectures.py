@@ -1,0 +1,81 @@
+"""E9: the two times read off curves of known shape, and each verdict on findings of known answer."""
+
+import numpy as np
+import pytest
+
+from advntk.foundation.findings import Finding
+from advntk.telling.stories.architectures import ENTRY as STORY
+from advntk.telling.stories.architectures import best_robust, ln_half_distance, ln_window
+from advntk.telling.story import Told
+from advntk.telling.suite_file import Suite
+from advntk.theory.experiments.architectures import ENTRY, Options
+
+LOGS = np.arange(-6, 7)
+
+
+def found_of(late, height, *, end=0.1):
+    """The distance is ½ at ln t = late; robust accuracy rises to ``height`` at 0 and falls by 0.1 a step to ``end``."""
+    distance = 1 / (1 + np.exp(LOGS - late))
+    robust = np.where(LOGS <= 0, height + 0.05 * LOGS, np.maximum(height - 0.1 * LOGS, end))
+    curves = {name: [robust.tolist()] for name in ("robust_test", "robust_val", "clean_test")}
+    natural = {"robust_test": end, "robust_val": end, "clean_test": 0.8}
+    return {
+        "times": np.exp(LOGS).tolist(),
+        "sizes": [100, 90, 80],
+        "rate": [2.0],
+        "distance": [distance.tolist()],
+        "natural": natural,
+        **curves,
+    }
+
+
+def test_times_are_read_off_the_curves():
+    found = found_of(1.5, 0.5)
+    assert best_robust(found) == 0.5
+    assert ln_half_distance(found) == pytest.approx(1.5, abs=0.02)
+    assert ln_window(found) == pytest.approx(2.0)
+    assert ln_window(found_of(0, 0.5, end=0.5)) == 6.0
+    never = {**found, "distance": [[0.9] * len(LOGS)]}
+    assert ln_half_distance(never) == LOGS[-1]
+
+
+@pytest.fixture
+def told():
+    options = Options(networks=["mlp-2", "mlp-8", "cnn-1", "cnn-4", "resnet-18"], seeds=3)
+    findings = []
+    for unit in ENTRY.units(options):
+        kind, depth = unit.settings["network"].split("-")
+        late = {"mlp": 1, "cnn": -1, "resnet": 0}[kind] * np.log(int(depth))
+        end = 0.499 if kind == "resnet" else 0.1
+        findings.append(
+            Finding(
+                experiment="architectures",
+                unit=unit.name,
+                seed=unit.seed,
+                dataset=unit.dataset,
+                split_hash="",
+                settings=unit.settings,
+                options=options.model_dump(mode="json"),
+                found=found_of(late + 0.01 * unit.seed, 0.5 + 0.001 * unit.seed, end=end + 0.001 * unit.seed),
+                provenance={},
+                timing={},
+            )
+        )
+    return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+
+
+def test_verdicts_follow_the_intervals(told):
+    found = {claim.claim: claim for claim in STORY.claims(told)}
+    assert found["a deeper mlp degenerates later"].verdict == "holds"
+    assert found["a deeper mlp degenerates later"].value == pytest.approx(1, abs=0.05)
+    assert found["a deeper cnn degenerates later"].verdict == "does not hold"
+    assert found["a deeper mlp reaches more robust accuracy"].verdict == "open"
+    assert found["robust accuracy falls along AT (mlp-2)"].verdict == "holds"
+    assert found["robust accuracy falls along AT (resnet-18)"].verdict == "does not hold"
+
+
+def test_figure_and_caption_say_what_was_found(told):
+    assert len(STORY.figure(told).axes) == 3
+    text = STORY.caption(told)
+    assert "Best robust accuracy is 0.50 [" in text
+    assert "mlp: time 1.0" in text

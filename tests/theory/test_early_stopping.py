@@ -1,0 +1,121 @@
+"""E4: networks by their names, the claims of a suite's records, and each verdict on findings of known answer."""
+
+import numpy as np
+import pytest
+
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.findings import Finding
+from advntk.telling.comparisons import Comparison
+from advntk.telling.stories.early_stopping import ENTRY as STORY
+from advntk.telling.stories.early_stopping import method_claims
+from advntk.telling.story import Told
+from advntk.telling.suite_file import Suite
+from advntk.theory.experiments.early_stopping import ENTRY, Options
+from advntk.theory.named_networks import named
+
+
+def test_names_are_networks():
+    pooled = named("cnn_average-gelu", mlp_depth=3, cnn_depth=2, width=128)
+    assert pooled.label == "cnn-2-average-gelu"
+    assert pooled.width == 32
+    assert named("mlp-relu", mlp_depth=4, cnn_depth=2).label == "mlp-4"
+
+
+def found_of(network, jitter):
+    """A κ that is one number for relu; erf gains 0.2 by AT, gelu loses."""
+    varies = 0.0 if network == "mlp-relu" else 0.07
+    if "average" in network:
+        return {"times": [0.1], "spread": 0.02 + jitter, "identity": [0.0, 0.01 + jitter], "sizes": {}}
+    gain = {"mlp-relu": 0.0, "mlp-erf": 0.2 + jitter, "mlp-gelu": -0.1 + jitter}[network]
+    weak, strong = [0.3, 0.5, 0.9], [0.3, 0.5 + gain, 0.1]
+    return {
+        "times": [0.1, 1.0, 10.0],
+        "spread": varies + abs(jitter) * varies,
+        "identity": [0.0, 1e-13 if varies == 0 else 0.03 + jitter],
+        "sizes": {"train": 100, "test": 90},
+        "rate": [1.0, np.e**2],
+        "distance": [[1.0, 0.5, 0.1]] * 2,
+        "clean_test": [weak, strong],
+        "robust_test": [weak, strong],
+        "robust_val": [[0.1, 0.6, 0.2], [0.1, 0.6, 0.2]],
+        "natural": {"clean_test": 0.7, "robust_test": 0.1, "robust_val": 0.1},
+    }
+
+
+@pytest.fixture
+def told():
+    options = Options(networks=["mlp-relu", "mlp-erf", "mlp-gelu", "cnn_average-relu"], exposures=[0.0, 2.0], seeds=3)
+    findings = [
+        Finding(
+            experiment="early_stopping",
+            unit=unit.name,
+            seed=unit.seed,
+            dataset=unit.dataset,
+            split_hash="",
+            settings=unit.settings,
+            options=options.model_dump(mode="json"),
+            found=found_of(unit.settings["network"], 0.001 * (unit.seed - 1)),
+            provenance={},
+            timing={},
+        )
+        for unit in ENTRY.units(options)
+    ]
+    return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+
+
+def test_verdicts_follow_the_intervals(told):
+    by_network = {}
+    for claim in STORY.claims(told):
+        by_network.setdefault(claim.claim.split("(")[-1].rstrip(")"), []).append(claim.verdict)
+    assert by_network["mlp-relu"] == ["holds", "holds", "does not hold"]
+    assert by_network["mlp-erf"] == ["does not hold", "does not hold", "holds"]
+    assert by_network["mlp-gelu"] == ["does not hold", "does not hold", "does not hold"]
+    assert by_network["cnn_average-relu"] == ["does not hold", "does not hold"]
+    gain = STORY.claims(told)[5]
+    assert gain.value == pytest.approx(0.2)
+
+
+def test_the_time_is_chosen_on_val_and_not_on_test(told):
+    """The best on test, 0.9 at the last time of clean training, is not what val chooses."""
+    assert STORY.claims(told)[2].interval == pytest.approx((0.0, 0.0, 0.0))
+
+
+def compared(a, b, robust, difference, attack="pgd"):
+    return Comparison(
+        dataset="digits",
+        spec=Architecture(family="mlp", depth=3),
+        attack=attack,
+        eps255=16,
+        a=a,
+        b=b,
+        n_test=50,
+        seeds=3,
+        robust=robust,
+        difference=difference,
+        only_a=1,
+        only_b=2,
+        p=0.5,
+    )
+
+
+def test_adv_ntk_is_compared_under_its_strongest_attack_and_with_its_own_sign():
+    early, own, at = ("early_stopped_ntk", "final"), ("advntk", "last"), ("at", "last")
+    found = method_claims(
+        [
+            compared(early, own, (0.6, 0.5), (0.1, 0.05, 0.15)),
+            compared(early, own, (0.6, 0.4), (0.2, 0.15, 0.25), attack="pgd_margin"),
+            compared(own, at, (0.5, 0.3), (0.2, 0.1, 0.3)),
+            compared(("ntk", "final"), own, (0.1, 0.5), (-0.4, -0.5, -0.3)),
+        ]
+    )
+    assert [claim.verdict for claim in found] == ["does not hold", "holds"]
+    assert found[0].interval == pytest.approx((-0.2, -0.25, -0.15))
+    assert "pgd_margin" in found[0].quantity
+    assert found[1].source.startswith("Fu & Wang")
+
+
+def test_figure_and_caption_say_what_was_found(told):
+    assert len(STORY.figure(told).axes) == 4
+    text = STORY.caption(told)
+    assert "one number for mlp-relu, and" in text
+    assert "mlp-erf 0.200 [" in text

@@ -1,0 +1,74 @@
+"""Every experiment on a dataset runs at tiny sizes, and its story can be told from what it found."""
+
+import jax
+import numpy as np
+import pytest
+
+from advntk.foundation import registry
+from advntk.foundation.findings import Finding
+from advntk.foundation.options import Compute
+from advntk.ingredients.splits import Part, Split
+from advntk.telling.story import STORIES, Told
+from advntk.telling.suite_file import Suite
+from advntk.theory.experiment import EXPERIMENTS, Study, study_found
+
+TINY = {"n_train": 12, "n_val": 6, "n_test": 6, "exposures": [0.0, 1.0], "log_times": (-1, 1), "seeds": 2}
+SIZES = {
+    "degeneration": {**TINY, "networks": {"digits": ["mlp"]}, "noise": [0.3], "finite_noise": []},
+    "early_stopping": {**TINY, "networks": ["mlp-relu", "cnn_average-erf"], "n_pooled": 4, "cnn_depth": 1},
+    "definiteness": {"families": ["mlp"], "activations": ["erf"], "width": 8, "n": 5, "seeds": 2},
+    "architectures": {
+        **{key: TINY[key] for key in ("n_train", "n_val", "n_test", "log_times", "seeds")},
+        "networks": ["mlp-2", "mlp-3"],
+    },
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _x64():
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def split_of(seed):
+    rng = np.random.default_rng(seed)
+
+    def part(count):
+        pixels = rng.integers(0, 256, (count, 3, 3, 1), dtype=np.uint8)
+        return Part(pixels=pixels, labels=np.arange(count) % 3, indices=np.arange(count))
+
+    parts = {"opt": part(12), "val": part(6), "test": part(9)}
+    return Split(dataset="digits", seed=seed, classes=3, hash="", **parts)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_experiment_runs_and_is_told(name):
+    entry = registry.get(EXPERIMENTS, name)
+    options = entry.options.model_validate(SIZES[name])
+    findings = []
+    for unit in entry.units(options):
+        compute = Compute(kernel_engine="neural_tangents")
+        study = Study(unit=unit, options=options, split=split_of(unit.seed), compute=compute)
+        found = study_found(entry, study)
+        made = {"settings": unit.settings, "options": options.model_dump(mode="json"), "found": found}
+        findings.append(
+            Finding(
+                experiment=name,
+                unit=unit.name,
+                seed=unit.seed,
+                dataset="digits",
+                split_hash="",
+                provenance={},
+                timing={},
+                **made,
+            )
+        )
+    story = registry.get(STORIES, name)
+    told = Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+    claims = story.claims(told)
+    assert claims
+    assert all(claim.lo <= claim.value <= claim.hi for claim in claims)
+    assert story.figure(told).axes
+    assert len(story.caption(told)) > 100
