@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from advntk.foundation import provenance
-from advntk.foundation.errors import ConfigError, NumericalError, nearest
+from advntk.foundation.errors import ConfigError, InputError, NumericalError, nearest
 from advntk.foundation.findings import Finding, write_finding
 from advntk.foundation.options import Closed, Compute
 from advntk.ingredients.splits import Split
@@ -52,6 +52,13 @@ class Study:
     options: Any
     split: Split | None
     compute: Compute
+
+    @property
+    def data(self) -> Split:
+        """The split, for a unit that names a dataset; without one an ``InputError``."""
+        if self.split is None:
+            raise InputError("no split", where=self.unit.name, remedy=f"give that of {self.unit.dataset}")
+        return self.split
 
     def generator(self, *names: str) -> np.random.Generator:
         """Random numbers of this unit's seed, others for other names.

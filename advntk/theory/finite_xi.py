@@ -74,7 +74,7 @@ def mass(study: Study) -> dict[str, Any]:
     """
     enable_float64()
     options, seed = study.options, study.unit.seed
-    inputs = {study.unit.dataset: _split(study).opt.first(options.points).images.astype(np.float64)}
+    inputs = {study.unit.dataset: study.data.opt.first(options.points).images.astype(np.float64)}
     for side in options.sides:
         draws = study.generator("inputs", str(side)).standard_normal((options.points, side * side))
         draws *= side / np.linalg.norm(draws, axis=1, keepdims=True)
@@ -94,12 +94,6 @@ def mass(study: Study) -> dict[str, Any]:
             row.append(float(np.mean([off_diagonal_mass(flow.rate(0.0)) for flow in flows])))
         rows.append(row)
     return {"inputs": list(inputs), "d": [int(np.prod(one.shape[1:])) for one in inputs.values()], "mass": rows}
-
-
-def _split(study: Study) -> Split:
-    if study.split is None:
-        raise InputError("no split", where=study.unit.name, remedy="give one")
-    return study.split
 
 
 Seen = tuple[Any, jax.Array, jax.Array]
@@ -179,7 +173,7 @@ def adversarial(study: Study) -> dict[str, Any]:
         accuracy on val and outcomes on test.
     """
     enable_float64()
-    options, split, classes = study.options, _split(study), study.options.classes
+    options, split, classes = study.options, study.data, study.options.classes
     clean = of_classes(split, "opt", classes, options.train)
     train = with_label_noise(clean, options.noise, classes, study.generator("labels"))
     val, test = of_classes(split, "val", classes, options.val), of_classes(split, "test", classes, options.test)

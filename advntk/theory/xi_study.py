@@ -33,8 +33,7 @@ class Bench:
     """
 
     def __init__(self, study: Study) -> None:
-        options, split = study.options, study.split
-        assert split is not None  # the units name a dataset
+        options, split = study.options, study.data
         share: float = study.unit.settings["noise"]
         self.options, self.compute, self.classes = options, study.compute, split.classes
         self.spec = Architecture(family="mlp", depth=options.depth, activation="relu")

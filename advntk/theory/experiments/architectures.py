@@ -51,8 +51,7 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.theory.at_curves import at_curves
     from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
 
-    options, split = study.options, study.split
-    assert split is not None
+    options, split = study.options, study.data
     kind, depth = study.unit.settings["network"].split("-")
     family, _, pooling = kind.partition("_")
     spec = Architecture.model_validate({"family": family, "depth": int(depth), "pooling": pooling or "none"})

@@ -63,8 +63,7 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.theory.kernel_lab import first_of
     from advntk.theory.named_networks import named
 
-    options, split = study.options, study.split
-    assert split is not None
+    options, split = study.options, study.data
     depths = {"mlp_depth": options.mlp_depth, "cnn_depth": options.cnn_depth}
     spec = named(study.unit.settings["network"], **depths, width=options.width)
     clean = first_of(split, "opt", options.n).images.astype(np.float64)

@@ -90,8 +90,7 @@ def _of_kernel(study: Study) -> dict[str, Any]:
     from advntk.theory.at_curves import at_curves
     from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
 
-    options, split = study.options, study.split
-    assert split is not None
+    options, split = study.options, study.data
     train = first_of(split, "opt", options.n_train)
     noisy = with_label_noise(train, study.unit.settings["noise"], split.classes, study.generator("labels"))
     family = study.unit.settings["family"]
@@ -121,8 +120,7 @@ def _of_network(study: Study) -> dict[str, Any]:
     from advntk.theory.finite_at import Problem, finite_curves
     from advntk.theory.kernel_lab import of_classes, with_label_noise
 
-    options, split = study.options, study.split
-    assert split is not None
+    options, split = study.options, study.data
     count = options.finite_classes
     train = of_classes(split.opt, count).first(options.finite_train)
     spec = Architecture(

@@ -56,8 +56,7 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
     from advntk.theory.named_networks import named
 
-    options, split = study.options, study.split
-    assert split is not None
+    options, split = study.options, study.data
     spec = named(study.unit.settings["network"], mlp_depth=options.mlp_depth, cnn_depth=options.cnn_depth)
     pooled = spec.pooling != "none"
     train = first_of(split, "opt", min(options.n_train, options.n_pooled) if pooled else options.n_train)
