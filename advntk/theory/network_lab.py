@@ -196,10 +196,18 @@ class NetworkLab:
         """t, (T,), 1/logits²."""
         return np.asarray(self.moments, dtype=np.float64) * self.unit_time
 
-    @cached_property
-    def largest_rate(self) -> float:
-        """λmax of Θ at infinite width, logits²."""
-        return float(np.linalg.eigvalsh(self.kernels[0])[-1])
+    def fastest(self, hastening: float) -> float:
+        """λmax(Ξ'^½ΘΞ'^½), logits², of the network at its start or at infinite width, whichever is larger.
+
+        Args:
+            hastening: κηS.
+
+        Returns:
+            The rate that limits steps.
+        """
+        inner = InnerFlow(ark=self.own.ark, exposure=hastening / float(self.kappa.mean()))
+        limit = float(np.linalg.eigvalsh(self.kernels[0])[-1]) * math.exp(hastening)
+        return max(limit, float(spectrum(self.own.net, inner, 1.0)[-1]))
 
     @cached_property
     def weights(self) -> Tree:
@@ -240,7 +248,7 @@ class NetworkLab:
             linearised if linear else apply,
             expanded(start) if linear else start,
             attack,
-            rate=self.largest_rate * math.exp(hastening),
+            rate=self.fastest(hastening),
             refine=refine,
         )
 

@@ -38,16 +38,16 @@ class Options(Closed):
     depth: int = Field(default=3, ge=2, description="dense layers of the mlp")
     activation: Activation = Field(default="relu", description="activation")
     train: int = Field(default=150, ge=2, description="training images")
-    val: int = Field(default=150, ge=1, description="validation images, on which t and strength are chosen")
-    test: int = Field(default=300, ge=1, description="test images")
+    val: int = Field(default=100, ge=1, description="validation images, on which t and strength are chosen")
+    test: int = Field(default=200, ge=1, description="test images")
     noise: list[float] = Field(default=[0.0, 0.3], description="shares of training labels that are wrong")
     losses: list[Loss] = Field(default=["squared", "flow", "ball"], description="trainings")
     strengths: list[float] = Field(
-        default=[0.0, 1.0, 2.0, 4.0], min_length=2, description="κηS or √κ ε of the inner attack; the first must be 0"
+        default=[0.0, 1.0, 4.0], min_length=2, description="κηS or √κ ε of the inner attack; the first must be 0"
     )
-    first: float = Field(default=0.1, gt=0, description="first training time, in units of 1 / mean diagonal of Θ")
-    last: float = Field(default=10000.0, gt=0, description="last training time, in the same units")
-    times: int = Field(default=11, ge=3, description="training times, evenly spaced in their logarithm")
+    first: float = Field(default=0.01, gt=0, description="first training time, in units of 1 / mean diagonal of Θ")
+    last: float = Field(default=3000.0, gt=0, description="last training time, in the same units")
+    times: int = Field(default=13, ge=3, description="training times, evenly spaced in their logarithm")
     path: int = Field(default=12, ge=1, description="points of clean training's path for each of them")
     eps255: float = Field(default=30.0, ge=0, description="radius of PGD in ℓ∞, 1/255")
     seeds: int = Field(default=3, ge=2, description="splits")

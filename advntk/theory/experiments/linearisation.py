@@ -40,11 +40,11 @@ class Options(Closed):
     sigma_bs: list[float] = Field(default=[0.0, 1.0], description="σ_b beside 0.18")
     activations: list[Activation] = Field(default=["erf", "gelu"], description="activations beside relu")
     depths: list[int] = Field(default=[2, 5], description="dense layers, beside 3")
-    points: int = Field(default=12, ge=2, description="n, training images")
+    points: int = Field(default=10, ge=2, description="n, training images")
     test_points: int = Field(default=10, ge=1, description="test images at which gaps are measured")
     seeds: int = Field(default=4, ge=2, description="networks, each with images of its own")
     strengths: list[float] = Field(
-        default=[0.1, 0.3, 1.0, 2.0], min_length=2, description="κηS of the inner flow, ascending, without unit"
+        default=[0.1, 0.5, 2.0], min_length=2, description="κηS of the inner flow, ascending, without unit"
     )
     inner_steps: int = Field(default=2, ge=1, description="Runge–Kutta steps of the inner flow")
     end: float = Field(default=2.0, gt=0, description="training time, in units of 1 / mean diagonal of Θ")

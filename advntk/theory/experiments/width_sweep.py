@@ -34,7 +34,7 @@ class Options(Closed):
     activation: Activation = Field(default="relu", description="activation")
     widths: list[int] = Field(default=[64, 128, 256, 512, 1024], min_length=2, description="units, ascending")
     dimensions: list[int] = Field(
-        default=[16, 64], min_length=2, description="d, input dimensions at which all widths are measured"
+        default=[16, 64], min_length=1, description="d, input dimensions at which all widths are measured"
     )
     theta_dimension: int = Field(default=64, description="d at which the linearisation in θ is trained too")
     along: list[int] = Field(default=[64, 128, 256, 512], description="widths at which d = width is measured too")
