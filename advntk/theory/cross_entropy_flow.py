@@ -22,13 +22,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 from scipy.integrate import solve_ivp
-from scipy.special import softmax
 
 from advntk.foundation.errors import InputError, NumericalError
 
 Logits = Float[np.ndarray, "n c"]
 Attack = Callable[[Logits, Logits], Logits]
 """Logits and targets of the training images to the logits at the end of the inner attack."""
+
+
+def softmax(logits: Logits) -> Logits:
+    """Class probabilities, (n, c)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def no_attack(logits: Logits, targets: Logits) -> Logits:
@@ -51,7 +56,7 @@ def flow(reach: Float[np.ndarray, " n"] | float, *, steps: int = 4) -> Attack:
 
     def attack(logits: Logits, targets: Logits) -> Logits:
         def slope(at: Logits) -> Logits:
-            return np.asarray(weight * (softmax(at, axis=1) - targets))
+            return np.asarray(weight * (softmax(at) - targets))
 
         for _ in range(steps):
             first = slope(logits)
@@ -75,7 +80,7 @@ def ball(reach: Float[np.ndarray, " n"] | float) -> Attack:
     length = np.reshape(np.asarray(reach, dtype=np.float64), (-1, 1))
 
     def attack(logits: Logits, targets: Logits) -> Logits:
-        slope = softmax(logits, axis=1) - targets
+        slope = softmax(logits) - targets
         return np.asarray(logits + length * slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-300))
 
     return attack
@@ -112,7 +117,7 @@ def trained(
 
     def slope(_: float, state: np.ndarray) -> np.ndarray:
         logits = gram @ state.reshape(goals.shape)
-        return np.asarray(goals - softmax(attack(logits, goals), axis=1)).ravel()
+        return np.asarray(goals - softmax(attack(logits, goals))).ravel()
 
     solution = solve_ivp(
         slope,

@@ -143,7 +143,7 @@ def test_verdicts_follow_from_the_law_of_the_gaps(made, theorem, limit, theta):
     lines = ENTRY.claims(story)
     assert lines[0].verdict == theorem
     assert bool(lines[0].condition) == (theorem == "holds if")
-    assert lines[1].verdict == limit
+    assert lines[4].verdict == limit
     (by_theta,) = (line for line in lines if line.claim.startswith("AT follows the linearisation in θ alone"))
     assert by_theta.verdict == theta
     assert lines[-1].verdict == "holds"
