@@ -79,6 +79,7 @@ def told(frozen, theta, *, factor=1.0, descent=(0.01, 0.5), seeds=3):
             "frozen": scale * frozen * grown,
             "theta": scale * theta * grown,
             "moved": np.ones_like(grown) * (moments / moments[-1]),
+            "diverged": np.zeros((seeds, len(options.strengths)), dtype=int),
             "size": 0.1 * wobble[:, :, 0] * strengths[:, :, 0],
         }
         if unit.name == "default":
@@ -103,9 +104,9 @@ def told(frozen, theta, *, factor=1.0, descent=(0.01, 0.5), seeds=3):
 @pytest.mark.parametrize(
     ("made", "verdicts", "same", "rates"),
     [
-        ({"frozen": 0.2, "theta": 0.02}, ["holds if", "holds", "holds"], "holds", "holds if"),
-        ({"frozen": 2.0, "theta": 2.0, "factor": 2.0}, ["does not hold"] * 2 + ["open"], "does not hold", "holds if"),
-        ({"frozen": 0.02, "theta": 0.2, "descent": (0.3, 0.5)},
+        ({"frozen": 0.4, "theta": 0.02}, ["holds if", "holds", "holds"], "holds", "holds if"),
+        ({"frozen": 4.0, "theta": 4.0, "factor": 2.0}, ["does not hold"] * 2 + ["open"], "does not hold", "holds if"),
+        ({"frozen": 0.02, "theta": 0.4, "descent": (0.3, 0.5)},
          ["holds", "holds if", "does not hold"], "holds", "does not hold"),
     ],
 )  # fmt: skip

@@ -11,19 +11,23 @@ both, and how far the network ``moved`` from f_0; and the size of each attack at
 image's distance from grey. At the default network also: gradient descent with learning rates up to the largest stable
 one, against the closed form (``descent``, its gap over what the network moved, largest over times).
 
+An inner flow has no ball: under a strong one a network's training can diverge, at steps that its linearisation bears.
+Its error then counts as 1; ``diverged`` counts such trainings, of the network and of its linearisation in θ.
+
 The strength of an attack is κηS, with κ the mean over training images. Networks of a unit share compiled programs; each
 draws its own images from one split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
+from advntk.foundation.errors import NumericalError
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit
 
@@ -44,9 +48,10 @@ class Options(Closed):
     test_points: int = Field(default=10, ge=1, description="test images at which gaps are measured")
     seeds: int = Field(default=4, ge=2, description="networks, each with images of its own")
     strengths: list[float] = Field(
-        default=[0.1, 0.5, 2.0], min_length=2, description="κηS of the inner flow, ascending, without unit"
+        default=[0.05, 0.2, 1.0], min_length=2, description="κηS of the inner flow, ascending, without unit"
     )
     inner_steps: int = Field(default=2, ge=1, description="Runge–Kutta steps of the inner flow")
+    refine: int = Field(default=2, ge=1, description="factor by which steps of training are shorter than in E1")
     end: float = Field(default=2.0, gt=0, description="training time, in units of 1 / mean diagonal of Θ")
     times: int = Field(default=8, ge=2, description="training times at which networks are compared")
     rates: list[float] = Field(
@@ -107,20 +112,32 @@ def run(study: Study) -> dict[str, Any]:
     return {"moments": lab.moments, **{name: [row[name] for row in rows] for name in rows[0]}}
 
 
+def _or_none(train: Callable[[], np.ndarray]) -> np.ndarray | None:
+    """Outputs, or None where training diverged."""
+    try:
+        return train()
+    except NumericalError:
+        return None
+
+
 def _measured(lab: Any, options: Options, *, with_descent: bool) -> dict[str, list[Any]]:
     """One network."""
     from advntk.theory.network_lab import attack_of, rms_gap
 
     tests, kappa = len(lab.test), float(lab.kappa.mean())
     attack = attack_of("flow", options.inner_steps)
-    found: dict[str, list[Any]] = {"frozen": [], "theta": [], "moved": [], "size": []}
+    found: dict[str, list[Any]] = {"frozen": [], "theta": [], "moved": [], "size": [], "diverged": []}
     for strength in options.strengths:
-        how = {"strength": strength / kappa, "hastening": strength}
-        network = lab.trained(False, attack, **how)[:, :tests]
-        found["frozen"].append(rms_gap(network, lab.frozen(strength / kappa)[:, :tests]))
-        found["theta"].append(rms_gap(network, lab.trained(True, attack, **how)[:, :tests]))
-        found["moved"].append(rms_gap(network, lab.own.initial[None]))
+        how = {"strength": strength / kappa, "hastening": strength, "refine": options.refine}
+        start = lab.own.initial[None]
+        network = _or_none(lambda how=how: lab.trained(False, attack, **how)[:, :tests])
+        linear = None if network is None else _or_none(lambda how=how: lab.trained(True, attack, **how)[:, :tests])
+        lost = np.ones(len(lab.moments))
+        found["moved"].append(lost if network is None else rms_gap(network, start))
+        found["frozen"].append(lost if network is None else rms_gap(network, lab.frozen(strength / kappa)[:, :tests]))
+        found["theta"].append(found["moved"][-1] if linear is None else rms_gap(network, linear))
         found["size"].append(lab.perturbation(attack, strength / kappa))
+        found["diverged"].append(int(network is None) + int(linear is None))
     if with_descent:
         exposure, found["descent"] = options.strengths[0] / kappa, []
         for share in options.rates:
