@@ -20,7 +20,7 @@ draws its own images from one split.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -112,10 +112,10 @@ def run(study: Study) -> dict[str, Any]:
     return {"moments": lab.moments, **{name: [row[name] for row in rows] for name in rows[0]}}
 
 
-def _or_none(train: Callable[[], np.ndarray]) -> np.ndarray | None:
-    """Outputs, or None where training diverged."""
+def _or_none(lab: Any, linear: bool, attack: Any, how: dict[str, Any]) -> np.ndarray | None:
+    """Outputs on test images, or None where training diverged."""
     try:
-        return train()
+        return np.asarray(lab.trained(linear, attack, **how)[:, : len(lab.test)])
     except NumericalError:
         return None
 
@@ -130,12 +130,13 @@ def _measured(lab: Any, options: Options, *, with_descent: bool) -> dict[str, li
     for strength in options.strengths:
         how = {"strength": strength / kappa, "hastening": strength, "refine": options.refine}
         start = lab.own.initial[None]
-        network = _or_none(lambda how=how: lab.trained(False, attack, **how)[:, :tests])
-        linear = None if network is None else _or_none(lambda how=how: lab.trained(True, attack, **how)[:, :tests])
+        network = _or_none(lab, False, attack, how)
+        linear = None if network is None else _or_none(lab, True, attack, how)
         lost = np.ones(len(lab.moments))
         found["moved"].append(lost if network is None else rms_gap(network, start))
         found["frozen"].append(lost if network is None else rms_gap(network, lab.frozen(strength / kappa)[:, :tests]))
-        found["theta"].append(found["moved"][-1] if linear is None else rms_gap(network, linear))
+        broken = network is None or linear is None
+        found["theta"].append(found["moved"][-1] if broken else rms_gap(np.asarray(network), np.asarray(linear)))
         found["size"].append(lab.perturbation(attack, strength / kappa))
         found["diverged"].append(int(network is None) + int(linear is None))
     if with_descent:
