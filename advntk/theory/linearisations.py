@@ -9,6 +9,7 @@ alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -115,6 +116,12 @@ class FrozenNetwork:
     initial: Float[np.ndarray, "m c"]
 
 
+@lru_cache(maxsize=16)
+def _programs(apply: Apply) -> tuple[Any, Any, Any]:
+    """Θ, ARK and logits of a network, compiled once for all its parameters."""
+    return jax.jit(empirical_gram(apply)), jax.jit(empirical_ark(apply)), jax.jit(apply)
+
+
 def freeze(
     apply: Apply,
     parameters: Any,
@@ -134,7 +141,7 @@ def freeze(
     Returns:
         Them; ``closed_form(frozen.net, InnerFlow(ark=frozen.ark, exposure=…), times)`` solves its training.
     """
-    gram, ark, logits = jax.jit(empirical_gram(apply)), jax.jit(empirical_ark(apply)), jax.jit(apply)
+    gram, ark, logits = _programs(apply)
     train, test = (jnp.asarray(points, jnp.float64) for points in (images, test_images))
     theta, blocks = np.asarray(gram(parameters, train, train)), np.asarray(ark(parameters, train))
     return FrozenNetwork(

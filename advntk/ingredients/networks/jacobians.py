@@ -58,8 +58,14 @@ def empirical_gram(apply: Apply) -> Callable[[Any, jax.Array, jax.Array], jax.Ar
         Jacobians, (m + n)·c numbers a parameter; to be jitted.
     """
 
+    def of_one(parameters: Any, image: jax.Array) -> Any:
+        return jax.jacrev(lambda leaves: apply(leaves, image[None])[0])(parameters)
+
+    # image by image: the Jacobian of the whole batch would pull each logit back through all images
+    jacobian = jax.vmap(of_one, in_axes=(None, 0))
+
     def rows(parameters: Any, images: jax.Array) -> tuple[jax.Array, tuple[int, int]]:
-        leaves = jax.tree_util.tree_leaves(jax.jacrev(apply)(parameters, images))
+        leaves = jax.tree_util.tree_leaves(jacobian(parameters, images))
         count, classes = leaves[0].shape[:2]
         return jnp.concatenate([leaf.reshape(count * classes, -1) for leaf in leaves], axis=1), (count, classes)
 

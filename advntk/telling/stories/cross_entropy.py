@@ -1,0 +1,237 @@
+"""E8 told: adversarial training of the linearised network under cross-entropy."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from advntk.foundation.statistics import paired_bootstrap, power_of, student_interval
+from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+
+WORDS = {
+    "squared": "squared loss, inner flow",
+    "flow": "cross-entropy, inner flow",
+    "ball": "cross-entropy, inner step of fixed length",
+}
+OPEN = "this suite (the paper has squared loss)"
+ON_PATH = 0.02
+"""Distance of directions below which two predictors count as one."""
+
+
+def _noise(told: Told) -> list[float]:
+    return list(told.findings[0].options["noise"])
+
+
+def _strengths(told: Told) -> list[float]:
+    return list(told.findings[0].options["strengths"])
+
+
+def _losses(told: Told) -> list[str]:
+    return list(told.findings[0].options["losses"])
+
+
+def _series(told: Told, noise: float, loss: str, name: str) -> np.ndarray:
+    """(seeds, strengths, times), or with clean and robust behind for val and test."""
+    return np.array([one.found[loss][name] for one in told.of(noise=noise)])
+
+
+def _moments(told: Told) -> np.ndarray:
+    return np.array(told.findings[0].found["moments"])
+
+
+def chosen(told: Told, noise: float, loss: str, *, attacked: bool) -> list[np.ndarray]:
+    """Robust outcomes on test images at the time, and among attacks the strength, that is most robust on val; by seed.
+
+    Args:
+        told: the findings.
+        noise: share of wrong labels.
+        loss: of training.
+        attacked: of AT; else of clean training.
+
+    Returns:
+        One boolean array a seed.
+    """
+    found = []
+    for one in told.of(noise=noise):
+        robust = np.array(one.found[loss]["val"])[..., 1].max(axis=1)
+        strength = 1 + int(robust[1:].argmax()) if attacked else 0
+        found.append(np.array(one.found[loss]["outcomes"][strength]["best"], dtype=bool))
+    return found
+
+
+def last(told: Told, noise: float, loss: str) -> list[np.ndarray]:
+    """Robust outcomes at the end of training under the strongest attack, one boolean array a seed."""
+    return [np.array(one.found[loss]["outcomes"][-1]["last"], dtype=bool) for one in told.of(noise=noise)]
+
+
+def overfitting(told: Told, noise: float, loss: str) -> Interval:
+    """Robust accuracy under the strongest attack, at the time chosen on val less that at the end."""
+    best = [np.array(one.found[loss]["outcomes"][-1]["best"], dtype=bool) for one in told.of(noise=noise)]
+    return paired_bootstrap(best, last(told, noise, loss))
+
+
+def decay(told: Told, noise: float, loss: str) -> Interval:
+    """Power of t in the distance from clean training at equal t, strongest attack, second half of the times."""
+    half = len(_moments(told)) // 2
+    apart = np.maximum(_series(told, noise, loss, "apart")[:, -1, half:], 1e-12)
+    return student_interval([power_of(list(_moments(told)[half:]), list(seed)) for seed in apart])
+
+
+def off_path(told: Told, noise: float, loss: str) -> Interval:
+    """Largest distance from clean training's path over t, strongest attack."""
+    return student_interval(list(_series(told, noise, loss, "off_path")[:, -1].max(axis=1)))
+
+
+def _sign(interval: Interval) -> Verdict:
+    return "holds" if interval[1] > 0 else "does not hold" if interval[2] < 0 else "open"
+
+
+def claims(told: Told) -> list[Claim]:
+    """Degeneration, clocks, robustness over time, and the two losses side by side; for each share of wrong labels."""
+    found = []
+    strongest, setup = _strengths(told)[-1], _setup(told)
+    for noise in _noise(told):
+        labels = f"{noise:.0%} of labels wrong"
+        for loss in _losses(told):
+            power, distance = decay(told, noise, loss), off_path(told, noise, loss)
+            found += [
+                Claim(
+                    claim=f"AT degenerates: with t its predictor tends to clean training's ({WORDS[loss]})",
+                    source="AT degeneration (Fu & Wang 2024)" if loss == "squared" else OPEN,
+                    quantity=f"power of t in the distance of directions at equal t, second half, strength "
+                    f"{strongest:g}, {labels}",
+                    interval=power,
+                    expected="below 0",
+                    verdict="holds" if power[2] < 0 else "does not hold" if power[1] > 0 else "open",
+                    setup=setup,
+                ),
+                Claim(
+                    claim=f"AT is clean training on another clock ({WORDS[loss]})",
+                    source="this suite (exact for ReLU and squared loss)" if loss == "squared" else OPEN,
+                    quantity=f"largest distance from clean training's path, strength {strongest:g}, {labels}",
+                    interval=distance,
+                    expected=f"below {ON_PATH:g}",
+                    verdict="holds" if distance[2] < ON_PATH else "does not hold" if distance[1] > ON_PATH else "open",
+                    setup=setup,
+                ),
+            ]
+            gain = paired_bootstrap(chosen(told, noise, loss, attacked=True), chosen(told, noise, loss, attacked=False))
+            lost = overfitting(told, noise, loss)
+            found += [
+                Claim(
+                    claim=f"AT reaches more robustness than clean training stopped in time ({WORDS[loss]})",
+                    source="this suite",
+                    quantity=f"difference in robust accuracy, t and strength chosen on val, {labels}",
+                    interval=gain,
+                    expected="above 0",
+                    verdict=_sign(gain),
+                    setup=setup,
+                ),
+                Claim(
+                    claim=f"long AT loses robustness ({WORDS[loss]})",
+                    source="robust overfitting (Fu & Wang 2024)" if loss == "squared" else OPEN,
+                    quantity=f"robust accuracy at the t chosen on val less that at the last t, strength "
+                    f"{strongest:g}, {labels}",
+                    interval=lost,
+                    expected="above 0",
+                    verdict=_sign(lost),
+                    setup=setup,
+                ),
+            ]
+        found += _against_squared(told, noise, labels)
+    return found
+
+
+def _against_squared(told: Told, noise: float, labels: str) -> list[Claim]:
+    """Cross-entropy less squared loss, both at their best by val."""
+    lines = []
+    for loss in _losses(told):
+        if loss != "squared" and "squared" in _losses(told):
+            gain = paired_bootstrap(
+                chosen(told, noise, loss, attacked=True), chosen(told, noise, "squared", attacked=True)
+            )
+            lines.append(
+                Claim(
+                    claim=f"AT under cross-entropy reaches more robustness than under squared loss ({WORDS[loss]})",
+                    source="this suite",
+                    quantity=f"difference in robust accuracy, t and strength chosen on val, {labels}",
+                    interval=gain,
+                    expected="above 0",
+                    verdict=_sign(gain),
+                    setup=_setup(told),
+                )
+            )
+    return lines
+
+
+def _setup(told: Told) -> str:
+    options = told.findings[0].options
+    return (
+        f"mlp-{options['depth']} {options['activation']} at infinite width, {options['dataset']}, n = "
+        f"{options['train']}, {options['val']} val and {options['test']} test images, PGD-10 on the margin, ℓ∞ "
+        f"{options['eps255']:g}/255, κηS or √κε {', '.join(f'{one:g}' for one in options['strengths'])}, "
+        f"{options['seeds']} splits"
+    )
+
+
+def figure(told: Told) -> Figure:
+    """Robust accuracy over t for each loss and noise, and the distance from clean training."""
+    losses, strengths, moments = _losses(told), _strengths(told), _moments(told)
+    shares = _noise(told)
+    titles = [f"{WORDS[loss]}\n{share:.0%} of labels wrong" for share in shares for loss in losses]
+    titles += [f"{WORDS[loss]}\n{shares[-1]:.0%} of labels wrong" for loss in losses]
+    drawn, axes = panels(
+        titles,
+        title="Does adversarial training degenerate under cross-entropy?",
+        notes=[
+            f"{_setup(told)}. t in units of 1 / mean diagonal of Θ. Upper rows: accuracy on test images, dashed "
+            "without attack. Last row: distance of the test logits' direction from clean training's at the same t, "
+            "dashed from the nearest point of its path. Line: mean over splits; band: 95% interval of the mean.",
+        ],
+        across=len(losses),
+    )
+    rows = [(share, loss) for share in shares for loss in losses]
+    for panel, (share, loss) in zip(axes, rows, strict=False):
+        accuracy = _series(told, share, loss, "test")
+        for index, strength in enumerate(strengths):
+            colour = COLOURS[index % 8]
+            line_with_band(panel, moments, accuracy[:, index, :, 1], color=colour, label=f"{strength:g}")
+            panel.plot(moments, accuracy[:, index, :, 0].mean(axis=0), color=colour, linestyle="--", linewidth=0.9)
+        panel.set(xscale="log", xlabel="t", ylabel="accuracy", ylim=(0, 1))
+    for panel, loss in zip(axes[len(rows) :], losses, strict=True):
+        for index, strength in enumerate(strengths[1:], start=1):
+            colour = COLOURS[index % 8]
+            apart = np.maximum(_series(told, shares[-1], loss, "apart")[:, index], 1e-4)
+            away = np.maximum(_series(told, shares[-1], loss, "off_path")[:, index], 1e-4)
+            line_with_band(panel, moments, apart, color=colour, label=f"{strength:g}")
+            panel.plot(moments, away.mean(axis=0), color=colour, linestyle="--", linewidth=0.9)
+        panel.set(xscale="log", yscale="log", xlabel="t", ylabel="distance of directions", ylim=(1e-4, 3))
+    axes[0].legend(fontsize=6.5, frameon=False, title="strength", title_fontsize=6.5, loc="lower right")
+    return drawn
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    parts = []
+    for share in _noise(told):
+        for loss in _losses(told):
+            gain = paired_bootstrap(chosen(told, share, loss, attacked=True), chosen(told, share, loss, attacked=False))
+            parts.append(
+                f"{WORDS[loss]}, {share:.0%} of labels wrong: late in training the distance from clean training goes "
+                f"with t to the power {span(decay(told, share, loss))}; the distance from clean training's path is at "
+                f"most {span(off_path(told, share, loss), 3)}; AT's best robust accuracy less clean training's is "
+                f"{span(gain, 3)}, and the last t loses {span(overfitting(told, share, loss), 3)} against the chosen "
+                "one."
+            )
+    return f"{_setup(told)}. " + " ".join(part[0].upper() + part[1:] for part in parts)
+
+
+ENTRY = Story(
+    number="E8",
+    title="Cross-entropy in place of squared loss",
+    question="Does adversarial training degenerate under cross-entropy too, and is it more robust on the way?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)

@@ -1,0 +1,256 @@
+"""E1 told: adversarial training of wide networks against its linearisations."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.optimize import nnls
+
+from advntk.foundation.findings import Finding
+from advntk.foundation.statistics import power_of, student_interval
+from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+
+NEEDED = -0.4
+"""The power of the width below which a gap counts as falling like width^−½, the theorem's rate, or faster."""
+PAPER = "equivalence of AT and its linearisation (Fu & Wang 2024)"
+TEST, TRAIN = 0, 1
+_POINTS = ("test", "training")
+
+
+def relative(one: Finding, name: str, part: int = TEST) -> np.ndarray:
+    """A gap over how far the same networks' logits moved on training points, which training fixes; (networks,)."""
+    gaps, moved = np.array(one.found[name][part]), np.array(one.found["moved"][TRAIN])
+    return np.asarray(gaps / moved)
+
+
+def _line(told: Told, name: str, *, d: int | None, part: int = TEST) -> tuple[list[int], np.ndarray]:
+    """Widths and relative gaps (networks, widths): at one d, or where d is the width (None)."""
+    along = told.findings[0].options["along"]
+    chosen = [
+        one
+        for one in told.findings
+        if name in one.found
+        and (one.settings["d"] == d if d is not None else one.settings["d"] == one.settings["width"] in along)
+    ]
+    chosen = sorted(chosen, key=lambda one: int(one.settings["width"]))
+    return [one.settings["width"] for one in chosen], np.array([relative(one, name, part) for one in chosen]).T
+
+
+def power(widths: list[int], gaps: np.ndarray, *, upper: bool = False) -> Interval:
+    """Power of the width, one a network, with its interval; ``upper``: the upper half of four widths or more."""
+    first = len(widths) // 2 if upper and len(widths) > 3 else 0
+    return student_interval([power_of(widths[first:], network[first:]) for network in gaps])
+
+
+def law(told: Told) -> np.ndarray:
+    """Coefficients of gap² = a/width + b/d for the frozen Jacobians, a and b >= 0; relative errors count alike.
+
+    Args:
+        told: all widths and d.
+
+    Returns:
+        One pair a network, (networks, 2).
+    """
+    sizes = np.array([(1 / one.settings["width"], 1 / one.settings["d"]) for one in told.findings])
+    gaps = np.array([relative(one, "frozen") for one in told.findings]).T ** 2
+    return np.array([nnls(sizes / squares[:, None], np.ones(len(sizes)))[0] for squares in gaps])
+
+
+def left_over(told: Told) -> Interval:
+    """√(b/d) at the smallest d: the relative gap at infinite width."""
+    return student_interval(list(np.sqrt(law(told)[:, 1] / _dimensions(told)[0])))
+
+
+def falls(interval: Interval, bound: float) -> Verdict:
+    """Whether a power lies below a bound."""
+    return "holds" if interval[2] < bound else "does not hold" if interval[1] > bound else "open"
+
+
+def _dimensions(told: Told) -> list[int]:
+    return sorted(told.findings[0].options["dimensions"])
+
+
+def _fixed(told: Told) -> int:
+    return int(told.findings[0].options["theta_dimension"])
+
+
+def _theorem(told: Told, d: int, part: int) -> Claim:
+    """The frozen linearisation at one input dimension; what a growing one buys is the condition."""
+    fixed = power(*_line(told, "frozen", d=d, part=part), upper=True)
+    both = power(*_line(told, "frozen", d=None, part=part))
+    verdict = falls(fixed, NEEDED)
+    bought = verdict == "does not hold" and both[2] < 0
+    return Claim(
+        claim="AT of a wide network follows its linearisation with both Jacobians frozen as the width grows",
+        source=PAPER,
+        quantity=f"power of the width in the relative gap, {_POINTS[part]} points, d = {d}, upper half of the widths",
+        interval=fixed,
+        expected=f"−0.5 (below {NEEDED})",
+        verdict="holds if" if bought else verdict,
+        condition=f"the input dimension grows with the width (then the power is {span(both)})" if bought else "",
+        setup=_setup(told),
+    )
+
+
+def claims(told: Told) -> list[Claim]:
+    """The theorem at fixed d, what converges instead, and where it holds."""
+    d, setup = _fixed(told), _setup(told)
+    lines = [_theorem(told, size, part) for size in _dimensions(told) for part in (TEST, TRAIN)]
+    a_width, b_dimension = map(student_interval, law(told).T.tolist())
+    smallest, left = _dimensions(told)[0], left_over(told)
+    lines += [
+        Claim(
+            claim="the gap to the frozen linearisation vanishes at infinite width at a fixed input dimension",
+            source=PAPER,
+            quantity=f"√(b/d) at d = {smallest} of the fit gap² = a/width + b/d: relative gap left at infinite width",
+            interval=left,
+            expected="0",
+            verdict="does not hold" if left[1] > 0 else "open",
+            setup=setup,
+        ),
+        Claim(
+            claim="the gap to the frozen linearisation has a part that only a larger input dimension lowers",
+            source="this suite",
+            quantity=f"b of the fit gap² = a/width + b/d (a = {span(a_width, 3)})",
+            interval=b_dimension,
+            expected="above 0",
+            verdict="holds" if b_dimension[1] > 0 else "open",
+            setup=setup,
+        ),
+    ]
+    for claim, name, where, bound, source in (
+        ("AT follows the frozen linearisation as width and input dimension grow together", "frozen", None, 0.0, ""),
+        ("AT follows Θ and κ of infinite width as width and input dimension grow together", "infinite", None, 0.0, ""),
+        ("AT follows Θ and κ of infinite width as the width grows", "infinite", d, NEEDED, PAPER),
+        ("AT follows the linearisation in θ alone as the width grows", "theta", d, NEEDED, ""),
+        ("AT by PGD in a ball follows the linearisation in θ alone as the width grows", "ball", d, NEEDED, ""),
+        ("clean training follows its linearisation as the width grows", "clean", d, NEEDED, "Lee et al. 2019"),
+        ("clean training follows Θ of infinite width as the width grows", "clean_infinite", d, 0.0, "Lee et al. 2019"),
+    ):
+        widths, gaps = _line(told, name, d=where)
+        if len(widths) > 1:
+            upper = name in ("theta", "infinite") and where is not None
+            found = power(widths, gaps, upper=upper)
+            lines.append(
+                Claim(
+                    claim=claim,
+                    source=source or "this suite",
+                    quantity=f"power of the width in the relative gap, d = {where or 'width'}"
+                    + (", upper half of the widths" if upper else ""),
+                    interval=found,
+                    expected=f"below {bound:g}",
+                    verdict=falls(found, bound),
+                    setup=setup,
+                )
+            )
+    return [*lines, _integrator(told)]
+
+
+def _integrator(told: Told) -> Claim:
+    """Whether steps are short enough: their effect against the gap of network and closed form, of the same networks."""
+    halved = [one for one in told.findings if "step" in one.found]
+    shares = [relative(one, "step") / relative(one, "frozen") for one in halved]
+    found = student_interval([float(share) for share in np.concatenate(shares)])
+    return Claim(
+        claim="the integrator adds little to the gaps",
+        source="this suite",
+        quantity="change by halving all steps, over the same network's gap to the frozen linearisation, width up to "
+        f"{told.findings[0].options['halved_up_to']}",
+        interval=found,
+        expected="below 0.2",
+        verdict="holds" if found[2] < 0.2 else "does not hold" if found[1] > 0.2 else "open",
+        setup=_setup(told),
+    )
+
+
+def _setup(told: Told) -> str:
+    options = told.findings[0].options
+    widths, along = options["widths"], options["along"]
+    return (
+        f"mlp, {options['activation']}, depth {options['depth']}, widths {widths[0]} to {widths[-1]} at d "
+        f"{' and '.join(map(str, options['dimensions']))}, {along[0]} to {along[-1]} at d = width, n = "
+        f"{options['points']}, {options['test_points']} test points, κηS = {options['strength']:g}, t up to "
+        f"{options['end']:g} units, {options['seeds']} networks"
+    )
+
+
+_DRAWN = (
+    ("frozen", "both Jacobians frozen"),
+    ("theta", "linear in θ"),
+    ("infinite", "Θ and κ of infinite width"),
+    ("ball", "PGD; linear in θ"),
+    ("clean", "clean; linear"),
+    ("clean_infinite", "clean; Θ of infinite width"),
+)
+
+
+def figure(told: Told) -> Figure:
+    """Relative gaps over the width, at fixed d and at d = width; and the frozen gap of every d with its fit."""
+    d, options = _fixed(told), told.findings[0].options
+    drawn, axes = panels(
+        [f"gap over width, d = {d}", "gap over width, d = width", "both Jacobians frozen, every d"],
+        title="Does adversarial training of a wide network follow its linearisation?",
+        notes=[
+            f"{_setup(told)}. Gap: largest over t of the rms difference on test points, over how far the "
+            "network's logits moved on training points. Line: mean over networks; band: 95% interval of the mean. "
+            "Dashed: fit gap² = a/width + b/d.",
+        ],
+    )
+    for panel, where in zip(axes[:2], (d, None), strict=True):
+        for colour, (name, label) in zip(COLOURS, _DRAWN, strict=False):
+            widths, gaps = _line(told, name, d=where)
+            if len(widths) > 1:
+                line_with_band(panel, widths, gaps, color=colour, label=label)
+    a, b = law(told).mean(axis=0)
+    for colour, size in zip(COLOURS, [*options["dimensions"], None], strict=False):
+        widths, gaps = _line(told, "frozen", d=size)
+        line_with_band(axes[2], widths, gaps, color=colour, label=f"d = {size or 'width'}")
+        fitted = [np.sqrt(a / width + b / (size or width)) for width in widths]
+        axes[2].plot(widths, fitted, color=colour, linestyle="--", linewidth=0.9)
+    for panel in axes:
+        panel.set(xscale="log", yscale="log", xlabel="width", ylabel="relative gap")
+        ticks = sorted({*options["widths"], *options["along"]})
+        panel.set_xticks(ticks, [str(tick) for tick in ticks])
+        panel.minorticks_off()
+        values = np.concatenate([line.get_ydata() for line in panel.get_lines()])
+        low, high = float(values.min()) / 2, float(values.max()) * 2  # bands may reach below 0
+        panel.set_ylim(low, high * (high / low) ** (0.3 if panel is axes[2] else 0.65))  # room for the legend
+        panel.legend(fontsize=6.5, frameon=False, loc="upper right")
+    return drawn
+
+
+def caption(told: Told) -> str:
+    """What was found."""
+    d, sizes = _fixed(told), []
+    for size in _dimensions(told):
+        widths, gaps = _line(told, "frozen", d=size)
+        sizes.append(
+            f"{span(power(widths, gaps, upper=True))} at d = {size} (gap at width {widths[-1]}: "
+            f"{gaps[:, -1].mean():.3f})"
+        )
+    a_width, b_dimension = map(student_interval, law(told).T.tolist())
+    text = (
+        f"{_setup(told)}. With both Jacobians frozen the relative gap on test points goes with the width, over the "
+        f"upper half of the widths, to the power {', '.join(sizes)}; where d = width, over all widths, to the power "
+        f"{span(power(*_line(told, 'frozen', d=None)))}. A fit gap² = a/width + b/d over all sizes gives a = "
+        f"{span(a_width, 3)} and b = {span(b_dimension, 3)}: at d = {_dimensions(told)[0]} a relative gap of "
+        f"{span(left_over(told), 3)} is left at infinite width."
+    )
+    theta, theta_gaps = _line(told, "theta", d=d)
+    if len(theta) > 1:
+        text += (
+            f" Against the linearisation in θ alone, whose input Jacobian moves, the power at d = {d} is "
+            f"{span(power(theta, theta_gaps, upper=True))}."
+        )
+    return text
+
+
+ENTRY = Story(
+    number="E1",
+    title="Wide networks and their linearisation",
+    question="Does adversarial training of a wide network become that of its linearisation, and of which one?",
+    figure=figure,
+    claims=claims,
+    caption=caption,
+)
