@@ -16,7 +16,7 @@ compare, ``outcomes`` on test images are kept at the time chosen on val and at t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,9 +24,6 @@ from pydantic import Field
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit
-
-if TYPE_CHECKING:
-    from advntk.ingredients.splits import Split
 
 Loss = Literal["squared", "flow", "ball"]
 
@@ -67,7 +64,7 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
 
     options = study.options
-    split = cast("Split", study.split)  # run_unit has seen to it: the unit names a dataset
+    split = study.data
     clean = first_of(split, "opt", options.train)
     classes = int(clean.labels.max()) + 1
     noisy = with_label_noise(clean, study.unit.settings["noise"], classes, study.generator("noise"))

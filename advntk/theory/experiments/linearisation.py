@@ -21,7 +21,7 @@ draws its own images from one split.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -30,9 +30,6 @@ from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit
-
-if TYPE_CHECKING:
-    from advntk.ingredients.splits import Split
 
 
 class Options(Closed):
@@ -91,7 +88,7 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.theory.network_lab import NetworkLab
 
     options = study.options
-    split = cast("Split", study.split)  # run_unit has seen to it: the unit names a dataset
+    split = study.data
     changed = {key: value for key, value in study.unit.settings.items() if key != "variant"}
     spec = Architecture(**{"family": "mlp", "depth": 3, "width": options.width, **changed})
     train, test = (first_of(split, part, len(getattr(split, part))) for part in ("opt", "test"))
