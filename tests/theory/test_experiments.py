@@ -46,7 +46,7 @@ def test_every_entry_keeps_the_contract(name):
         assert units
         assert len({unit.name for unit in units}) == len(units)
         assert all(re.fullmatch(r"[\w.-]+", unit.name) for unit in units)
-        assert len({unit.seed for unit in units}) > 1
+        assert len({unit.seed for unit in units}) > 1 or chosen.seeds > 1  # of networks inside of a unit
     assert all(field.description for field in entry.options.model_fields.values())
     assert all(unit_of(entry, options, unit.name) == unit for unit in entry.units(options))
 
