@@ -68,6 +68,11 @@ class Cluster(Checkout):
         return records(self.folder / "results/tiny")
 
 
+def heeds_sigint() -> None:
+    """A test runner that a script started in the background ignores SIGINT, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Background:
     """A run through SLURM that is going on; ended with the block, whatever happens in it."""
 
@@ -79,7 +84,12 @@ class Background:
         environment = self.cluster.environment() | {"OMP_NUM_THREADS": "1"}
         with (self.cluster.folder / "run.log").open("w") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=self.cluster.folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+                self.command,
+                cwd=self.cluster.folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=heeds_sigint,
             )
         return self.process
 
