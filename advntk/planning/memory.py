@@ -146,7 +146,7 @@ def _columns(options: Any, classes: int) -> int:
 def evaluation_memory(kernel: KernelWork, sizes: Sizes, batch: int, *, checkpoints: int) -> Memory:
     """A kernel predictor evaluated; the Gram matrix is not read. A second checkpoint is loaded beside the first."""
     # its images once more in float32, a part of them in memory that was freed before
-    second = 0.9 * matrix_mb(sizes.n, kernel.pixels) if checkpoints > 1 else 0.0
+    second = 0.8 * matrix_mb(sizes.n, kernel.pixels) if checkpoints > 1 else 0.0
     held = predictor_mb(kernel, sizes.n, batch) + second + _shown_mb(sizes.n_test, kernel.pixels)
     base = "ensemble" if batch > BATCH else {"kernel": "evaluation"}.get(base_of(kernel), base_of(kernel))
     return Memory(held_mb=held, base=base)
