@@ -213,6 +213,10 @@ class Jobs:
             "images": split.replace("split.json", "split.npz"),
         }
 
+    def telling_code(self, module: str) -> str:
+        """Digest of a module that tells what was measured, and of the stories of the suite's experiments."""
+        return code_digest(module, *(f"advntk.telling.stories.{name}" for name in self.suite.experiments))
+
     def experiment_inputs(self, wildcards: Any) -> dict[str, str]:
         """What a unit of an experiment reads: a split, if it needs one."""
         entry, options = self.suite.experiments[wildcards.experiment]

@@ -44,7 +44,7 @@ rule tabulate:
         JOBS.environment("telling")
     params:
         mixed=JOBS.mixed,
-        code=code_digest("advntk.telling.tables"),
+        code=JOBS.telling_code("advntk.telling.tables"),
     shell:
         "python -m advntk tabulate --suite {input.suite:q} --table {wildcards.table} --out {output.csv:q}"
         " {params.mixed} 2> {log:q}"
@@ -88,7 +88,7 @@ rule plot:
         JOBS.environment("telling")
     params:
         mixed=JOBS.mixed,
-        code=code_digest("advntk.telling.figures"),
+        code=JOBS.telling_code("advntk.telling.figures"),
     shell:
         "python -m advntk plot --suite {input.suite:q} --figure {wildcards.figure} --out {output.svg:q}"
         " {params.mixed} 2> {log:q}"

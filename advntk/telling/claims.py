@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from advntk.foundation import registry
 from advntk.telling.listing import Listing, write_listings
-from advntk.telling.story import STORIES, Claim, Story, Told
+from advntk.telling.story import Claim, Story
 from advntk.telling.suite_file import Suite
+from advntk.telling.told_stories import PREFIX, stories
 
 COLUMNS = (
     *("experiment", "claim", "source", "quantity", "value", "lo", "hi", "expected", "verdict", "condition"),
     *("setup", "figure"),
 )
 _TITLE = "Claims of the theory, measured"
-PREFIX = "theory_"
-"""How the figures of experiments are named."""
-
-
-def stories(suite: Suite) -> dict[str, tuple[Story, Told]]:
-    """The stories of the experiments that a suite ran, with their findings, by the experiments' numbers."""
-    names = list(dict.fromkeys(one.experiment for one in suite.findings))
-    found = {
-        name: (
-            registry.get(STORIES, name),
-            Told(findings=[one for one in suite.findings if one.experiment == name], suite=suite),
-        )
-        for name in names
-    }
-    return dict(sorted(found.items(), key=lambda item: _position(item[1][0].number)))
-
-
-def _position(number: str) -> tuple[int, str]:
-    digits = "".join(letter for letter in number if letter.isdigit())
-    return int(digits), number
-
-
-def figures(suite: Suite) -> dict[str, Callable[[Suite], Figure]]:
-    """What draws the figure of each experiment that a suite ran, by the figure's name."""
-    return {f"{PREFIX}{name}": partial(draw, name) for name in stories(suite)}
-
-
-def draw(name: str, suite: Suite) -> Figure:
-    """The figure of one experiment, with what must be said of the suite in its corner."""
-    story, told = stories(suite)[name]
-    figure = story.figure(told)
-    if suite.notes:
-        figure.text(0.995, 0.995, textwrap.fill(" ".join(suite.notes), 70), ha="right", va="top", size=6)
-    return figure
 
 
 def claims_of(suite: Suite) -> Iterator[tuple[str, Story, Claim]]:

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import claims, labels
+from advntk.telling import labels, told_stories
 from advntk.telling.curves_figure import curves
 from advntk.telling.frames import Row, Suite, rows
 from advntk.telling.series import in_order, method_handles, top
@@ -39,7 +39,7 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
     Raises:
         ConfigError: there is no such figure.
     """
-    known = {key: draw for key, (draw, _) in FIGURES.items()} | claims.figures(suite)
+    known = {key: draw for key, (draw, _) in FIGURES.items()} | told_stories.figures(suite)
     if name not in known:
         raise ConfigError(
             f"unknown figure '{name}'{nearest(name, known)}", where="figures", remedy=f"allowed: {', '.join(known)}"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.claims import PREFIX, claims_listings, draw, stories
+from advntk.telling.claims import claims_listings
 from advntk.telling.made import made
 from advntk.telling.sheet import save_png, style
 from advntk.telling.suite_file import read_suite
+from advntk.telling.told_stories import PREFIX, draw, stories
 
 _HEAD = """\
 # The theory, measured
