@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from advntk.foundation.findings import Finding
 from advntk.telling.stories.architectures import ENTRY as STORY
 from advntk.telling.stories.architectures import best_robust, ln_half_distance, ln_window
 from advntk.telling.story import Told
 from advntk.telling.suite_file import Suite
 from advntk.theory.experiments.architectures import ENTRY, Options
+from tests.theory.conftest import finding_of
 
 LOGS = np.arange(-6, 7)
 
@@ -48,17 +48,11 @@ def told():
         late = {"mlp": 1, "cnn": -1, "resnet": 0}[kind] * np.log(int(depth))
         end = 0.499 if kind == "resnet" else 0.1
         findings.append(
-            Finding(
-                experiment="architectures",
-                unit=unit.name,
-                seed=unit.seed,
-                dataset=unit.dataset,
-                split_hash="",
-                settings=unit.settings,
-                options=options.model_dump(mode="json"),
-                found=found_of(late + 0.01 * unit.seed, 0.5 + 0.001 * unit.seed, end=end + 0.001 * unit.seed),
-                provenance={},
-                timing={},
+            finding_of(
+                "architectures",
+                options,
+                unit,
+                found_of(late + 0.01 * unit.seed, 0.5 + 0.001 * unit.seed, end=end + 0.001 * unit.seed),
             )
         )
     return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))

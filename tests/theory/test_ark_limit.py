@@ -7,22 +7,14 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.findings import Finding
 from advntk.foundation.options import Compute
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
 from advntk.telling.sheet import style
 from advntk.telling.stories.ark_limit import ENTRY as STORY
 from advntk.telling.story import Told
-from advntk.theory.experiment import Study, unit_of
+from advntk.theory.experiment import Study, Unit, unit_of
 from advntk.theory.experiments.ark_limit import ENTRY, Options
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+from tests.theory.conftest import finding_of
 
 
 def test_the_deviation_is_that_of_jacobians_taken_one_by_one():
@@ -45,25 +37,21 @@ def test_the_deviation_is_that_of_jacobians_taken_one_by_one():
     np.testing.assert_allclose(found["mean"], [[np.mean(means)]], rtol=1e-9)
 
 
+MLP = {"family": "mlp"}
 WISHART = np.sqrt(3 * 4 / 64)
 """The deviation of 3 classes at d = 64."""
 
 
 def findings(power, mean=1.0, noise=0.001, level=1.0):
     """A deviation that falls with the width to a power at fixed d, and with d to the power −½."""
-    options = Options(families=["mlp"], widths=[64, 128, 256, 512], sides=[8, 16], seeds=3).model_dump()
+    options = Options(families=["mlp"], widths=[64, 128, 256, 512], sides=[8, 16], seeds=3)
     rng = np.random.default_rng(0)
     made = []
     for seed in range(3):
-        shape = level * np.outer([1.0, 0.5], np.array(options["widths"], float) ** power)
+        shape = level * np.outer([1.0, 0.5], np.array(options.widths, float) ** power)
         deviation = shape * np.exp(noise * rng.standard_normal((2, 4)))
         found = {"d": [64, 256], "deviation": deviation.tolist(), "mean": (mean + 0 * shape).tolist()}
-        made.append(
-            Finding(
-                experiment="ark_limit", unit=f"mlp.seed{seed}", seed=seed, dataset="", split_hash="",
-                settings={"family": "mlp"}, options=options, found=found, provenance={}, timing={},
-            )
-        )  # fmt: skip
+        made.append(finding_of("ark_limit", options, Unit(name=f"mlp.seed{seed}", seed=seed, settings=MLP), found))
     return Told(findings=made, suite=None)
 
 

@@ -1,6 +1,5 @@
 """Adversarial training over time on kernels, against an ODE solver and dense linear algebra."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -14,14 +13,6 @@ from advntk.theory.kernel_lab import KernelLab, of_classes
 
 TIMES = [0.1, 1.0, 3000.0]
 THREAT = ThreatModel(eps255=20)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def part(count, seed):

@@ -6,12 +6,12 @@ from scipy.integrate import solve_ivp
 from scipy.special import softmax
 
 from advntk.foundation.errors import InputError
-from advntk.foundation.findings import Finding
 from advntk.telling.sheet import style
 from advntk.telling.stories.cross_entropy import ENTRY
 from advntk.telling.story import Told
 from advntk.theory.cross_entropy_flow import ball, direction, flow, trained
 from advntk.theory.experiments import cross_entropy
+from tests.theory.conftest import finding_of
 
 C, KAPPA = 3, 2.5
 
@@ -105,20 +105,7 @@ def findings(apart_power, off_path, gain, seeds=3, images=200):
                 "apart": [list(0.3 * wobble * moments**apart_power) for _ in options.strengths],
                 "off_path": [[off_path * wobble] * len(moments) for _ in options.strengths],
             }
-        found.append(
-            Finding(
-                experiment="cross_entropy",
-                unit=unit.name,
-                seed=unit.seed,
-                dataset=unit.dataset,
-                split_hash="",
-                settings=unit.settings,
-                options=options.model_dump(mode="json"),
-                found={"moments": moments.tolist(), **parts},
-                provenance={},
-                timing={},
-            )
-        )
+        found.append(finding_of("cross_entropy", options, unit, {"moments": moments.tolist(), **parts}))
     return Told(findings=found, suite=None)
 
 

@@ -6,12 +6,10 @@ import scipy.linalg
 
 from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork
 from advntk.foundation.at_solutions import spectrum
-from advntk.foundation.findings import Finding
 from advntk.telling.stories.definiteness import ENTRY as STORY
-from advntk.telling.story import Told
-from advntk.telling.suite_file import Suite
 from advntk.theory.conditioning import conditioning, weighted
 from advntk.theory.experiments.definiteness import ENTRY, Options
+from tests.theory.conftest import told_of
 
 N, C = 5, 3
 
@@ -69,22 +67,9 @@ def found_of(network, jitter):
 @pytest.fixture
 def told():
     options = Options(families=["mlp"], exposures=[0.5, 2.0], seeds=3)
-    findings = [
-        Finding(
-            experiment="definiteness",
-            unit=unit.name,
-            seed=unit.seed,
-            dataset=unit.dataset,
-            split_hash="",
-            settings=unit.settings,
-            options=options.model_dump(mode="json"),
-            found=found_of(unit.settings["network"], 0.01 * (unit.seed - 1)),
-            provenance={},
-            timing={},
-        )
-        for unit in ENTRY.units(options)
-    ]
-    return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+    return told_of(
+        "definiteness", ENTRY, options, lambda unit: found_of(unit.settings["network"], 0.01 * (unit.seed - 1))
+    )
 
 
 def test_verdicts_follow_the_intervals(told):

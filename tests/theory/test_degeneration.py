@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.findings import Finding
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
 from advntk.ingredients.splits import Part
@@ -14,16 +13,9 @@ from advntk.telling.story import Told
 from advntk.telling.suite_file import Suite
 from advntk.theory.experiments.degeneration import ENTRY, Options
 from advntk.theory.finite_at import Problem, finite_curves
+from tests.theory.conftest import finding_of
 
 TIMES = [0.5, 5.0, 50.0]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def part(count, seed):
@@ -106,20 +98,7 @@ def told(*, overfits=True, degenerates=True, steady=False, spread=0.002):
             found = kernel_found(unit.settings["noise"], jitter, overfits=overfits, degenerates=degenerates)
         else:
             found = finite_found(jitter, steady=steady)
-        findings.append(
-            Finding(
-                experiment="degeneration",
-                unit=unit.name,
-                seed=unit.seed,
-                dataset=unit.dataset,
-                split_hash="",
-                settings=unit.settings,
-                options=options.model_dump(mode="json"),
-                found=found,
-                provenance={},
-                timing={},
-            )
-        )
+        findings.append(finding_of("degeneration", options, unit, found))
     return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
 
 

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.findings import Finding
 from advntk.telling.comparisons import Comparison
 from advntk.telling.stories.early_stopping import ENTRY as STORY
 from advntk.telling.stories.early_stopping import method_claims
-from advntk.telling.story import Told
-from advntk.telling.suite_file import Suite
 from advntk.theory.experiments.early_stopping import ENTRY, Options
 from advntk.theory.named_networks import named
+from tests.theory.conftest import told_of
 
 
 def test_names_are_networks():
@@ -45,22 +43,9 @@ def found_of(network, jitter):
 @pytest.fixture
 def told():
     options = Options(networks=["mlp-relu", "mlp-erf", "mlp-gelu", "cnn_average-relu"], exposures=[0.0, 2.0], seeds=3)
-    findings = [
-        Finding(
-            experiment="early_stopping",
-            unit=unit.name,
-            seed=unit.seed,
-            dataset=unit.dataset,
-            split_hash="",
-            settings=unit.settings,
-            options=options.model_dump(mode="json"),
-            found=found_of(unit.settings["network"], 0.001 * (unit.seed - 1)),
-            provenance={},
-            timing={},
-        )
-        for unit in ENTRY.units(options)
-    ]
-    return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+    return told_of(
+        "early_stopping", ENTRY, options, lambda unit: found_of(unit.settings["network"], 0.001 * (unit.seed - 1))
+    )
 
 
 def test_verdicts_follow_the_intervals(told):

@@ -1,6 +1,5 @@
 """Every experiment on a dataset runs at tiny sizes, and its story can be told from what it found."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -22,14 +21,6 @@ SIZES = {
         "networks": ["mlp-2", "mlp-3"],
     },
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 def split_of(seed):

@@ -24,14 +24,6 @@ from advntk.theory.linearisations import freeze
 SHAPE, N, M, C = (3, 2, 1), 5, 4, 3
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
-
-
 def test_off_diagonal_mass_of_known_blocks():
     blocks = np.array([[[3.0, 1.0], [1.0, 4.0]], [[2.0, 0.0], [0.0, 5.0]]])
     assert off_diagonal_mass(blocks) == pytest.approx(np.sqrt(2) / 5 / 2)

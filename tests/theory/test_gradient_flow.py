@@ -20,14 +20,6 @@ SHAPE, N, M, C = (3, 2, 1), 5, 3, 2
 TIMES = [0.0, 0.05, 0.4]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
-
-
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -15,14 +14,6 @@ from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
 from tests.conftest import relu_kernel
 
 COMPUTE = Compute(device="cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,12 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.findings import Finding
 from advntk.telling.sheet import style
 from advntk.telling.stories.linearisation import ENTRY, breaking, crossing, errors
 from advntk.telling.story import Told
 from advntk.theory.experiments import linearisation
 from advntk.theory.network_lab import NetworkLab, attack_of
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+from tests.theory.conftest import finding_of
 
 
 @pytest.fixture(scope="module")
@@ -85,17 +77,8 @@ def told(frozen, theta, *, factor=1.0, descent=(0.01, 0.5), seeds=3):
         if unit.name == "default":
             parts["descent"] = np.array(descent) * wobble[:, :, 0]
         found.append(
-            Finding(
-                experiment="linearisation",
-                unit=unit.name,
-                seed=0,
-                dataset=unit.dataset,
-                split_hash="",
-                settings=unit.settings,
-                options=options.model_dump(mode="json"),
-                found={name: np.asarray(part).tolist() for name, part in parts.items()},
-                provenance={},
-                timing={},
+            finding_of(
+                "linearisation", options, unit, {name: np.asarray(part).tolist() for name, part in parts.items()}
             )
         )
     return Told(findings=found, suite=None)

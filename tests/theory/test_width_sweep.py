@@ -8,7 +8,6 @@ import pytest
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_dynamics import InnerFlow, outputs
 from advntk.foundation.at_solutions import integrate
-from advntk.foundation.findings import Finding
 from advntk.foundation.options import Compute
 from advntk.telling.sheet import style
 from advntk.telling.stories.width_sweep import ENTRY, law
@@ -16,14 +15,7 @@ from advntk.telling.story import Told
 from advntk.theory.experiment import Study, study_found, unit_of
 from advntk.theory.experiments import width_sweep
 from advntk.theory.network_lab import Armed, NetworkLab, attack_of, points_on_sphere, rms_gap
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
+from tests.theory.conftest import finding_of
 
 
 @pytest.fixture(scope="module")
@@ -113,18 +105,7 @@ def told(a, b, theta_power, seeds=3):
         if d != options.theta_dimension:
             gaps = {name: value for name, value in gaps.items() if name not in ("theta", "ball")}
         found.append(
-            Finding(
-                experiment="width_sweep",
-                unit=unit.name,
-                seed=0,
-                dataset="",
-                split_hash="",
-                settings=unit.settings,
-                options=options.model_dump(mode="json"),
-                found={name: [list(value), list(value)] for name, value in gaps.items()},
-                provenance={},
-                timing={},
-            )
+            finding_of("width_sweep", options, unit, {name: [list(value), list(value)] for name, value in gaps.items()})
         )
     return Told(findings=found, suite=None)
 

@@ -35,14 +35,6 @@ from advntk.theory.free_xi import (
 N, C = 6, 3
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _x64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
-
-
 @pytest.fixture
 def rng():
     return np.random.default_rng(5)
