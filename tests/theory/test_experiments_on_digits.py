@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from advntk.foundation import registry
-from advntk.foundation.findings import Finding
 from advntk.foundation.options import Compute
 from advntk.ingredients.splits import Part, Split
-from advntk.telling.story import STORIES, Told
-from advntk.telling.suite_file import Suite
+from advntk.telling.story import STORIES
 from advntk.theory.experiment import EXPERIMENTS, Study, study_found
+from tests.theory.conftest import told_of
 
 TINY = {"n_train": 12, "n_val": 6, "n_test": 6, "exposures": [0.0, 1.0], "log_times": (-1, 1), "seeds": 2}
 SIZES = {
@@ -38,26 +37,12 @@ def split_of(seed):
 def test_experiment_runs_and_is_told(name):
     entry = registry.get(EXPERIMENTS, name)
     options = entry.options.model_validate(SIZES[name])
-    findings = []
-    for unit in entry.units(options):
-        compute = Compute(kernel_engine="neural_tangents")
-        study = Study(unit=unit, options=options, split=split_of(unit.seed), compute=compute)
-        found = study_found(entry, study)
-        made = {"settings": unit.settings, "options": options.model_dump(mode="json"), "found": found}
-        findings.append(
-            Finding(
-                experiment=name,
-                unit=unit.name,
-                seed=unit.seed,
-                dataset="digits",
-                split_hash="",
-                provenance={},
-                timing={},
-                **made,
-            )
-        )
-    story = registry.get(STORIES, name)
-    told = Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+    compute = Compute(kernel_engine="neural_tangents")
+
+    def found(unit):
+        return study_found(entry, Study(unit=unit, options=options, split=split_of(unit.seed), compute=compute))
+
+    story, told = registry.get(STORIES, name), told_of(name, entry, options, found)
     claims = story.claims(told)
     assert claims
     assert all(claim.lo <= claim.value <= claim.hi for claim in claims)
