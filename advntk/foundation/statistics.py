@@ -36,6 +36,12 @@ def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def geometric_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Geometric mean of independent repetitions, all > 0, and its 95% interval: Student's on their logarithms."""
+    value, low, high = np.exp(student_interval(list(np.log(values))))
+    return float(value), float(low), float(high)
+
+
 def power_of(sizes: Sequence[float], values: Sequence[float]) -> float:
     """The exponent p of values ∝ sizes^p, by least squares between logarithms.
 

@@ -1,4 +1,4 @@
-"""What stories on training time share: the time chosen on val, verdicts from intervals, and points with intervals."""
+"""What stories on training time share: the time chosen on val, and points with intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from advntk.telling.story import Interval, Verdict
+from advntk.telling.story import Interval
 from advntk.telling.story_figure import COLOURS
 
 POINT = 0.01
@@ -28,11 +28,6 @@ def chosen(curves: Mapping[str, Any], row: int | None = None) -> int:
     """
     values = np.asarray(curves["robust_val"] if row is None else curves["robust_val"][row])
     return int(values.argmax())
-
-
-def decided(*, holds: bool, fails: bool) -> Verdict:
-    """A verdict from what an interval excludes; ``open`` where it decides nothing."""
-    return "holds" if holds else "does not hold" if fails else "open"
 
 
 def points(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], label: str, *, log: bool = False) -> None:

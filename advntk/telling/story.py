@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
@@ -17,6 +17,23 @@ STORIES = "advntk.telling.stories"
 Interval = tuple[float, float, float]
 """A value and the lower and upper end of its 95% interval."""
 Verdict = Literal["holds", "holds if", "does not hold", "open"]
+
+
+def above(interval: Interval, bound: float = 0.0) -> Verdict:
+    """Whether a quantity is above a bound; an interval that reaches the bound leaves it open."""
+    return "holds" if interval[1] > bound else "does not hold" if interval[2] < bound else "open"
+
+
+def below(interval: Interval, bound: float = 0.0) -> Verdict:
+    """Whether a quantity is below a bound; an interval that reaches the bound leaves it open."""
+    return "holds" if interval[2] < bound else "does not hold" if interval[1] > bound else "open"
+
+
+def within(interval: Interval, low: float, high: float) -> Verdict:
+    """Whether a quantity is between two bounds."""
+    if low < interval[1] and interval[2] < high:
+        return "holds"
+    return "does not hold" if interval[2] < low or interval[1] > high else "open"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +87,11 @@ class Told:
 
     findings: Sequence[Finding]
     suite: Suite
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the experiment."""
+        return self.findings[0].options
 
     def of(self, **settings: object) -> list[Finding]:
         """Findings whose settings have these values."""

@@ -111,20 +111,21 @@ def told(a, b, theta_power, seeds=3):
 
 
 @pytest.mark.parametrize(
-    ("made", "theorem", "limit", "theta"),
+    ("made", "theorem", "limit", "only_d", "theta"),
     [
-        ((0.5, 0.3, -0.8), "holds if", "does not hold", "holds"),
-        ((0.5, 0.0, -0.8), "holds", "open", "holds"),
-        ((0.5, 0.3, -0.1), "holds if", "does not hold", "does not hold"),
+        ((0.5, 0.3, -0.8), "holds if", "does not hold", "holds", "holds"),
+        ((0.5, 0.0, -0.8), "holds", "holds", "open", "holds"),
+        ((0.5, -0.004, -0.8), "holds", "holds", "does not hold", "holds"),
+        ((0.5, 0.3, -0.1), "holds if", "does not hold", "holds", "does not hold"),
     ],
 )
-def test_verdicts_follow_from_the_law_of_the_gaps(made, theorem, limit, theta):
+def test_verdicts_follow_from_the_law_of_the_gaps(made, theorem, limit, only_d, theta):
     story = told(*made)
     np.testing.assert_allclose(law(story)[0], made[:2], atol=1e-9)
     lines = ENTRY.claims(story)
     assert lines[0].verdict == theorem
     assert bool(lines[0].condition) == (theorem == "holds if")
-    assert lines[4].verdict == limit
+    assert [line.verdict for line in lines[4:6]] == [limit, only_d]
     (by_theta,) = (line for line in lines if line.claim.startswith("AT follows the linearisation in θ alone"))
     assert by_theta.verdict == theta
     assert lines[-1].verdict == "holds"

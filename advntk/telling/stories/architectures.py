@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
-from advntk.telling.over_time import POINT, chosen, decided, points
-from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.over_time import POINT, chosen, points
+from advntk.telling.story import Claim, Interval, Story, Told, above
 from advntk.telling.story_figure import panels, span
 
 OPEN = "open question of Fu & Wang 2024"
@@ -91,7 +91,7 @@ def claims(told: Told) -> list[Claim]:
                     quantity=f"slope of the {quantity} in ln depth, depth {steps}",
                     interval=tilt,
                     expected="above 0",
-                    verdict=decided(holds=tilt[1] > 0, fails=tilt[2] < 0),
+                    verdict=above(tilt),
                     setup=setup,
                 )
             )
@@ -104,7 +104,7 @@ def claims(told: Told) -> list[Claim]:
                 quantity="robust accuracy at the best time minus at t = ∞",
                 interval=fallen,
                 expected=f"above {POINT:g}",
-                verdict=decided(holds=fallen[1] > POINT, fails=fallen[2] < POINT),
+                verdict=above(fallen, POINT),
                 setup=setup,
             )
         )
@@ -112,7 +112,7 @@ def claims(told: Told) -> list[Claim]:
 
 
 def _setup(told: Told) -> str:
-    options = told.findings[0].options
+    options = told.options
     first = dict.fromkeys(tuple(one.found["sizes"]) for one in told.findings)
     sizes = " or ".join(f"{train} training, {val} val and {test} test" for train, val, test in first)
     return (

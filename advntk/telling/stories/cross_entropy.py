@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import paired_bootstrap, power_of, student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.telling.story import Claim, Interval, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 WORDS = {
@@ -20,15 +20,15 @@ ON_PATH = 0.02
 
 
 def _noise(told: Told) -> list[float]:
-    return list(told.findings[0].options["noise"])
+    return list(told.options["noise"])
 
 
 def _strengths(told: Told) -> list[float]:
-    return list(told.findings[0].options["strengths"])
+    return list(told.options["strengths"])
 
 
 def _losses(told: Told) -> list[str]:
-    return list(told.findings[0].options["losses"])
+    return list(told.options["losses"])
 
 
 def _series(told: Told, noise: float, loss: str, name: str) -> np.ndarray:
@@ -83,10 +83,6 @@ def off_path(told: Told, noise: float, loss: str) -> Interval:
     return student_interval(list(_series(told, noise, loss, "off_path")[:, -1].max(axis=1)))
 
 
-def _sign(interval: Interval) -> Verdict:
-    return "holds" if interval[1] > 0 else "does not hold" if interval[2] < 0 else "open"
-
-
 def claims(told: Told) -> list[Claim]:
     """Degeneration, clocks, robustness over time, and the two losses side by side; for each share of wrong labels."""
     found = []
@@ -103,7 +99,7 @@ def claims(told: Told) -> list[Claim]:
                     f"{strongest:g}, {labels}",
                     interval=power,
                     expected="below 0",
-                    verdict="holds" if power[2] < 0 else "does not hold" if power[1] > 0 else "open",
+                    verdict=below(power),
                     setup=setup,
                 ),
                 Claim(
@@ -112,7 +108,7 @@ def claims(told: Told) -> list[Claim]:
                     quantity=f"largest distance from clean training's path, strength {strongest:g}, {labels}",
                     interval=distance,
                     expected=f"below {ON_PATH:g}",
-                    verdict="holds" if distance[2] < ON_PATH else "does not hold" if distance[1] > ON_PATH else "open",
+                    verdict=below(distance, ON_PATH),
                     setup=setup,
                 ),
             ]
@@ -125,7 +121,7 @@ def claims(told: Told) -> list[Claim]:
                     quantity=f"difference in robust accuracy, t and strength chosen on val, {labels}",
                     interval=gain,
                     expected="above 0",
-                    verdict=_sign(gain),
+                    verdict=above(gain),
                     setup=setup,
                 ),
                 Claim(
@@ -135,7 +131,7 @@ def claims(told: Told) -> list[Claim]:
                     f"{strongest:g}, {labels}",
                     interval=lost,
                     expected="above 0",
-                    verdict=_sign(lost),
+                    verdict=above(lost),
                     setup=setup,
                 ),
             ]
@@ -158,7 +154,7 @@ def _against_squared(told: Told, noise: float, labels: str) -> list[Claim]:
                     quantity=f"difference in robust accuracy, t and strength chosen on val, {labels}",
                     interval=gain,
                     expected="above 0",
-                    verdict=_sign(gain),
+                    verdict=above(gain),
                     setup=_setup(told),
                 )
             )
@@ -166,7 +162,7 @@ def _against_squared(told: Told, noise: float, labels: str) -> list[Claim]:
 
 
 def _setup(told: Told) -> str:
-    options = told.findings[0].options
+    options = told.options
     return (
         f"mlp-{options['depth']} {options['activation']} at infinite width, {options['dataset']}, n = "
         f"{options['train']}, {options['val']} val and {options['test']} test images, PGD-10 on the margin, ℓ∞ "

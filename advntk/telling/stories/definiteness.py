@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
-from advntk.telling.over_time import decided
-from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.story import Claim, Interval, Story, Told, above
 from advntk.telling.story_figure import COLOURS, panels
 
 PAPER = "assumed by Fu & Wang 2024"
 MARKS = "os^Dv"
 TINY = 1e-17
-
-
-def _options(told: Told) -> dict[str, Any]:
-    return told.findings[0].options
 
 
 def networks(told: Told) -> list[str]:
@@ -66,11 +59,11 @@ def claims(told: Told) -> list[Claim]:
                     quantity="log10 of the smallest eigenvalue over the largest, the worst radius and strength",
                     interval=interval,
                     expected=f"above float64's floor, {edge:.1f}",
-                    verdict=decided(holds=interval[1] > edge, fails=interval[2] < edge),
+                    verdict=above(interval, edge),
                     setup=setup,
                 )
             )
-        paid, strongest = cost(told, network), _options(told)["exposures"][-1]
+        paid, strongest = cost(told, network), told.options["exposures"][-1]
         found.append(
             Claim(
                 claim=f"a strong attack makes the closed form worse conditioned ({network})",
@@ -78,7 +71,7 @@ def claims(told: Told) -> list[Claim]:
                 quantity=f"log10 of the condition number of Ξ^½ΘΞ^½ over that of Θ, mean ARK ηS = {strongest:g}",
                 interval=paid,
                 expected="above 0",
-                verdict=decided(holds=paid[1] > 0, fails=paid[2] < 0),
+                verdict=above(paid),
                 setup=setup,
             )
         )
@@ -86,7 +79,7 @@ def claims(told: Told) -> list[Claim]:
 
 
 def _setup(told: Told) -> str:
-    options = _options(told)
+    options = told.options
     return (
         f"mlp-{options['mlp_depth']} and cnn-{options['cnn_depth']}, {options['n']} digits as they are and moved by "
         f"up to {max(options['eps255']):g}/255, finite width {options['width']} (cnn: a quarter), "
@@ -96,7 +89,7 @@ def _setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """Smallest over largest eigenvalue over strength, a panel for each family; ARK's beside."""
-    families = list(_options(told)["families"])
+    families = list(told.options["families"])
     titles = [f"{family}: Ξ^½ΘΞ^½ with Ξ = exp(ARK ηS)" for family in families] + ["ARK, c×c"]
     drawn, axes = panels(
         titles,
@@ -118,8 +111,8 @@ def figure(told: Told) -> Figure:
 
 
 def _draw_family(axes: Axes, told: Told, family: str) -> None:
-    strengths = [0.0, *_options(told)["exposures"]]
-    for index, activation in enumerate(_options(told)["activations"]):
+    strengths = [0.0, *told.options["exposures"]]
+    for index, activation in enumerate(told.options["activations"]):
         network, colour = f"{family}-{activation}", COLOURS[index]
         theta, blocks = smallest(told, network, "theta"), smallest(told, network, "blocks")
         values = np.maximum(np.concatenate([theta[..., None], blocks], axis=2), TINY)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import student_interval
-from advntk.telling.over_time import POINT, chosen, decided
-from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.over_time import POINT, chosen
+from advntk.telling.story import Claim, Interval, Story, Told, above, below, within
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 PAPER = "Fu & Wang 2024, AT degeneration"
@@ -24,11 +22,7 @@ STEADY = 0.3
 
 def _networks(told: Told) -> list[tuple[str, str]]:
     """Datasets and families of the kernels."""
-    return [(dataset, family) for dataset, all_of in _options(told)["networks"].items() for family in all_of]
-
-
-def _options(told: Told) -> dict[str, Any]:
-    return told.findings[0].options
+    return [(dataset, family) for dataset, all_of in told.options["networks"].items() for family in all_of]
 
 
 def _kernels(told: Told, network: tuple[str, str], noise: float) -> list[Finding]:
@@ -86,9 +80,9 @@ def claims(told: Told) -> list[Claim]:
     """Degeneration, robust overfitting and the order of strengths on kernels; then finite networks."""
     found = []
     for network in _networks(told):
-        for noise in _options(told)["noise"]:
+        for noise in told.options["noise"]:
             found += _kernel_claims(told, network, noise)
-    for noise in _options(told)["finite_noise"]:
+    for noise in told.options["finite_noise"]:
         found += _finite_claims(told, noise)
     return found
 
@@ -98,7 +92,7 @@ def _labels(noise: float) -> str:
 
 
 def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[Claim]:
-    options, name = _options(told), f"{network[0]} {network[1]}-{_options(told)['depth']}"
+    options, name = told.options, f"{network[0]} {network[1]}-{told.options['depth']}"
     left, fallen, earlier = (measure(told, network, noise) for measure in (distance_left, lost, sooner))
     strongest, setup = options["exposures"][-1], _kernel_setup(told)
     where = f"{name}, {_labels(noise)}"
@@ -109,7 +103,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
             quantity="relative distance at the last finite time, largest over strengths",
             interval=left,
             expected=f"below {POINT:g}",
-            verdict=decided(holds=left[2] < POINT, fails=left[1] > POINT),
+            verdict=below(left, POINT),
             setup=setup,
         ),
         Claim(
@@ -118,7 +112,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
             quantity=f"robust accuracy at the best time minus at t = ∞, κηS = {strongest:g}",
             interval=fallen,
             expected=f"above {POINT:g}",
-            verdict=decided(holds=fallen[1] > POINT, fails=fallen[2] < POINT),
+            verdict=above(fallen, POINT),
             setup=setup,
         ),
         Claim(
@@ -127,7 +121,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
             quantity=f"ln of the best time at κηS = {options['exposures'][0]:g} over that at {strongest:g}",
             interval=earlier,
             expected=f"above 0; {strongest - options['exposures'][0]:g} where κ is one number",
-            verdict=decided(holds=earlier[1] > 0, fails=earlier[2] <= 0),
+            verdict=above(earlier),
             setup=setup,
         ),
     ]
@@ -147,7 +141,7 @@ def _finite_claims(told: Told, noise: float) -> list[Claim]:
                 quantity="difference of best-on-val robust accuracies, paired",
                 interval=more,
                 expected=f"above {POINT:g}",
-                verdict=decided(holds=more[1] > POINT, fails=more[2] < POINT),
+                verdict=above(more, POINT),
                 setup=setup,
             ),
             Claim(
@@ -156,7 +150,7 @@ def _finite_claims(told: Told, noise: float) -> list[Claim]:
                 quantity="relative distance on test images at the last time, minus clean training's own",
                 interval=apart,
                 expected="below 0.05",
-                verdict=decided(holds=apart[2] < 0.05, fails=apart[1] > 0.05),
+                verdict=below(apart, 0.05),
                 setup=setup,
             ),
             Claim(
@@ -165,7 +159,7 @@ def _finite_claims(told: Told, noise: float) -> list[Claim]:
                 quantity="robust accuracy at the best time minus at the last",
                 interval=fallen,
                 expected=f"above {POINT:g}",
-                verdict=decided(holds=fallen[1] > POINT, fails=fallen[2] < POINT),
+                verdict=above(fallen, POINT),
                 setup=setup,
             ),
             Claim(
@@ -174,9 +168,7 @@ def _finite_claims(told: Told, noise: float) -> list[Claim]:
                 quantity="ln of ‖f(x_S) − y‖/‖f(x) − y‖, last time minus first",
                 interval=grown,
                 expected=f"within ±{STEADY:g}",
-                verdict=decided(
-                    holds=grown[1] > -STEADY and grown[2] < STEADY, fails=grown[1] > STEADY or grown[2] < -STEADY
-                ),
+                verdict=within(grown, -STEADY, STEADY),
                 setup=setup,
             ),
         ]
@@ -184,7 +176,7 @@ def _finite_claims(told: Told, noise: float) -> list[Claim]:
 
 
 def _kernel_setup(told: Told) -> str:
-    options = _options(told)
+    options = told.options
     radii = ", ".join(f"{options['eps255'][name]:g}/255 on {name}" for name in options["networks"])
     return (
         f"Infinite {options['activation']} networks, {options['n_train']} training, {options['n_val']} val and "
@@ -193,9 +185,9 @@ def _kernel_setup(told: Told) -> str:
 
 
 def _finite_setup(told: Told) -> str:
-    if not _options(told)["finite_noise"]:
+    if not told.options["finite_noise"]:
         return "No finite networks"
-    options, first = _options(told), _finite(told, _options(told)["finite_noise"][0])[0].found
+    options, first = told.options, _finite(told, told.options["finite_noise"][0])[0].found
     return (
         f"Finite mlp-{max(2, options['depth'])} of width {options['finite_width']}, the first "
         f"{options['finite_classes']} digits, {first['n_train']} training and about {first['n_test']} test images, "
@@ -206,7 +198,7 @@ def _finite_setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """A row for each kernel (accuracies by noise, distance), and one for finite networks."""
-    options = _options(told)
+    options = told.options
     noises, titles = list(options["noise"]), []
     for dataset, family in _networks(told):
         name = f"{dataset} {family}-{options['depth']}"
@@ -236,7 +228,7 @@ def figure(told: Told) -> Figure:
 
 def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
     found = [one.found for one in _kernels(told, network, noise)]
-    for row, exposure in enumerate(_options(told)["exposures"]):
+    for row, exposure in enumerate(told.options["exposures"]):
         values = [one["robust_test"][row] for one in found]
         line_with_band(axes, found[0]["times"], values, color=COLOURS[row], label=f"κηS = {exposure:g}")
     axes.axhline(np.mean([one["natural"]["robust_test"] for one in found]), color="#555555", ls=":", lw=1)
@@ -245,7 +237,7 @@ def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float)
 
 def _draw_distance(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
     found = [one.found for one in _kernels(told, network, noise)]
-    for row, exposure in enumerate(_options(told)["exposures"]):
+    for row, exposure in enumerate(told.options["exposures"]):
         values = np.maximum([one["distance"][row] for one in found], ROUNDING)
         mean = np.exp(np.log(values).mean(axis=0))
         axes.plot(found[0]["times"], mean, "o-", ms=3, color=COLOURS[row], label=f"κηS = {exposure:g}")
@@ -267,7 +259,7 @@ def _draw_finite(axes: list[Axes], told: Told, noise: float) -> None:
 
 def caption(told: Told) -> str:
     """What was found."""
-    options, parts = _options(told), []
+    options, parts = told.options, []
     for network in _networks(told):
         name = f"{network[0]} {network[1]}"
         left = max(distance_left(told, network, noise)[0] for noise in options["noise"])

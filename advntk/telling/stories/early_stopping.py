@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from advntk.foundation.statistics import student_interval
 from advntk.telling.comparisons import Comparison, comparisons
 from advntk.telling.labels import method_label
-from advntk.telling.over_time import POINT, chosen, decided, points
-from advntk.telling.story import Claim, Interval, Story, Told
+from advntk.telling.over_time import POINT, chosen, points
+from advntk.telling.story import Claim, Interval, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 SUITE = "this suite"
@@ -21,10 +21,6 @@ ROUNDING = 1e-11
 SAME_KAPPA = 1e-9
 """Relative spread of κ below which it is one number."""
 RIVALS = ("at", "early_stopped_ntk")
-
-
-def _options(told: Told) -> dict[str, Any]:
-    return told.findings[0].options
 
 
 def _found(told: Told, network: str) -> list[dict[str, Any]]:
@@ -43,7 +39,7 @@ def identity(told: Told, network: str) -> Interval:
 
 def attacked(told: Told) -> list[str]:
     """Networks whose robust accuracy was measured."""
-    return [name for name in _options(told)["networks"] if "robust_test" in _found(told, name)[0]]
+    return [name for name in told.options["networks"] if "robust_test" in _found(told, name)[0]]
 
 
 def gain(told: Told, network: str) -> Interval:
@@ -57,7 +53,7 @@ def gain(told: Told, network: str) -> Interval:
 def claims(told: Told) -> list[Claim]:
     """The clock and the gain of each network, and the paper's methods where the suite measured them."""
     found = []
-    for network in _options(told)["networks"]:
+    for network in told.options["networks"]:
         found += _network_claims(told, network)
     suite = told.suite
     return found + (method_claims(comparisons(suite)) if suite is not None and suite.measured else [])
@@ -65,7 +61,7 @@ def claims(told: Told) -> list[Claim]:
 
 def _network_claims(told: Told, network: str) -> list[Claim]:
     varies, gap = spread(told, network), identity(told, network)
-    strongest, setup = _options(told)["exposures"][-1], _setup(told)
+    strongest, setup = told.options["exposures"][-1], _setup(told)
     found = [
         Claim(
             claim=f"κ is one number for all images ({network})",
@@ -73,7 +69,7 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
             quantity="standard deviation of κ over images / mean",
             interval=varies,
             expected="0 to rounding",
-            verdict=decided(holds=varies[2] < SAME_KAPPA, fails=varies[1] > SAME_KAPPA),
+            verdict=below(varies, SAME_KAPPA),
             setup=setup,
         ),
         Claim(
@@ -82,7 +78,7 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
             quantity=f"max |f_AT(t) − f_clean(t e^κηS)| / max |f_clean|, κηS = {strongest:g}",
             interval=gap,
             expected=f"below {ROUNDING:g}",
-            verdict=decided(holds=gap[2] < ROUNDING, fails=gap[1] > ROUNDING),
+            verdict=below(gap, ROUNDING),
             setup=setup,
         ),
     ]
@@ -97,7 +93,7 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
             quantity=f"difference of best-on-val robust accuracies, κηS = {strongest:g}, paired",
             interval=more,
             expected=f"above {POINT:g}",
-            verdict=decided(holds=more[1] > POINT, fails=more[2] < POINT),
+            verdict=above(more, POINT),
             setup=setup,
         ),
     ]
@@ -135,13 +131,13 @@ def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str])
         quantity=f"difference of robust accuracies, {one.attack} at {one.eps255:g}/255, paired",
         interval=interval,
         expected="above 0",
-        verdict=decided(holds=interval[1] > 0, fails=interval[2] < POINT),
+        verdict=above(interval),
         setup=f"Records of this suite: {one.n_test} test images, {one.seeds} seeds",
     )
 
 
 def _setup(told: Told) -> str:
-    options = _options(told)
+    options = told.options
     pooled = f" ({options['n_pooled']} each with pooling)" if len(attacked(told)) < len(options["networks"]) else ""
     return (
         f"Infinite mlp-{options['mlp_depth']} and cnn-{options['cnn_depth']} on {options['n_train']} training, "
@@ -152,7 +148,7 @@ def _setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """κ's spread, the identity's gap and the gain by network; curves of the network whose κ varies most."""
-    networks = list(_options(told)["networks"])
+    networks = list(told.options["networks"])
     most = max(attacked(told), key=lambda network: spread(told, network)[0])
     drawn, axes = panels(
         ["spread of κ over images", "AT − clean on a faster clock", "best of AT − best of clean", f"{most} over time"],
@@ -170,7 +166,7 @@ def figure(told: Told) -> Figure:
     )
     axes[2].axvline(0, color="#555555", lw=0.8)
     found = _found(told, most)
-    for row, exposure in enumerate(_options(told)["exposures"]):
+    for row, exposure in enumerate(told.options["exposures"]):
         times = np.array(found[0]["times"]) * np.exp(exposure)
         values = [one["robust_test"][row] for one in found]
         line_with_band(axes[3], times, values, color=COLOURS[row], label=f"κηS = {exposure:g}")
@@ -181,7 +177,7 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    networks = list(_options(told)["networks"])
+    networks = list(told.options["networks"])
     same = [network for network in networks if spread(told, network)[2] < SAME_KAPPA]
     other = [network for network in networks if network not in same]
     parts = []

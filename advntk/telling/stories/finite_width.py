@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, power_of, student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.telling.story import Claim, Interval, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 NAMES = {
@@ -43,30 +43,21 @@ def _outcomes(told: Told, name: str, kind: str = "robust") -> list[np.ndarray]:
 
 def slope_at_data(told: Told) -> Interval:
     """Power of the width in the off-diagonal mass on the data, over its upper half, where a plateau would show."""
-    widths = _options(told)["widths"]
+    widths = told.options["widths"]
     half = len(widths) // 2 if len(widths) > 3 else 0
     return student_interval([power_of(widths[half:], seed[0, half:]) for seed in _mass(told)])
 
 
 def slope_in_both(told: Told) -> Interval:
     """Power of the width along pairs in which the width and the dimension of normal inputs grow together."""
-    widths, count = _options(told)["widths"], min(len(_options(told)["sides"]), len(_options(told)["widths"]))
+    widths, count = told.options["widths"], min(len(told.options["sides"]), len(told.options["widths"]))
     chosen = range(-count, 0)
     return student_interval([power_of(widths[-count:], seed[chosen, chosen]) for seed in _mass(told)])
 
 
-def _options(told: Told) -> dict:
-    return told.findings[0].options
-
-
-def below(interval: Interval, bound: float) -> Verdict:
-    """Whether a quantity is below a bound."""
-    return "holds" if interval[2] < bound else "does not hold" if interval[1] > bound else "open"
-
-
 def claims(told: Told) -> list[Claim]:
     """The blocks over the width, what leaving out the rest changes, and freedoms in pairs."""
-    options, (names, d) = _options(told), _inputs(told)
+    options, (names, d) = told.options, _inputs(told)
     fixed, both = slope_at_data(told), slope_in_both(told)
     last = student_interval(list(_mass(told)[:, 0, -1]))
     change = student_interval(list(_change(told, "diagonal").max(axis=1)))
@@ -87,7 +78,7 @@ def claims(told: Told) -> list[Claim]:
             quantity=f"power of the width in the off-diagonal mass, normal inputs, d = {d[1]} to {d[-1]}",
             interval=both,
             expected="below 0",
-            verdict=below(both, 0.0),
+            verdict=below(both),
             setup=setup,
         ),
         Claim(
@@ -115,7 +106,6 @@ def claims(told: Told) -> list[Claim]:
         ("blocks", "diagonal", "blocks are more robust than the diagonal, finite width"),
     ):
         interval = paired_bootstrap(_outcomes(told, one), _outcomes(told, other))
-        verdict: Verdict = "holds" if interval[1] > 0 else "does not hold" if interval[2] < 0 else "open"
         found.append(
             Claim(
                 claim=sentence,
@@ -123,7 +113,7 @@ def claims(told: Told) -> list[Claim]:
                 quantity=f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired",
                 interval=interval,
                 expected="above 0",
-                verdict=verdict,
+                verdict=above(interval),
                 setup=setup,
             )
         )
@@ -131,7 +121,7 @@ def claims(told: Told) -> list[Claim]:
 
 
 def _setup(told: Told) -> str:
-    options = _options(told)
+    options = told.options
     return (
         f"ReLU MLP-{options['depth']}, {options['classes']} classes; mass: {options['points']} inputs, κηS = "
         f"{options['exposure']:g}, {options['repetitions']} times {options['networks']} networks; "
@@ -143,7 +133,7 @@ def _setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """Off-diagonal mass over the width, changes of logits over time, and accuracies by freedom."""
-    options, (names, _) = _options(told), _inputs(told)
+    options, (names, _) = told.options, _inputs(told)
     drawn, (mass, change, accuracy) = panels(
         ["off-diagonal mass of exp(ARK η S)", "change of AT's logits", "accuracy on test"],
         title="Is a diagonal Ξ enough at finite width?",
@@ -178,7 +168,7 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    options, (names, d) = _options(told), _inputs(told)
+    options, (names, d) = told.options, _inputs(told)
     values = {name: bootstrap_mean(_outcomes(told, name))[0] for name in NAMES}
     listed = ", ".join(f"{value:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name, value in values.items())
     more = paired_bootstrap(_outcomes(told, "blocks"), _outcomes(told, "diagonal"))

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.foundation.statistics import geometric_interval, student_interval
+from advntk.telling.story import Claim, Interval, Story, Told, Verdict, above, within
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 WORDS = {"frozen": "both Jacobians frozen", "theta": "linear in θ alone"}
@@ -63,11 +63,8 @@ def breaking(one: Finding, name: str, *, by: str = "strength") -> Interval:
         if by == "size"
         else np.tile(options["strengths"], (len(one.found["size"]), 1)).astype(float)
     )
-    found = [
-        np.log(crossing(at, values, options["threshold"])) for at, values in zip(sizes, errors(one, name), strict=True)
-    ]
-    value, low, high = np.exp(student_interval(found))
-    return float(value), float(low), float(high)
+    pairs = zip(sizes, errors(one, name), strict=True)
+    return geometric_interval([crossing(at, values, options["threshold"]) for at, values in pairs])
 
 
 def outside(one: Finding, name: str) -> tuple[int, int]:
@@ -83,8 +80,7 @@ def _default(told: Told) -> Finding:
 def ratio(told: Told, one: Finding, name: str) -> Interval:
     """Error of a variant over the default's, geometric mean over strengths, then over networks."""
     logs = np.log(errors(one, name)).mean(axis=1) - np.log(errors(_default(told), name)).mean(axis=1)
-    value, low, high = np.exp(student_interval(list(logs)))
-    return float(value), float(low), float(high)
+    return geometric_interval(np.exp(logs))
 
 
 def _within(weakest: Interval, strongest: Interval, threshold: float) -> Verdict:
@@ -122,14 +118,13 @@ def _accuracy(told: Told, name: str) -> Claim:
 def _same(told: Told, one: Finding) -> Claim:
     found = ratio(told, one, "frozen")
     changed, value = str(one.settings["variant"]).split(".", 1)
-    inside = SAME[0] < found[1] and found[2] < SAME[1]
     return Claim(
         claim=f"with {changed} = {value} the frozen linearisation is as accurate as at the default",
         source="this suite",
         quantity="error over the default's, geometric mean over attacks",
         interval=found,
         expected=f"{SAME[0]:g} to {SAME[1]:g}",
-        verdict="holds" if inside else "does not hold" if found[1] > 1 or found[2] < 1 else "open",
+        verdict=within(found, *SAME),
         setup=_setup(told),
     )
 
@@ -139,7 +134,7 @@ def claims(told: Told) -> list[Claim]:
     one = _default(told)
     options, setup = one.options, _setup(told)
     frozen, theta = errors(one, "frozen"), errors(one, "theta")
-    quotient = np.exp(student_interval(list(np.log(frozen[:, -1] / theta[:, -1]))))
+    quotient = geometric_interval(frozen[:, -1] / theta[:, -1])
     longer = errors_by_time(one, "frozen")[:, len(options["strengths"]) // 2]
     growth = student_interval(list(np.log(longer[:, -1] / longer[:, 0])))
     descent = np.array(one.found["descent"])
@@ -152,9 +147,9 @@ def claims(told: Told) -> list[Claim]:
             claim="under a strong attack freezing the input Jacobian costs more than linearising in θ",
             source="this suite",
             quantity=f"error with both Jacobians frozen over that of linear in θ, κηS = {options['strengths'][-1]:g}",
-            interval=(float(quotient[0]), float(quotient[1]), float(quotient[2])),
+            interval=quotient,
             expected="above 1",
-            verdict="holds" if quotient[1] > 1 else "does not hold" if quotient[2] < 1 else "open",
+            verdict=above(quotient, 1),
             setup=setup,
         ),
         *(_same(told, other) for other in told.findings if other.settings["variant"] != "default"),
@@ -164,7 +159,7 @@ def claims(told: Told) -> list[Claim]:
             quantity="logarithm of the error at the last training time over that at the first, middle κηS",
             interval=growth,
             expected="above 0",
-            verdict="holds" if growth[1] > 0 else "does not hold" if growth[2] < 0 else "open",
+            verdict=above(growth),
             setup=setup,
         ),
         Claim(
@@ -182,7 +177,7 @@ def claims(told: Told) -> list[Claim]:
 
 
 def _setup(told: Told) -> str:
-    options = told.findings[0].options
+    options = told.options
     return (
         f"mlp-3 relu of width {options['width']}, σ_w 1.76, σ_b 0.18 and one change at a time; {options['dataset']}, "
         f"n = {options['points']}, {options['test_points']} test images, t up to {options['end']:g} units, "

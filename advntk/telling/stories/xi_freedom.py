@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict
+from advntk.telling.story import Claim, Interval, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 NAMES = {
@@ -45,16 +45,6 @@ def _gaps(told: Told, noise: float, name: str) -> np.ndarray:
     """Robust accuracy on val minus that on test, one a seed."""
     found = [one.found["predictors"][name] for one in told.of(noise=noise)]
     return np.array([one["val"] - float(np.mean(one["robust"])) for one in found])
-
-
-def above(interval: Interval) -> Verdict:
-    """Whether a difference is above zero."""
-    return "holds" if interval[1] > 0 else "does not hold" if interval[2] < 0 else "open"
-
-
-def at_most(interval: Interval, bound: float) -> Verdict:
-    """Whether a difference is at most a bound."""
-    return "holds" if interval[2] <= bound else "does not hold" if interval[1] > bound else "open"
 
 
 _PAPER, _HERE = "Adv-NTK (Fu & Wang 2024, Alg. 1)", "this suite"
@@ -128,7 +118,7 @@ def _claims(told: Told, noise: float) -> list[Claim]:
     overfitting = student_interval(list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar")))
     steps = _difference(told, noise, "adv_ntk_long", "adv_ntk")
     best = _difference(told, noise, "adv_ntk_best", "adv_ntk")
-    few, many = told.findings[0].options["advntk_steps"], _last_step(told)
+    few, many = told.options["advntk_steps"], _last_step(told)
     found += [
         Claim(
             claim="a freer Ξ overfits val more" + where,
@@ -144,8 +134,8 @@ def _claims(told: Told, noise: float) -> list[Claim]:
             source=_PAPER,
             quantity=f"robust test accuracy, {many} steps − {few}, paired",
             interval=steps,
-            expected=f"at most {ENOUGH}",
-            verdict=at_most(steps, ENOUGH),
+            expected=f"below {ENOUGH}",
+            verdict=below(steps, ENOUGH),
             setup=setup,
         ),
         Claim(
@@ -153,8 +143,8 @@ def _claims(told: Told, noise: float) -> list[Claim]:
             source=_PAPER,
             quantity=f"robust test accuracy, val's best step − step {few}, paired",
             interval=best,
-            expected=f"at most {ENOUGH}",
-            verdict=at_most(best, ENOUGH),
+            expected=f"below {ENOUGH}",
+            verdict=below(best, ENOUGH),
             setup=setup,
         ),
     ]
@@ -178,7 +168,7 @@ def _last_step(told: Told) -> int:
 
 
 def _setup(told: Told) -> str:
-    options = told.findings[0].options
+    options = told.options
     return (
         f"{options['dataset']}, kernel of a ReLU MLP-{options['depth']}, {options['train']} training, {options['val']} "
         f"val and {options['test']} test images, PGD-10, ℓ∞ radius {options['eps255']:g}/255, {options['seeds']} splits"
@@ -221,7 +211,7 @@ def figure(told: Told) -> Figure:
     gap.set_xticks(range(len(FREEDOMS)), ["number", "diagonal", "per\nclass", "blocks", "full"], fontsize=6.5)
     gap.set(ylabel="accuracy")
     gap.legend(fontsize=6.5, frameon=False)
-    steps.axvline(told.findings[0].options["advntk_steps"], color="#999999", lw=0.8, linestyle=":")
+    steps.axvline(told.options["advntk_steps"], color="#999999", lw=0.8, linestyle=":")
     steps.set(xlabel="step (dotted: the method's end)", ylabel="robust accuracy", ylim=(0, 1))
     return drawn
 
