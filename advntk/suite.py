@@ -14,6 +14,7 @@ from advntk.foundation import paths, registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import REFERENCE_PROTOCOL, SuiteConfig
 from advntk.foundation.errors import ConfigError, nearest
+from advntk.foundation.findings import FIGURE
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import ThreatModel
@@ -38,8 +39,6 @@ from advntk.theory.experiment import Experiment, Unit
 __all__ = ["ATTACKS", "DATASETS", "EXPERIMENTS", "FAMILIES", "METHODS", "SCHEMA", "Cell", "Suite", "merged", "resolve"]
 
 SCHEMA = "advntk-suite-2"
-THEORY = "theory_"
-"""How the figures of experiments are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +214,7 @@ class Suite:
     def figures(self) -> list[str]:
         """Names of the figures that the suite gives."""
         asked = {"strength": bool(self.config.sweeps), "transfer": bool(self.config.transfer)}
-        of_experiments = [f"{THEORY}{name}" for name in self.experiments]
+        of_experiments = [f"{FIGURE}{name}" for name in self.experiments]
         return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted), *of_experiments]
 
     def measured(self) -> list[str]:

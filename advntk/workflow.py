@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from advntk import suite as suites
 from advntk.foundation import paths
 from advntk.foundation.errors import ConfigError
+from advntk.foundation.findings import STORIES
 from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
 from advntk.planning import jobs as planned
@@ -215,7 +216,7 @@ class Jobs:
 
     def telling_code(self, module: str) -> str:
         """Digest of a module that tells what was measured, and of the stories of the suite's experiments."""
-        return code_digest(module, *(f"advntk.telling.stories.{name}" for name in self.suite.experiments))
+        return code_digest(module, *(f"{STORIES}.{name}" for name in self.suite.experiments))
 
     def experiment_inputs(self, wildcards: Any) -> dict[str, str]:
         """What a unit of an experiment reads: a split, if it needs one."""

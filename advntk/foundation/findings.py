@@ -9,6 +9,11 @@ from advntk.foundation import files
 from advntk.foundation.options import Closed
 from advntk.foundation.records import read_model
 
+STORIES = "advntk.telling.stories"
+"""The registry of what tells them; each is named as its experiment."""
+FIGURE = "theory_"
+"""How the figures of experiments are named, before the experiment's name."""
+
 
 class Finding(Closed):
     """One unit of an experiment; equal runs give equal findings outside the last two fields.

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from advntk.foundation.findings import FIGURE
 from advntk.telling.listing import Listing, write_listings
 from advntk.telling.story import Claim, Story
 from advntk.telling.suite_file import Suite
-from advntk.telling.told_stories import PREFIX, stories
+from advntk.telling.told_stories import stories
 
 COLUMNS = (
     *("experiment", "claim", "source", "quantity", "value", "lo", "hi", "expected", "verdict", "condition"),
@@ -32,7 +33,7 @@ def claims_frame(suite: Suite) -> pd.DataFrame:
         {
             "experiment": story.number,
             **{key: getattr(claim, key) for key in COLUMNS[1:-1]},
-            "figure": f"{PREFIX}{name}",
+            "figure": f"{FIGURE}{name}",
         }
         for name, story, claim in claims_of(suite)
     ]

@@ -11,9 +11,6 @@ from matplotlib.figure import Figure
 from advntk.foundation.findings import Finding
 from advntk.telling.suite_file import Suite
 
-STORIES = "advntk.telling.stories"
-"""The registry of stories; each is named as the experiment that it tells."""
-
 Interval = tuple[float, float, float]
 """A value and the lower and upper end of its 95% interval."""
 Verdict = Literal["holds", "holds if", "does not hold", "open"]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
+from advntk.foundation.findings import FIGURE
 from advntk.telling.claims import claims_listings
 from advntk.telling.made import made
 from advntk.telling.sheet import save_png, style
 from advntk.telling.suite_file import read_suite
-from advntk.telling.told_stories import PREFIX, draw, stories
+from advntk.telling.told_stories import draw, stories
 
 _HEAD = """\
 # The theory, measured
@@ -50,7 +51,7 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
     head = _HEAD.format(command=command, suite=path.parent, link=link, made_by=suite.command or "the workflow")
     sections, written = [head, _made(suite_facts=made(suite)), *(f"**{note}**\n" for note in suite.notes)], [out]
     for (name, (story, told)), listing in zip(stories(suite).items(), claims_listings(suite), strict=True):
-        figure = out.parent / "figures" / f"{PREFIX}{name}.png"
+        figure = out.parent / "figures" / f"{FIGURE}{name}.png"
         with style():
             save_png(draw(name, suite), figure)
         written.append(figure)

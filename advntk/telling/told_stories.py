@@ -9,11 +9,9 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from advntk.foundation import registry
-from advntk.telling.story import STORIES, Story, Told
+from advntk.foundation.findings import FIGURE, STORIES
+from advntk.telling.story import Story, Told
 from advntk.telling.suite_file import Suite
-
-PREFIX = "theory_"
-"""How the figures of experiments are named."""
 
 
 def stories(suite: Suite) -> dict[str, tuple[Story, Told]]:
@@ -36,7 +34,7 @@ def _position(number: str) -> tuple[int, str]:
 
 def figures(suite: Suite) -> dict[str, Callable[[Suite], Figure]]:
     """What draws the figure of each experiment that a suite ran, by the figure's name."""
-    return {f"{PREFIX}{name}": partial(draw, name) for name in stories(suite)}
+    return {f"{FIGURE}{name}": partial(draw, name) for name in stories(suite)}
 
 
 def draw(name: str, suite: Suite) -> Figure:

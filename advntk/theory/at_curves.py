@@ -24,6 +24,11 @@ SAME = 1e-8
 """Largest difference of two coefficient matrices, relative to the largest entry, that counts as rounding."""
 
 
+def natural_times(ends: tuple[int, int]) -> list[float]:
+    """Times whose logarithms run from one whole number to another in steps of 1."""
+    return [float(np.exp(power)) for power in range(ends[0], ends[1] + 1)]
+
+
 class Jury:
     """Clean and robust accuracy of predictors on one part, each predictor once.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,25 @@ class Unit:
     seed: int
     dataset: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+
+
+def with_seeds(key: str, values: Iterable[str], seeds: int, *, dataset: str = "") -> list[Unit]:
+    """A unit for each value of one setting and each seed.
+
+    Args:
+        key: of the setting.
+        values: of it; they begin the units' names.
+        seeds: how many.
+        dataset: of all units.
+
+    Returns:
+        Units, value by value.
+    """
+    return [
+        Unit(name=f"{value}.seed{seed}", seed=seed, dataset=dataset, settings={key: value})
+        for value in values
+        for seed in range(seeds)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

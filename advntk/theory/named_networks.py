@@ -17,14 +17,12 @@ def named(network: str, *, mlp_depth: int, cnn_depth: int, width: int = 512) -> 
     Returns:
         It.
     """
-    family, activation = network.split("-")
-    kind, _, pooling = family.partition("_")
-    return Architecture.model_validate(
-        {
-            "family": kind,
-            "depth": mlp_depth if kind == "mlp" else cnn_depth,
-            "activation": activation,
-            "pooling": pooling or "none",
-            "width": width if kind == "mlp" else max(1, width // 4),
-        }
-    )
+    kind, activation = network.split("-")
+    depth, own = (mlp_depth, width) if kind == "mlp" else (cnn_depth, max(1, width // 4))
+    return of_kind(kind, depth=depth, activation=activation, width=own)
+
+
+def of_kind(kind: str, **fields: str | int) -> Architecture:
+    """A spec from its kind, family with ``_average`` behind where it pools, and its other fields."""
+    family, _, pooling = kind.partition("_")
+    return Architecture.model_validate({"family": family, "pooling": pooling or "none", **fields})

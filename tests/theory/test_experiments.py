@@ -14,9 +14,8 @@ from advntk import suite as suites
 from advntk.cli import main
 from advntk.foundation import registry
 from advntk.foundation.errors import ConfigError, NumericalError
-from advntk.foundation.findings import read_finding
+from advntk.foundation.findings import STORIES, read_finding
 from advntk.foundation.options import Closed, Compute, validated
-from advntk.telling.story import STORIES
 from advntk.theory.experiment import EXPERIMENTS, Experiment, Study, Unit, run_unit, study_found, unit_of
 
 ROOT = Path(__file__).parents[2]

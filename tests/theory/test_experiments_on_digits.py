@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from advntk.foundation import registry
+from advntk.foundation.findings import STORIES
 from advntk.foundation.options import Compute
 from advntk.ingredients.splits import Part, Split
-from advntk.telling.story import STORIES
 from advntk.theory.experiment import EXPERIMENTS, Study, study_found
 from tests.theory.conftest import told_of
 

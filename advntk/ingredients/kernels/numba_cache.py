@@ -19,6 +19,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,15 +111,23 @@ class KernelCache(caching.FunctionCache):
 def compile_in_child(function: Callable[..., Any], signature: Any) -> None:
     """Have a child process compile a function for a signature and save it.
 
-    If it fails nothing is saved, and the caller, which then compiles it, meets the reason.
+    If it fails nothing is saved, and the caller, which then compiles it, meets the reason; or, if that was the child's
+    alone (it was killed), computes last digits of its own, which a warning says.
     """
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", CHILD, function.__module__, function.__qualname__],
         input=pickle.dumps(signature),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         check=False,
     )
+    if done.returncode:
+        warnings.warn(
+            f"compiling {function.__name__} apart failed (exit {done.returncode}); it is compiled in this process, "
+            "whose last digits may differ from those of later ones",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def compile_here() -> None:

@@ -55,8 +55,7 @@ def claims(told: Told) -> list[Claim]:
     found = []
     for network in told.options["networks"]:
         found += _network_claims(told, network)
-    suite = told.suite
-    return found + (method_claims(comparisons(suite)) if suite is not None and suite.measured else [])
+    return found + (method_claims(comparisons(told.suite)) if told.suite.measured else [])
 
 
 def _network_claims(told: Told, network: str) -> list[Claim]:

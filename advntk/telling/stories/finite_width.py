@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, power_of, student_interval
 from advntk.telling.story import Claim, Interval, Story, Told, above, below
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
 NAMES = {
     "natural": "natural, t = ∞",
@@ -156,10 +156,7 @@ def figure(told: Told) -> Figure:
     for panel in (mass, change):
         panel.legend(fontsize=6.5, frameon=False)
     for row, name in enumerate(NAMES):
-        for kind, face in (("robust", COLOURS[0]), ("clean", "white")):
-            value, low, high = bootstrap_mean(_outcomes(told, name, kind))
-            error = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
-            accuracy.errorbar(value, row, xerr=error, color=COLOURS[0], mfc=face, fmt="o", ms=3.5, lw=1)
+        accuracy_dots(accuracy, row, _outcomes(told, name), _outcomes(told, name, "clean"), COLOURS[0])
     accuracy.set_yticks(range(len(NAMES)), list(NAMES.values()), fontsize=6.5)
     accuracy.set(xlim=(0, 1.02), xlabel="accuracy")
     accuracy.invert_yaxis()

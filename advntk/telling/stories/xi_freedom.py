@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, student_interval
 from advntk.telling.story import Claim, Interval, Story, Told, above, below
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
+from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
 NAMES = {
     "natural": "natural solution, t = ∞",
@@ -192,10 +192,8 @@ def figure(told: Told) -> Figure:
         names = [name for name in NAMES if _outcomes(told, noise, name)]
         for row, name in enumerate(names):
             colour = COLOURS[0] if NAMES[name].startswith("Ξ") else COLOURS[7]
-            for kind, face in (("robust", colour), ("clean", "white")):
-                value, low, high = bootstrap_mean(_outcomes(told, noise, name, kind))
-                error = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
-                panel.errorbar(value, row, xerr=error, color=colour, mfc=face, fmt="o", ms=3.5, lw=1)
+            robust, clean = (_outcomes(told, noise, name, kind) for kind in ("robust", "clean"))
+            accuracy_dots(panel, row, robust, clean, colour)
         panel.set_yticks(range(len(names)), [NAMES[name] for name in names], fontsize=6)
         panel.set(xlim=(0, 1), xlabel="accuracy")
         panel.invert_yaxis()

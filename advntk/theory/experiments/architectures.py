@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.options import Closed
-from advntk.theory.experiment import Experiment, Study, Unit
+from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 
 
 class Options(Closed):
@@ -37,30 +36,25 @@ class Options(Closed):
 
 def units(options: Options) -> Sequence[Unit]:
     """One for each network and seed."""
-    return [
-        Unit(name=f"{network}.seed{seed}", seed=seed, dataset="digits", settings={"network": network})
-        for network in options.networks
-        for seed in range(options.seeds)
-    ]
+    return with_seeds("network", options.networks, options.seeds, dataset="digits")
 
 
 def run(study: Study) -> dict[str, Any]:
     """Curves over time, of one strength."""
-    from advntk.foundation.architecture import Architecture
     from advntk.foundation.threat import ThreatModel
-    from advntk.theory.at_curves import at_curves
+    from advntk.theory.at_curves import at_curves, natural_times
     from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
+    from advntk.theory.named_networks import of_kind
 
     options, split = study.options, study.data
     kind, depth = study.unit.settings["network"].split("-")
-    family, _, pooling = kind.partition("_")
-    spec = Architecture.model_validate({"family": family, "depth": int(depth), "pooling": pooling or "none"})
+    spec = of_kind(kind, depth=int(depth))
     sizes = {"opt": options.n_train, "val": options.n_val, "test": options.n_test}
-    if pooling:
+    if spec.pooling != "none":
         sizes = {part: min(size, options.n_pooled) for part, size in sizes.items()}
     train, val, test = (first_of(split, part, size) for part, size in sizes.items())
     noisy = with_label_noise(train, options.noise, split.classes, study.generator("labels"))
-    times = [float(np.exp(power)) for power in range(options.log_times[0], options.log_times[1] + 1)]
+    times = natural_times(options.log_times)
     curves = at_curves(
         KernelLab(spec, noisy, split.classes, study.compute),
         exposures=[options.exposure],

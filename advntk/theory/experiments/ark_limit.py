@@ -18,7 +18,7 @@ from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.options import Closed
-from advntk.theory.experiment import Experiment, Study, Unit
+from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 
 
 class Options(Closed):
@@ -37,11 +37,7 @@ class Options(Closed):
 
 def units(options: Options) -> Sequence[Unit]:
     """One for each family and seed."""
-    return [
-        Unit(name=f"{family}.seed{seed}", seed=seed, settings={"family": family})
-        for family in options.families
-        for seed in range(options.seeds)
-    ]
+    return with_seeds("family", options.families, options.seeds)
 
 
 def run(study: Study) -> dict[str, Any]:

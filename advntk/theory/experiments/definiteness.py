@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from advntk.foundation.options import Closed
-from advntk.theory.experiment import Experiment, Study, Unit
+from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 
 
 class Options(Closed):
@@ -35,17 +35,8 @@ class Options(Closed):
 
 def units(options: Options) -> Sequence[Unit]:
     """One for each network and seed."""
-    return [
-        Unit(
-            name=f"{family}-{activation}.seed{seed}",
-            seed=seed,
-            dataset="digits",
-            settings={"network": f"{family}-{activation}"},
-        )
-        for family in options.families
-        for activation in options.activations
-        for seed in range(options.seeds)
-    ]
+    networks = [f"{family}-{activation}" for family in options.families for activation in options.activations]
+    return with_seeds("network", networks, options.seeds, dataset="digits")
 
 
 def run(study: Study) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
@@ -76,10 +75,6 @@ def units(options: Options) -> Sequence[Unit]:
     return kernels + finite
 
 
-def _times(ends: tuple[int, int]) -> list[float]:
-    return [float(np.exp(power)) for power in range(ends[0], ends[1] + 1)]
-
-
 def run(study: Study) -> dict[str, Any]:
     """Curves over time; see ``at_curves`` and ``finite_curves``."""
     return _of_kernel(study) if study.unit.settings["part"] == "kernel" else _of_network(study)
@@ -87,7 +82,7 @@ def run(study: Study) -> dict[str, Any]:
 
 def _of_kernel(study: Study) -> dict[str, Any]:
     from advntk.foundation.threat import ThreatModel
-    from advntk.theory.at_curves import at_curves
+    from advntk.theory.at_curves import at_curves, natural_times
     from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
 
     options, split = study.options, study.data
@@ -96,7 +91,7 @@ def _of_kernel(study: Study) -> dict[str, Any]:
     family = study.unit.settings["family"]
     spec = Architecture(family=family, depth=options.depth, activation=options.activation)
     lab = KernelLab(spec, noisy, split.classes, study.compute)
-    times = _times(options.log_times)
+    times = natural_times(options.log_times)
     curves = at_curves(
         lab,
         exposures=options.exposures,
@@ -117,6 +112,7 @@ def _of_network(study: Study) -> dict[str, Any]:
 
     from advntk.foundation.threat import ThreatModel
     from advntk.ingredients.kernels.neural_tangents_wall import finite_network
+    from advntk.theory.at_curves import natural_times
     from advntk.theory.finite_at import Problem, finite_curves
     from advntk.theory.kernel_lab import of_classes, with_label_noise
 
@@ -135,7 +131,7 @@ def _of_network(study: Study) -> dict[str, Any]:
         test=of_classes(split.test, count),
         classes=count,
     )
-    times = _times(options.finite_log_times)
+    times = natural_times(options.finite_log_times)
     curves = finite_curves(
         problem,
         times=times,

@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.options import Closed
-from advntk.theory.experiment import Experiment, Study, Unit
+from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 
 
 class Options(Closed):
@@ -42,17 +41,13 @@ class Options(Closed):
 
 def units(options: Options) -> Sequence[Unit]:
     """One for each network and seed."""
-    return [
-        Unit(name=f"{network}.seed{seed}", seed=seed, dataset="digits", settings={"network": network})
-        for network in options.networks
-        for seed in range(options.seeds)
-    ]
+    return with_seeds("network", options.networks, options.seeds, dataset="digits")
 
 
 def run(study: Study) -> dict[str, Any]:
     """Spread of κ, gap of the identity by strength, and curves over time."""
     from advntk.foundation.threat import ThreatModel
-    from advntk.theory.at_curves import at_curves, clock_gap
+    from advntk.theory.at_curves import at_curves, clock_gap, natural_times
     from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
     from advntk.theory.named_networks import named
 
@@ -63,7 +58,7 @@ def run(study: Study) -> dict[str, Any]:
     test = first_of(split, "test", min(options.n_test, options.n_pooled) if pooled else options.n_test)
     noisy = with_label_noise(train, options.noise, split.classes, study.generator("labels"))
     lab = KernelLab(spec, noisy, split.classes, study.compute)
-    times = [float(np.exp(power)) for power in range(options.log_times[0], options.log_times[1] + 1)]
+    times = natural_times(options.log_times)
     found = {
         "times": times,
         "spread": float(lab.kappa.std() / lab.kappa.mean()),

@@ -118,6 +118,14 @@ def test_what_a_child_cannot_compile_is_compiled_here(monkeypatch):
     assert asked == ["halved"]
 
 
+def test_a_child_that_fails_is_told():
+    def of_no_module():
+        return 1
+
+    with pytest.warns(RuntimeWarning, match=r"compiling of_no_module apart failed \(exit 1\)"):
+        numba_cache.compile_in_child(of_no_module, ())
+
+
 def test_without_compilation_a_kernel_is_its_python_function(monkeypatch):
     monkeypatch.setattr(numba_cache.config, "DISABLE_JIT", True)
 
