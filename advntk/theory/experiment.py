@@ -37,12 +37,12 @@ class Unit:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-def with_seeds(key: str, values: Iterable[str], seeds: int, *, dataset: str = "") -> list[Unit]:
+def with_seeds(key: str, values: Iterable[str | float], seeds: int, *, dataset: str = "") -> list[Unit]:
     """A unit for each value of one setting and each seed.
 
     Args:
         key: of the setting.
-        values: of it; they begin the units' names.
+        values: of it; a name begins the units' names, a number after the key.
         seeds: how many.
         dataset: of all units.
 
@@ -50,8 +50,9 @@ def with_seeds(key: str, values: Iterable[str], seeds: int, *, dataset: str = ""
         Units, value by value.
     """
     return [
-        Unit(name=f"{value}.seed{seed}", seed=seed, dataset=dataset, settings={key: value})
+        Unit(name=f"{name}.seed{seed}", seed=seed, dataset=dataset, settings={key: value})
         for value in values
+        for name in [value if isinstance(value, str) else f"{key}{value:g}"]
         for seed in range(seeds)
     ]
 

@@ -15,17 +15,16 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork, outputs
 from advntk.foundation.at_solutions import closed_form
 from advntk.foundation.device import enable_float64
-from advntk.foundation.errors import InputError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.ark import kappa
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
 from advntk.ingredients.networks.jacobians import Apply, empirical_ark
-from advntk.ingredients.splits import Part, Split
+from advntk.ingredients.splits import Part
 from advntk.theory.experiment import Study
 from advntk.theory.free_xi import Freedom, Problem, fit
 from advntk.theory.inner_attacks import pgd_attack
-from advntk.theory.kernel_lab import Judged, with_label_noise
+from advntk.theory.kernel_lab import Judged, first_of, with_label_noise
 from advntk.theory.linearisations import FrozenNetwork, freeze
 
 FREEDOMS: tuple[Freedom, ...] = ("scalar", "diagonal", "per_class", "blocks")
@@ -47,20 +46,6 @@ def off_diagonal_mass(blocks: np.ndarray) -> float:
     diagonal = np.linalg.norm(np.diagonal(blocks, axis1=1, axis2=2), axis=1)
     whole = np.linalg.norm(blocks, axis=(1, 2))
     return float(np.mean(np.sqrt(np.maximum(whole**2 - diagonal**2, 0.0)) / diagonal))
-
-
-def of_classes(split: Split, part: str, classes: int, count: int) -> Part:
-    """The first images of a part whose labels are below ``classes``; too few are an ``InputError``."""
-    whole: Part = getattr(split, part)
-    chosen = whole.labels < classes
-    found = Part(pixels=whole.pixels[chosen], labels=whole.labels[chosen], indices=whole.indices[chosen])
-    if len(found) < count:
-        raise InputError(
-            f"{count} images of {part} in {classes} classes asked for, {len(found)} there",
-            where=f"{split.dataset}, seed {split.seed}",
-            remedy=f"raise dataset_options.{split.dataset}.n_{part}, or lower the experiment's size",
-        )
-    return found.first(count)
 
 
 def mass(study: Study) -> dict[str, Any]:
@@ -174,9 +159,9 @@ def adversarial(study: Study) -> dict[str, Any]:
     """
     enable_float64()
     options, split, classes = study.options, study.data, study.options.classes
-    clean = of_classes(split, "opt", classes, options.train)
+    clean = first_of(split, "opt", options.train, classes=classes)
     train = with_label_noise(clean, options.noise, classes, study.generator("labels"))
-    val, test = of_classes(split, "val", classes, options.val), of_classes(split, "test", classes, options.test)
+    val, test = (first_of(split, part, getattr(options, part), classes=classes) for part in ("val", "test"))
     spec = Architecture(family="mlp", depth=options.depth, activation="relu", width=options.width)
     init, apply = finite_network(spec, split.input_shape, classes)
     parameters = init(jax.random.key(study.unit.seed))

@@ -160,13 +160,28 @@ class KernelLab:
         return Judged(clean=clean, robust=clean & (predictor.logits(found).argmax(axis=1) == part.labels))
 
 
-def first_of(split: Split, part: str, count: int) -> Part:
-    """The first images of a part of a split; too few are an ``InputError``."""
+def first_of(split: Split, part: str, count: int, *, classes: int | None = None) -> Part:
+    """The first images of a part of a split.
+
+    Args:
+        split: of a dataset.
+        part: ``opt``, ``val`` or ``test``.
+        count: how many.
+        classes: only images of the first so many classes; None: of all.
+
+    Returns:
+        ``count`` images.
+
+    Raises:
+        InputError: there are fewer.
+    """
     whole: Part = getattr(split, part)
-    if len(whole) < count:
+    chosen = whole if classes is None else of_classes(whole, classes)
+    if len(chosen) < count:
+        among = "" if classes is None else f" in the first {classes} classes"
         raise InputError(
-            f"{count} images of {part} asked for, {len(whole)} there",
+            f"{count} images of {part}{among} asked for, {len(chosen)} there",
             where=f"{split.dataset}, seed {split.seed}",
             remedy=f"raise dataset_options.{split.dataset}.n_{part}, or lower the experiment's size",
         )
-    return whole.first(count)
+    return chosen.first(count)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import InputError
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
@@ -18,7 +17,7 @@ from advntk.telling.stories.finite_width import NAMES
 from advntk.telling.story import Told
 from advntk.theory.experiment import Study, study_found
 from advntk.theory.experiments.finite_width import ENTRY
-from advntk.theory.finite_xi import TangentNetwork, of_classes, off_diagonal_mass
+from advntk.theory.finite_xi import TangentNetwork, off_diagonal_mass
 from advntk.theory.linearisations import freeze
 
 SHAPE, N, M, C = (3, 2, 1), 5, 4, 3
@@ -61,14 +60,6 @@ def test_its_attack_stays_in_ball_and_box_and_raises_the_loss(rng, tangent):
         ((np.asarray(tangent.logits(coef, tangent.seen(x))) - targets) ** 2).sum(axis=1) for x in (clean, found)
     )
     assert (after > before).all()
-
-
-def test_only_the_first_classes(digits_split):
-    part = of_classes(digits_split, "opt", 3, 20)
-    assert len(part) == 20
-    assert set(part.labels) == {0, 1, 2}
-    with pytest.raises(InputError, match="n_val"):
-        of_classes(digits_split, "val", 3, 60)
 
 
 def findings(*, power=-0.5, plateau=0.0, rates=None, change=0.01):

@@ -66,3 +66,11 @@ def test_too_few_images_are_told(digits_split):
     assert len(first_of(digits_split, "val", 60)) == 60
     with pytest.raises(InputError, match="61 images of val asked for, 60 there"):
         first_of(digits_split, "val", 61)
+
+
+def test_only_the_first_classes(digits_split):
+    part = first_of(digits_split, "opt", 20, classes=3)
+    assert len(part) == 20
+    assert set(part.labels) == {0, 1, 2}
+    with pytest.raises(InputError, match=r"60 images of val in the first 3 classes asked for.*n_val"):
+        first_of(digits_split, "val", 60, classes=3)

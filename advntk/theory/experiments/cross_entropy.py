@@ -23,7 +23,7 @@ from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.options import Closed
-from advntk.theory.experiment import Experiment, Study, Unit
+from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 
 Loss = Literal["squared", "flow", "ball"]
 
@@ -52,11 +52,7 @@ class Options(Closed):
 
 def units(options: Options) -> Sequence[Unit]:
     """One for each share of wrong labels and seed."""
-    return [
-        Unit(name=f"noise{share:g}.seed{seed}", seed=seed, dataset=options.dataset, settings={"noise": share})
-        for share in options.noise
-        for seed in range(options.seeds)
-    ]
+    return with_seeds("noise", options.noise, options.seeds, dataset=options.dataset)
 
 
 def run(study: Study) -> dict[str, Any]:

@@ -114,11 +114,11 @@ def _of_network(study: Study) -> dict[str, Any]:
     from advntk.ingredients.kernels.neural_tangents_wall import finite_network
     from advntk.theory.at_curves import natural_times
     from advntk.theory.finite_at import Problem, finite_curves
-    from advntk.theory.kernel_lab import of_classes, with_label_noise
+    from advntk.theory.kernel_lab import first_of, of_classes, with_label_noise
 
     options, split = study.options, study.data
     count = options.finite_classes
-    train = of_classes(split.opt, count).first(options.finite_train)
+    train = first_of(split, "opt", options.finite_train, classes=count)
     spec = Architecture(
         family="mlp", depth=max(2, options.depth), activation=options.activation, width=options.finite_width
     )

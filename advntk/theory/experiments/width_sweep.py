@@ -44,11 +44,11 @@ class Options(Closed):
     seeds: int = Field(default=5, ge=2, description="networks, each with inputs and targets of its own")
     strength: float = Field(default=0.5, ge=0, description="κηS of the inner flow, without unit")
     radius: float = Field(default=0.25, gt=0, description="√κ ε of PGD: how far it can move a logit, to first order")
-    inner_steps: int = Field(default=1, ge=1, description="Runge–Kutta steps of the inner flow")
+    inner_steps: int = Field(default=2, ge=1, description="Runge–Kutta steps of the inner flow")
     pgd_steps: int = Field(default=10, ge=1, description="steps of PGD")
     end: float = Field(default=3.0, gt=0, description="training time, in units of 1 / mean diagonal of Θ")
     times: int = Field(default=10, ge=2, description="training times at which networks are compared")
-    halved_up_to: int = Field(default=64, description="width up to which training is repeated with half the step")
+    halved_up_to: int = Field(default=256, description="width up to which training is repeated with half the step")
 
 
 def cells(options: Options) -> list[tuple[int, int]]:
