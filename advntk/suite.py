@@ -106,23 +106,20 @@ class Suite:
     def cells(self) -> list[Cell]:
         """All combinations of dataset, seed, architecture, method and radius, in the config's order."""
         cells = []
-        for dataset in self.datasets:
-            for label, spec in self.specs.items():
-                for method, entry in self.methods.items():
-                    for eps255 in self.config.eps255:
-                        at = paths.trained_at(eps255, depends_on_radius=entry.depends_on_radius)
-                        for seed in range(self.config.seeds):
-                            fit = paths.FIT.format(
-                                root=self.root,
-                                dataset=dataset,
-                                seed=seed,
-                                architecture=label,
-                                method=method,
-                                trained_at=at,
-                            )
-                            cells.append(
-                                Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, fit=fit)
-                            )
+        for dataset, spec in self.config.combinations():
+            for method, entry in self.methods.items():
+                for eps255 in self.config.eps255:
+                    at = paths.trained_at(eps255, depends_on_radius=entry.depends_on_radius)
+                    for seed in range(self.config.seeds):
+                        fit = paths.FIT.format(
+                            root=self.root,
+                            dataset=dataset,
+                            seed=seed,
+                            architecture=spec.label,
+                            method=method,
+                            trained_at=at,
+                        )
+                        cells.append(Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, fit=fit))
         return cells
 
     def record_of(self, cell: Cell, attack: str) -> str:

@@ -31,6 +31,14 @@ def test_only_grams_that_a_kernel_method_needs_are_listed(config):
     assert len(listed["fits"]) == 3 * 2 * 2
 
 
+def test_an_architecture_may_run_on_some_datasets_alone(config):
+    mlp, cnn = {"family": "mlp", "depth": 3}, {"family": "cnn", "depth": 3, "datasets": ["digits"]}
+    resolved = suite.resolve({**config, "datasets": ["digits", "mnist"], "architectures": [mlp, cnn]})
+    ran = {(cell.dataset, cell.spec.family) for cell in resolved.cells()}
+    assert ran == {("digits", "mlp"), ("digits", "cnn"), ("mnist", "mlp")}
+    assert not any("mnist" in path and "cnn" in path for path in resolved.measured())
+
+
 def test_collectors_wait_for_all_that_the_suite_file_leads_to(config):
     overlay = yaml.safe_load((ROOT / "suites/smoke.yaml").read_text(encoding="utf-8"))
     resolved = suite.resolve(suite.merged(config, overlay))

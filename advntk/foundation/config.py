@@ -35,6 +35,9 @@ class ArchitectureEntry(Closed):
     sigma_w: float | None = Field(default=None, gt=0, description="σ_w, standard deviation of weights")
     sigma_b: float | None = Field(default=None, ge=0, description="σ_b, standard deviation of biases")
     width: int | None = Field(default=None, ge=1, description="units or channels of the finite network")
+    datasets: list[str] | None = Field(
+        default=None, min_length=1, description="some of the suite's datasets, on which alone it runs; default: all"
+    )
 
 
 class NetworkDefaults(Closed):
@@ -152,6 +155,13 @@ class SuiteConfig(Closed):
         ):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry is listed twice: {values}")
+        for index, entry in enumerate(self.architectures):
+            for dataset in entry.datasets or ():
+                if dataset not in self.datasets:
+                    raise ValueError(
+                        f"architectures.{index}.datasets: '{dataset}' is not among the datasets of this suite: "
+                        f"{self.datasets}"
+                    )
         for eps255 in self.eps255:
             if eps255 < 0 or not re.fullmatch(r"[\d.]+", f"{eps255:g}") or float(f"{eps255:g}") != eps255:
                 raise ValueError(f"eps255: radii must be >= 0, 0.001 or more unless 0, at most 6 digits, not {eps255}")
@@ -178,7 +188,7 @@ class SuiteConfig(Closed):
         """
         specs = []
         for entry in self.architectures:
-            given = entry.model_dump(exclude_none=True)
+            given = entry.model_dump(exclude_none=True, exclude={"datasets"})
             if "width" not in given and entry.family not in self.network.width:
                 raise ConfigError(
                     f"no width for family '{entry.family}'",
@@ -188,3 +198,13 @@ class SuiteConfig(Closed):
             shared = self.network.model_dump(exclude={"width"})
             specs.append(Architecture(**{**shared, "width": self.network.width.get(entry.family), **given}))
         return specs
+
+    def combinations(self) -> list[tuple[str, Architecture]]:
+        """Every dataset with the architectures that run on it, in the config's order."""
+        specs = self.specs()
+        return [
+            (dataset, spec)
+            for dataset in self.datasets
+            for entry, spec in zip(self.architectures, specs, strict=True)
+            if entry.datasets is None or dataset in entry.datasets
+        ]

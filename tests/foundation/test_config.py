@@ -50,6 +50,8 @@ def changed(config, path, value):
         ),
         (["architectures", 0, "deepth"], 3, r"architectures\.0\.deepth: unknown key \(did you mean 'depth'\?\)"),
         (["architectures", 0, "depth"], 0, r"architectures\.0\.depth"),
+        (["architectures", 0, "datasets"], ["mnist"], r"architectures\.0\.datasets: 'mnist' is not among the datasets"),
+        (["architectures", 0, "datasets"], [], r"architectures\.0\.datasets: .*at least 1 item"),
         (["network", "activation"], "rellu", r"network\.activation: .*did you mean 'relu'"),
         (["method_options", "advntk", "step"], 3, r"method_options\.advntk\.step: unknown key .*'steps'"),
         (["method_options", "advntk", "diagonal"], "full", r"method_options\.advntk\.diagonal"),

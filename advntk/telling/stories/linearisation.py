@@ -262,7 +262,8 @@ def caption(told: Told) -> str:
         if one.settings["variant"] != "default"
     ]
     diverged = sum(int(np.sum(one.found["diverged"])) for one in told.findings)
-    parts.append(f"in {diverged} trainings the attack made the outputs infinite; their error counts as 1.")
+    if diverged:
+        parts.append(f"in {diverged} trainings the attack made the outputs infinite; their error counts as 1.")
     text = " ".join(part[0].upper() + part[1:] for part in parts)
     return f"{_setup(told)}. {text} Error over the default's, both Jacobians frozen: {'; '.join(ratios)}."
 

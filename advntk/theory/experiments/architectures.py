@@ -31,7 +31,7 @@ class Options(Closed):
     noise: float = Field(default=0.3, ge=0, le=1, description="share of wrong training labels")
     exposure: float = Field(default=2.0, ge=0, description="mean κηS")
     log_times: tuple[int, int] = Field(default=(-9, 6), description="ln t of the first and last time, step 1")
-    seeds: int = Field(default=3, ge=2, description="splits")
+    seeds: int = Field(default=4, ge=2, description="splits")
 
 
 def units(options: Options) -> Sequence[Unit]:

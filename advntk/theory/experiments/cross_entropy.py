@@ -47,7 +47,7 @@ class Options(Closed):
     times: int = Field(default=13, ge=3, description="training times, evenly spaced in their logarithm")
     path: int = Field(default=12, ge=1, description="points of clean training's path for each of them")
     eps255: float = Field(default=30.0, ge=0, description="radius of PGD in ℓ∞, 1/255")
-    seeds: int = Field(default=3, ge=2, description="splits")
+    seeds: int = Field(default=5, ge=2, description="splits")
 
 
 def units(options: Options) -> Sequence[Unit]:

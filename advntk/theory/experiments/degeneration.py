@@ -38,7 +38,7 @@ class Options(Closed):
     exposures: list[float] = Field(default=[0.0, 2.0, 4.0], description="mean κηS; the first is clean training")
     log_times: tuple[int, int] = Field(default=(-8, 6), description="ln t of a kernel's first and last time, step 1")
     seeds: int = Field(default=5, ge=2, description="splits, for kernels")
-    finite_seeds: int = Field(default=3, ge=2, description="splits and networks, finite; none more than seeds")
+    finite_seeds: int = Field(default=4, ge=2, description="splits and networks, finite; none more than seeds")
     finite_width: int = Field(default=64, ge=1, description="units of a finite mlp")
     finite_train: int = Field(default=60, ge=2, description="its training images")
     finite_classes: int = Field(default=3, ge=2, description="its classes, the first ones of digits")

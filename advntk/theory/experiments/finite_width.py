@@ -42,11 +42,11 @@ class Options(Closed):
     noise: float = Field(default=0.3, ge=0, lt=1, description="share of wrong labels in training")
     eps255: float = Field(default=32.0, gt=0, description="radius of the ℓ∞ ball, 1/255 of the pixel range")
     attack_steps: int = Field(default=10, ge=1, description="of PGD, inside training and at the end")
-    steps: int = Field(default=30, ge=1, description="updates of Ξ of each freedom, by Adam")
+    steps: int = Field(default=60, ge=1, description="updates of Ξ of each freedom, by Adam")
     rate: float = Field(default=0.1, gt=0, description="of Adam, on log Ξ^½ of a number or a diagonal")
     block_rate: float = Field(default=0.05, gt=0, description="the same on entries of a Cholesky factor")
     times_per_decade: int = Field(default=4, ge=1, description="training times between 10⁻³ and 10² natural units")
-    seeds: int = Field(default=4, ge=2, description="splits and networks of adv")
+    seeds: int = Field(default=5, ge=2, description="splits and networks of adv")
 
 
 def units(options: Options) -> Sequence[Unit]:

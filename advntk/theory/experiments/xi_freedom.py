@@ -29,7 +29,7 @@ class Options(Closed):
     test: int = Field(default=300, ge=1, description="images of the results")
     eps255: float = Field(default=32.0, gt=0, description="radius of the ℓ∞ ball, 1/255 of the pixel range")
     noise: list[float] = Field(default=[0.0, 0.3], description="shares of wrong labels in training")
-    steps: int = Field(default=30, ge=1, description="updates of Ξ of each freedom, by Adam")
+    steps: int = Field(default=80, ge=1, description="updates of Ξ of each freedom, by Adam")
     rate: float = Field(default=0.1, gt=0, description="of Adam, on log Ξ^½ of a number or a diagonal")
     matrix_rate: float = Field(default=0.05, gt=0, description="the same on entries of a Cholesky factor")
     advntk_rates: list[float] = Field(
@@ -38,7 +38,7 @@ class Options(Closed):
     advntk_steps: int = Field(default=50, ge=1, description="updates of Adv-NTK's ϖ (paper: 50)")
     advntk_long: int = Field(default=200, ge=1, description="updates to which it is continued")
     times_per_decade: int = Field(default=4, ge=1, description="stopping times between 10⁻³ and 10² natural units")
-    seeds: int = Field(default=4, ge=2, description="splits")
+    seeds: int = Field(default=5, ge=2, description="splits")
 
 
 def units(options: Options) -> Sequence[Unit]:
