@@ -64,7 +64,7 @@ def dataset_options(wildcards):
 def source_options(wildcards):
     """Options that say where a dataset comes from, without the sizes of its splits."""
     options = SUITE.datasets[wildcards.dataset][1].model_dump(mode="json")
-    return as_json({**options, "n_opt": 2, "n_val": 1, "n_test": 0})
+    return as_json({**options, "n_opt": 2, "n_val": 1, "n_test": 0, "label_noise": 0})
 
 
 def kernel_of(wildcards):

@@ -84,6 +84,7 @@ class Record(Closed):
     Attributes:
         kind: what was trained: a kernel predictor (infinitely wide) or a finite network.
         images: which training images it was made from.
+        label_noise: share of the opt images whose label is wrong.
         timing: ``attack_s``: seconds that the attack took, in whatever job; ``wall_s`` and ``peak_mb`` of the
             evaluation.
     """
@@ -100,6 +101,7 @@ class Record(Closed):
     seed: int
     n_opt: int
     n_val: int
+    label_noise: float = 0.0
     images: TrainingImages = "opt"
     split_hash: str
     training: dict[str, Any]

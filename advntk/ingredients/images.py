@@ -33,6 +33,9 @@ class SplitSizes(Closed):
     n_opt: int = Field(ge=2, description="training images that build the kernel (opt)")
     n_val: int = Field(ge=1, description="training images held out for Adv-NTK's steps and all choices (val)")
     n_test: int = Field(default=0, ge=0, description="test images; 0: all there are")
+    label_noise: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the opt images that get a wrong label; val and test keep theirs"
+    )
 
     @model_validator(mode="after")
     def _are_there(self) -> SplitSizes:

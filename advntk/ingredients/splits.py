@@ -59,6 +59,7 @@ class Split:
         hash: SHA-256 over indices, pixels and labels; stands in every record.
         data: digest of the prepared dataset that it was drawn from; empty where it is not known.
         path: of the manifest that it was read from.
+        label_noise: share of the opt images whose label is wrong.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class Split:
     test: Part
     data: str = ""
     path: Path | None = None
+    label_noise: float = 0.0
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -79,6 +81,24 @@ class Split:
     def training(self, images: TrainingImages) -> Part:
         """The images that a predictor is made from: ``opt``, or ``all``, which begins with opt."""
         return self.opt if images == "opt" else self.opt.followed_by(self.val)
+
+
+def with_label_noise(part: Part, share: float, classes: int, generator: np.random.Generator) -> Part:
+    """A part in which a share of the labels, drawn at random, became another class.
+
+    Args:
+        part: images with labels.
+        share: of the images, in [0, 1].
+        classes: c.
+        generator: of the draw.
+
+    Returns:
+        The same images.
+    """
+    labels = part.labels.copy()
+    chosen = generator.choice(len(labels), size=round(share * len(labels)), replace=False)
+    labels[chosen] = (labels[chosen] + generator.integers(1, classes, size=len(chosen))) % classes
+    return Part(pixels=part.pixels, labels=labels, indices=part.indices)
 
 
 def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
@@ -114,7 +134,7 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
 
     Args:
         images: the dataset's pools.
-        sizes: images in each part.
+        sizes: images in each part, and how many of opt get a wrong label.
         dataset: its name.
         seed: of the split.
 
@@ -127,8 +147,18 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
         from_test = part == "test" and not pooled
         x, y = (images.x_test, images.y_test) if from_test else (images.x_train, images.y_train)
         parts[part] = Part(pixels=x[indices], labels=y[indices], indices=indices)
+    if sizes.label_noise > 0:
+        generator = np.random.default_rng([seed, 3])
+        parts["opt"] = with_label_noise(parts["opt"], sizes.label_noise, images.classes, generator)
     return Split(
-        dataset=dataset, seed=seed, classes=images.classes, hash=_hash(parts), data=images.digest, path=None, **parts
+        dataset=dataset,
+        seed=seed,
+        classes=images.classes,
+        hash=_hash(parts),
+        data=images.digest,
+        path=None,
+        label_noise=sizes.label_noise,
+        **parts,
     )
 
 
@@ -157,6 +187,7 @@ def write_split(path: Path, split: Split, *, made: dict[str, Any] | None = None)
         "classes": split.classes,
         "hash": split.hash,
         "data": split.data,
+        "label_noise": split.label_noise,
         "input_shape": list(split.input_shape),
         **{f"n_{part}": len(parts[part]) for part in PARTS},
         **{part: parts[part].indices.tolist() for part in PARTS},
@@ -190,6 +221,7 @@ def read_split(path: Path) -> Split:
             hash=found,
             data=manifest.get("data", ""),
             path=path,
+            label_noise=manifest.get("label_noise", 0.0),
             **parts,
         )
     except KeyError as error:

@@ -232,6 +232,7 @@ def evaluate_fit(
         seed=content.seed,
         n_opt=len(split.opt),
         n_val=len(split.val),
+        label_noise=split.label_noise,
         images=content.images,
         split_hash=split.hash,
         training=content.training,

@@ -66,6 +66,7 @@ class Measurement(Closed):
     n_opt: int = Field(description="images of opt, which build kernels")
     n_val: int = Field(description="images that choose rates, times and checkpoints")
     n_train: int = Field(description="images that the predictor was made from: opt, or opt and val")
+    label_noise: float = Field(description="share of the opt images whose label is wrong")
     n_test: int = Field(description="images evaluated")
     split_hash: str = Field(description="of the split's indices, pixels and labels")
     clean_interval: Interval = Field(description="95% Wilson interval of the clean accuracy, fractions")
@@ -178,7 +179,7 @@ def _entry(suite: Suite, group: list[Measured], checkpoint: str) -> RobustBenchE
                 key: getattr(record, key)
                 for key in ("method", "kind", "method_options", "architecture", "trained_at", "seed")
             },
-            **{key: getattr(record, key) for key in ("n_opt", "n_val", "n_train", "split_hash")},
+            **{key: getattr(record, key) for key in ("n_opt", "n_val", "n_train", "label_noise", "split_hash")},
         ),
     )
 

@@ -73,7 +73,8 @@ class Suite:
         fits: each once, whatever radii and attacks it was evaluated under.
         grams: of the kernel methods, each once.
         command: what made the suite, where it is a published one.
-        notes: what every table and figure must say: that results of different code or data are mixed.
+        notes: what every table and figure must say: that training labels are wrong, that results of different code or
+            data are mixed.
     """
 
     config: SuiteConfig
@@ -121,7 +122,13 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False) -> Suite:
     found = mixes(_made(suite, places))
     if not allow_mixed:
         refuse(found)
-    return replace(suite, notes=(note(found),)) if found else suite
+    return replace(suite, notes=(*_noise(suite.measured), *([note(found)] if found else [])))
+
+
+def _noise(measured: Sequence[Measured]) -> list[str]:
+    """A note for each dataset with wrong labels."""
+    shares = {item.record.dataset: item.record.label_noise for item in measured if item.record.label_noise > 0}
+    return [f"{share:.0%} of the training labels of {dataset} (opt) are wrong." for dataset, share in shares.items()]
 
 
 def _live(listing: _Listing) -> Suite:

@@ -20,11 +20,11 @@ from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.ark import kappa
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
 from advntk.ingredients.networks.jacobians import Apply, empirical_ark
-from advntk.ingredients.splits import Part
+from advntk.ingredients.splits import Part, with_label_noise
 from advntk.theory.experiment import Study
 from advntk.theory.free_xi import Freedom, Problem, fit
 from advntk.theory.inner_attacks import pgd_attack
-from advntk.theory.kernel_lab import Judged, first_of, with_label_noise
+from advntk.theory.kernel_lab import Judged, first_of
 from advntk.theory.linearisations import FrozenNetwork, freeze
 
 FREEDOMS: tuple[Freedom, ...] = ("scalar", "diagonal", "per_class", "blocks")

@@ -30,24 +30,6 @@ ATTACK = pgd.Options(loss="squared_error", steps=10, step_ratio=0.2, random_star
 """PGD-10, as the paper's."""
 
 
-def with_label_noise(part: Part, share: float, classes: int, generator: np.random.Generator) -> Part:
-    """A part in which a share of the labels, drawn at random, became another class.
-
-    Args:
-        part: images with labels.
-        share: of the images, in [0, 1].
-        classes: c.
-        generator: of the draw.
-
-    Returns:
-        The same images.
-    """
-    labels = part.labels.copy()
-    chosen = generator.choice(len(labels), size=round(share * len(labels)), replace=False)
-    labels[chosen] = (labels[chosen] + generator.integers(1, classes, size=len(chosen))) % classes
-    return Part(pixels=part.pixels, labels=labels, indices=part.indices)
-
-
 def of_classes(part: Part, count: int) -> Part:
     """The images of the first classes, 0 to ``count`` − 1, in their order."""
     kept = part.labels < count

@@ -11,11 +11,11 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.gram_operator import GramOperator
-from advntk.ingredients.splits import Part
+from advntk.ingredients.splits import Part, with_label_noise
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Trajectory
 from advntk.theory.experiment import Study
 from advntk.theory.free_xi import FREEDOMS, Freedom, Problem, fit
-from advntk.theory.kernel_lab import ATTACK, KernelLab, first_of, with_label_noise
+from advntk.theory.kernel_lab import ATTACK, KernelLab, first_of
 
 DECADES = (-3.0, 2.0)
 """Of stopping times, natural units."""

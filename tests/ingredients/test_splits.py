@@ -12,7 +12,7 @@ from advntk.foundation import files, registry
 from advntk.foundation.errors import AdvntkError, ConfigError, InputError
 from advntk.ingredients.datasets import digits, npz
 from advntk.ingredients.images import KEYS, LabelledImages, SplitSizes, prepare, read_prepared
-from advntk.ingredients.splits import make_split, read_split, write_split
+from advntk.ingredients.splits import make_split, read_split, with_label_noise, write_split
 from advntk.suite import DATASETS
 
 
@@ -80,6 +80,30 @@ def test_a_split_survives_writing_and_changed_arrays_are_noticed(tmp_path):
     files.write_npz(tmp_path / "split.npz", arrays)
     with pytest.raises(InputError, match="differ from the manifest's hash"):
         read_split(path)
+
+
+def test_label_noise_changes_the_share_that_is_asked_for():
+    part = make_split(fake(classes=10), SplitSizes(n_opt=50, n_val=20), dataset="x", seed=0).opt
+    rng = np.random.default_rng(0)
+    noisy = with_label_noise(part, 0.3, 10, rng)
+    assert (noisy.labels != part.labels).sum() == round(0.3 * len(part))
+    assert set(noisy.labels.tolist()) <= set(range(10))
+    np.testing.assert_array_equal(noisy.pixels, part.pixels)
+    np.testing.assert_array_equal(with_label_noise(part, 0.0, 10, rng).labels, part.labels)
+
+
+def test_wrong_labels_of_opt_alone(tmp_path):
+    sizes = SplitSizes(n_opt=50, n_val=20)
+    clean, noisy = (
+        make_split(fake(), sizes.model_copy(update={"label_noise": share}), dataset="x", seed=1) for share in (0, 0.3)
+    )
+    assert (noisy.opt.labels != clean.opt.labels).sum() == 15
+    np.testing.assert_array_equal(noisy.opt.pixels, clean.opt.pixels)
+    for part in ("val", "test"):
+        np.testing.assert_array_equal(getattr(noisy, part).labels, getattr(clean, part).labels)
+    assert noisy.hash != clean.hash
+    write_split(tmp_path / "split.json", noisy)
+    assert read_split(tmp_path / "split.json").label_noise == 0.3
 
 
 def test_more_images_than_there_are():

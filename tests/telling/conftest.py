@@ -143,15 +143,14 @@ class Builder:
     def fill(self):
         """All cells of the configuration."""
         config = self.config
-        for dataset in config.datasets:
-            for spec in config.specs():
-                for method in config.methods:
-                    for eps255 in config.eps255:
-                        for seed in range(config.seeds):
-                            for attack in config.attacks:
-                                self.record(dataset, spec, method, eps255, attack, seed)
-                            if method in ("at", "advntk"):
-                                self.curve(dataset, spec.label, method, eps255, seed)
+        for dataset, spec in config.combinations():
+            for method in config.methods:
+                for eps255 in config.eps255:
+                    for seed in range(config.seeds):
+                        for attack in config.attacks:
+                            self.record(dataset, spec, method, eps255, attack, seed)
+                        if method in ("at", "advntk"):
+                            self.curve(dataset, spec.label, method, eps255, seed)
         return self
 
     def write(self):

@@ -8,8 +8,10 @@ import pytest
 
 from advntk.foundation import files
 from advntk.telling.comparisons import comparisons, comparisons_frame
+from advntk.telling.figures import write_figure
 from advntk.telling.frames import read_suite, results_frame
 from advntk.telling.methods_table import COLUMNS, method_grids, methods_frame, standings, write_methods
+from advntk.telling.tables import TABLES, write_table
 from tests.telling.test_telling_comparisons import plant
 
 OUTSIDE = "reference_fixed_gradient"
@@ -182,3 +184,16 @@ def test_latex_is_balanced_and_escaped(build, tmp_path):
         lines = [line for line in content.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert len(lines) == 7
         assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(columns)}
+
+
+def test_an_architecture_of_one_dataset_leaves_no_gap(build, tmp_path):
+    mlp, cnn = {"family": "mlp", "depth": 3}, {"family": "cnn", "depth": 3, "datasets": ["digits"]}
+    path = build(datasets=["digits", "mnist"], architectures=[mlp, cnn]).fill().write()
+    suite = read_suite(path)
+    titles = [grid.title for grid in method_grids(suite)]
+    assert sum("cnn" in title.lower() for title in titles) * 2 == sum("mlp" in title.lower() for title in titles)
+    for table in TABLES:
+        write_table(table, suite, tmp_path / f"{table}.csv")
+    for figure in ("curves", "depth", "radius"):
+        write_figure(figure, suite, tmp_path / f"{figure}.svg")
+    assert "nan" not in (tmp_path / "methods.md").read_text().lower()

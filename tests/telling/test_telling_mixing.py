@@ -170,3 +170,12 @@ def test_verbs_refuse_in_one_line_unless_told(suite, tmp_path, capsys):
         assert f"mixes code of {EVALUATE}" in line
         assert main([*command, "--allow-mixed"]) == 0
         capsys.readouterr()
+
+
+def test_wrong_training_labels_are_told(build):
+    builder = build(**ONE)
+    path = builder.fill().write()
+    for place in builder.paths:
+        content = json.loads(Path(place).read_text())
+        Path(place).write_text(json.dumps({**content, "label_noise": 0.3}))
+    assert read_suite(path).notes == ("30% of the training labels of digits (opt) are wrong.",)

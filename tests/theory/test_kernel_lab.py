@@ -10,7 +10,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
-from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
+from advntk.theory.kernel_lab import KernelLab, first_of
 from tests.conftest import relu_kernel
 
 COMPUTE = Compute(device="cpu")
@@ -51,15 +51,6 @@ def test_outcomes_are_clean_and_robust(lab, digits_split):
     assert some.accuracies[1] < some.accuracies[0] == none.accuracies[1]
     wanted = (lab.rows(test.images) @ coef).argmax(axis=1) == test.labels
     np.testing.assert_array_equal(none.clean, wanted)
-
-
-def test_label_noise_changes_the_share_that_is_asked_for(digits_split, rng):
-    part = digits_split.opt
-    noisy = with_label_noise(part, 0.3, 10, rng)
-    assert (noisy.labels != part.labels).sum() == round(0.3 * len(part))
-    assert set(noisy.labels.tolist()) <= set(range(10))
-    np.testing.assert_array_equal(noisy.pixels, part.pixels)
-    np.testing.assert_array_equal(with_label_noise(part, 0.0, 10, rng).labels, part.labels)
 
 
 def test_too_few_images_are_told(digits_split):

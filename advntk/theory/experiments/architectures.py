@@ -42,8 +42,9 @@ def units(options: Options) -> Sequence[Unit]:
 def run(study: Study) -> dict[str, Any]:
     """Curves over time, of one strength."""
     from advntk.foundation.threat import ThreatModel
+    from advntk.ingredients.splits import with_label_noise
     from advntk.theory.at_curves import at_curves, natural_times
-    from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
+    from advntk.theory.kernel_lab import KernelLab, first_of
     from advntk.theory.named_networks import of_kind
 
     options, split = study.options, study.data

@@ -57,7 +57,8 @@ def units(options: Options) -> Sequence[Unit]:
 
 def run(study: Study) -> dict[str, Any]:
     """Everything of one split, by loss."""
-    from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
+    from advntk.ingredients.splits import with_label_noise
+    from advntk.theory.kernel_lab import KernelLab, first_of
 
     options = study.options
     split = study.data

@@ -82,8 +82,9 @@ def run(study: Study) -> dict[str, Any]:
 
 def _of_kernel(study: Study) -> dict[str, Any]:
     from advntk.foundation.threat import ThreatModel
+    from advntk.ingredients.splits import with_label_noise
     from advntk.theory.at_curves import at_curves, natural_times
-    from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
+    from advntk.theory.kernel_lab import KernelLab, first_of
 
     options, split = study.options, study.data
     train = first_of(split, "opt", options.n_train)
@@ -112,9 +113,10 @@ def _of_network(study: Study) -> dict[str, Any]:
 
     from advntk.foundation.threat import ThreatModel
     from advntk.ingredients.kernels.neural_tangents_wall import finite_network
+    from advntk.ingredients.splits import with_label_noise
     from advntk.theory.at_curves import natural_times
     from advntk.theory.finite_at import Problem, finite_curves
-    from advntk.theory.kernel_lab import first_of, of_classes, with_label_noise
+    from advntk.theory.kernel_lab import first_of, of_classes
 
     options, split = study.options, study.data
     count = options.finite_classes

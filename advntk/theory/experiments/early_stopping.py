@@ -47,8 +47,9 @@ def units(options: Options) -> Sequence[Unit]:
 def run(study: Study) -> dict[str, Any]:
     """Spread of κ, gap of the identity by strength, and curves over time."""
     from advntk.foundation.threat import ThreatModel
+    from advntk.ingredients.splits import with_label_noise
     from advntk.theory.at_curves import at_curves, clock_gap, natural_times
-    from advntk.theory.kernel_lab import KernelLab, first_of, with_label_noise
+    from advntk.theory.kernel_lab import KernelLab, first_of
     from advntk.theory.named_networks import named
 
     options, split = study.options, study.data
