@@ -45,7 +45,9 @@ def power(widths: list[int], gaps: np.ndarray, *, upper: bool = False) -> Interv
 
 
 def law(told: Told) -> np.ndarray:
-    """Coefficients of gap² = a/width + b/d for the frozen Jacobians, of either sign; relative errors count alike.
+    """Coefficients of gap² = a/width + b/d for the frozen Jacobians, of either sign.
+
+    Errors count relative to the mean over networks: relative to each network's own, small gaps would draw the fit down.
 
     Args:
         told: all widths and d.
@@ -55,8 +57,8 @@ def law(told: Told) -> np.ndarray:
     """
     sizes = np.array([(1 / one.settings["width"], 1 / one.settings["d"]) for one in told.findings])
     gaps = np.array([relative(one, "frozen") for one in told.findings]).T ** 2
-    ones = np.ones(len(sizes))
-    return np.array([np.linalg.lstsq(sizes / squares[:, None], ones, rcond=None)[0] for squares in gaps])
+    scale = gaps.mean(axis=0)
+    return np.array([np.linalg.lstsq(sizes / scale[:, None], squares / scale, rcond=None)[0] for squares in gaps])
 
 
 def left_over(told: Told) -> Interval:
