@@ -60,7 +60,7 @@ def at_curves(
     times: Sequence[float],
     val: Part,
     test: Part,
-    threat: ThreatModel,
+    threat: ThreatModel | None,
     seed: int,
 ) -> dict[str, Any]:
     """Adversarial training of several strengths at several times, and the natural solution.
@@ -71,32 +71,35 @@ def at_curves(
         times: T finite ones, in units of ``lab.unit_time``.
         val: on which a time may be chosen.
         test: on which it may not.
-        threat: of PGD-10.
+        threat: of PGD-10; None: nothing is attacked.
         seed: of the attacks.
 
     Returns:
-        ``rate``, mean over X of Ξ'(t), (S,); ``distance``, ``clean_test``, ``robust_test``, ``robust_val``, (S, T); and
-        ``natural``, the last three of the natural solution. Fractions.
+        ``rate``, mean over X of Ξ'(t), (S,); ``distance``, (S, T). With an attack also the fractions ``clean_test``,
+        ``robust_test`` and ``robust_val``, (S, T), and ``natural``, these of the natural solution.
     """
-    on_val, on_test = Jury(lab, val, threat, seed=seed + 1), Jury(lab, test, threat, seed=seed)
     rows = lab.rows(test.images)
     natural = lab.coefficients(0.0, [float("inf")])[0]
     goal = rows @ natural
-    found: dict[str, Any] = {name: [] for name in ("rate", "distance", "clean_test", "robust_test", "robust_val")}
-    for exposure in exposures:
-        run = lab.coefficients(exposure, times)
-        judged = [(*on_test.accuracies(coef), on_val.accuracies(coef)[1]) for coef in run]
-        found["rate"].append(float(lab.flow(exposure).rate(0.0).mean()))
-        found["distance"].append([float(np.linalg.norm(rows @ coef - goal) / np.linalg.norm(goal)) for coef in run])
-        for name, column in zip(("clean_test", "robust_test", "robust_val"), zip(*judged, strict=True), strict=True):
-            found[name].append(list(column))
-    clean, robust = on_test.accuracies(natural)
-    found["natural"] = {
-        "clean_test": clean,
-        "robust_test": robust,
-        "robust_val": on_val.accuracies(natural)[1],
+    runs = [lab.coefficients(exposure, times) for exposure in exposures]
+    found: dict[str, Any] = {
+        "rate": [float(lab.flow(exposure).rate(0.0).mean()) for exposure in exposures],
+        "distance": [
+            [float(np.linalg.norm(rows @ coef - goal) / np.linalg.norm(goal)) for coef in run] for run in runs
+        ],
     }
-    return found
+    if threat is None:
+        return found
+    on_val, on_test = Jury(lab, val, threat, seed=seed + 1), Jury(lab, test, threat, seed=seed)
+
+    def judged(coef: np.ndarray) -> dict[str, float]:
+        clean, robust = on_test.accuracies(coef)
+        return {"clean_test": clean, "robust_test": robust, "robust_val": on_val.accuracies(coef)[1]}
+
+    outcomes = [[judged(coef) for coef in run] for run in runs]
+    names = ("clean_test", "robust_test", "robust_val")
+    curves = {name: [[outcome[name] for outcome in run] for run in outcomes] for name in names}
+    return {**found, **curves, "natural": judged(natural)}
 
 
 def clock_gap(lab: KernelLab, exposure: float, times: Sequence[float], images: np.ndarray) -> float:

@@ -51,6 +51,12 @@ def test_distances_are_those_of_the_dynamics(labs, activation):
         assert found[name][1][2] == found["natural"][name]
 
 
+def test_without_an_attack_there_are_distances_alone(labs):
+    found = at_curves(labs["relu"], exposures=[1.5], times=TIMES, val=part(8, 1), test=part(11, 2), threat=None, seed=3)
+    assert set(found) == {"rate", "distance"}
+    assert found["distance"] == curves_of(labs["relu"], [1.5])["distance"]
+
+
 def test_at_is_clean_training_on_a_faster_clock_where_kappa_is_one_number(labs):
     images = part(11, 2).images
     assert clock_gap(labs["relu"], 2.0, TIMES, images) < 1e-11

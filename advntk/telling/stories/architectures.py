@@ -50,6 +50,11 @@ def _networks(told: Told) -> list[str]:
     return list(dict.fromkeys(one.settings["network"] for one in told.findings))
 
 
+def _attacked(told: Told) -> list[str]:
+    """Networks whose accuracy was measured."""
+    return [network for network in _networks(told) if "robust_test" in told.of(network=network)[0].found]
+
+
 def over_seeds(told: Told, network: str, measure: Measure) -> Interval:
     """A measure of one network."""
     return student_interval([measure(one.found) for one in told.of(network=network)])
@@ -68,9 +73,13 @@ def slope(told: Told, family: str, measure: Measure) -> Interval:
     return student_interval([float(np.polyfit(np.log(found), row, 1)[0]) for row in np.array(columns).T])
 
 
+def _pooled(told: Told) -> bool:
+    return any(network.startswith("cnn_average") for network in _networks(told))
+
+
 def _ladders(told: Told) -> list[str]:
-    """Families of several depths."""
-    kinds = dict.fromkeys(network.split("-")[0] for network in _networks(told))
+    """Families of several depths whose accuracy was measured."""
+    kinds = dict.fromkeys(network.split("-")[0] for network in _attacked(told))
     return [kind for kind in kinds if len(depths(told, kind)) > 1]
 
 
@@ -95,7 +104,7 @@ def claims(told: Told) -> list[Claim]:
                     setup=setup,
                 )
             )
-    for network in _networks(told):
+    for network in _attacked(told):
         fallen = over_seeds(told, network, lost)
         found.append(
             Claim(
@@ -123,29 +132,33 @@ def _setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """Best robust accuracy, time of half the distance, and how long the best lasts."""
-    networks = _networks(told)
+    attacked, networks = _attacked(told), _networks(told)
     drawn, axes = panels(
         ["best robust accuracy", "distance to Θ⁻¹Y is ½ at", "time from the best to half lost"],
         title="Architectures: what is reached, and how soon it is lost",
         notes=[
             f"{_setup(told)}. The best time is chosen on val. Times in 1 / mean diagonal of Θ. Bars: 95% intervals "
-            "over seeds; cnn_average: with pooling, on fewer images."
+            "over seeds.",
+            *(["cnn_average: with pooling, on the fewest images."] if _pooled(told) else []),
         ],
     )
-    for panel, (measure, label) in zip(
-        axes, ((best_robust, "accuracy"), (ln_half_distance, "ln t"), (ln_window, "ln of a factor")), strict=True
+    for panel, shown, measure, label in zip(
+        axes,
+        (attacked, networks, attacked),
+        (best_robust, ln_half_distance, ln_window),
+        ("accuracy", "ln t", "ln of a factor"),
+        strict=True,
     ):
-        points(panel, networks, [over_seeds(told, network, measure) for network in networks], label)
+        points(panel, shown, [over_seeds(told, network, measure) for network in shown], label)
     return drawn
 
 
 def caption(told: Told) -> str:
     """What was found."""
-    networks = _networks(told)
-    reached = {network: over_seeds(told, network, best_robust) for network in networks}
-    best = max(networks, key=lambda network: reached[network][0])
-    worst = min(networks, key=lambda network: reached[network][0])
-    times = {network: over_seeds(told, network, ln_half_distance)[0] for network in networks}
+    reached = {network: over_seeds(told, network, best_robust) for network in _attacked(told)}
+    best = max(reached, key=lambda network: reached[network][0])
+    worst = min(reached, key=lambda network: reached[network][0])
+    times = {network: over_seeds(told, network, ln_half_distance)[0] for network in _networks(told)}
     tilts = "; ".join(
         f"{family}: time {span(slope(told, family, ln_half_distance))}, accuracy "
         f"{span(slope(told, family, best_robust))}"

@@ -179,7 +179,7 @@ def figure(told: Told) -> Figure:
     """Accuracies of all predictors, the gap from val to test over freedom, and Adv-NTK over its steps."""
     noises = _noises(told)
     drawn, axes = panels(
-        [*(f"accuracy on test, {_short(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
+        [*(f"test, {_short(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
         title="How free should Ξ be, and what does val give?",
         notes=[
             f"{_setup(told)}. Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals, "
@@ -206,7 +206,7 @@ def figure(told: Told) -> Figure:
         line_with_band(steps, curves[0]["steps"], [curve["test"] for curve in curves], **style)
         val = np.mean([curve["val"] for curve in curves], axis=0)
         steps.plot(curves[0]["steps"], val, color=COLOURS[index], linestyle="--", lw=1)
-    gap.set_xticks(range(len(FREEDOMS)), ["number", "diagonal", "per\nclass", "blocks", "full"], fontsize=6.5)
+    gap.set_xticks(range(len(FREEDOMS)), ["number", "diagonal", "per class", "blocks", "full"], fontsize=6, rotation=20)
     gap.set(ylabel="accuracy")
     gap.legend(fontsize=6.5, frameon=False)
     steps.axvline(told.options["advntk_steps"], color="#999999", lw=0.8, linestyle=":")

@@ -20,7 +20,7 @@ class Options(Closed):
     """Networks, data and times."""
 
     networks: list[str] = Field(
-        default=["mlp-2", "mlp-3", "mlp-5", "mlp-8", "cnn-1", "cnn-2", "cnn-3", "cnn-5", "resnet-18"],
+        default=["mlp-2", "mlp-3", "mlp-5", "mlp-8", "cnn-1", "cnn-2", "cnn-3", "cnn-5", "cnn_average-2", "resnet-18"],
         description="infinite ReLU networks: family (cnn_average: with pooling), depth",
     )
     eps255: float = Field(default=32, ge=0, description="radius of PGD, 1/255 of the pixel range")
@@ -28,6 +28,9 @@ class Options(Closed):
     n_val: int = Field(default=100, ge=1, description="images on which times are chosen")
     n_test: int = Field(default=150, ge=1, description="test images")
     n_pooled: int = Field(default=60, ge=2, description="all three, at most, with pooling")
+    attack_pooled: bool = Field(
+        default=False, description="PGD with pooling too, whose kernel takes as many times as long as there are pixels"
+    )
     noise: float = Field(default=0.3, ge=0, le=1, description="share of wrong training labels")
     exposure: float = Field(default=2.0, ge=0, description="mean κηS")
     log_times: tuple[int, int] = Field(default=(-9, 6), description="ln t of the first and last time, step 1")
@@ -51,7 +54,8 @@ def run(study: Study) -> dict[str, Any]:
     kind, depth = study.unit.settings["network"].split("-")
     spec = of_kind(kind, depth=int(depth))
     sizes = {"opt": options.n_train, "val": options.n_val, "test": options.n_test}
-    if spec.pooling != "none":
+    pooled = spec.pooling != "none"
+    if pooled:
         sizes = {part: min(size, options.n_pooled) for part, size in sizes.items()}
     train, val, test = (first_of(split, part, size) for part, size in sizes.items())
     noisy = with_label_noise(train, options.noise, split.classes, study.generator("labels"))
@@ -62,7 +66,7 @@ def run(study: Study) -> dict[str, Any]:
         times=times,
         val=val,
         test=test,
-        threat=ThreatModel(eps255=options.eps255),
+        threat=None if pooled and not options.attack_pooled else ThreatModel(eps255=options.eps255),
         seed=study.unit.seed,
     )
     return {"times": times, "sizes": [len(train), len(val), len(test)], **curves}

@@ -37,16 +37,16 @@ class Options(Closed):
     """The default network, factors, attacks."""
 
     dataset: str = Field(default="digits", description="of the suite")
-    width: int = Field(default=128, ge=1, description="units of a layer")
+    width: int = Field(default=256, ge=1, description="units of a layer")
     sigma_ws: list[float] = Field(default=[1.2, 2.4], description="σ_w beside 1.76")
     sigma_bs: list[float] = Field(default=[0.0, 1.0], description="σ_b beside 0.18")
     activations: list[Activation] = Field(default=["erf", "gelu"], description="activations beside relu")
     depths: list[int] = Field(default=[2, 5], description="dense layers, beside 3")
     points: int = Field(default=10, ge=2, description="n, training images")
     test_points: int = Field(default=10, ge=1, description="test images at which gaps are measured")
-    seeds: int = Field(default=6, ge=2, description="networks, each with images of its own")
+    seeds: int = Field(default=5, ge=2, description="networks, each with images of its own")
     strengths: list[float] = Field(
-        default=[0.05, 0.2, 1.0], min_length=2, description="κηS of the inner flow, ascending, without unit"
+        default=[0.05, 0.2, 0.5, 1.0], min_length=2, description="κηS of the inner flow, ascending, without unit"
     )
     inner_steps: int = Field(default=2, ge=1, description="Runge–Kutta steps of the inner flow")
     refine: int = Field(default=2, ge=1, description="factor by which steps of training are shorter than in E1")

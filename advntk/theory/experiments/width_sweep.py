@@ -41,7 +41,7 @@ class Options(Closed):
     ball_widths: list[int] = Field(default=[64, 512], description="widths at which PGD is the inner attack too")
     points: int = Field(default=16, ge=2, description="n, training points")
     test_points: int = Field(default=10, ge=1, description="points at which the gap is measured")
-    seeds: int = Field(default=12, ge=2, description="networks, each with inputs and targets of its own")
+    seeds: int = Field(default=10, ge=2, description="networks, each with inputs and targets of its own")
     strength: float = Field(default=0.5, ge=0, description="κηS of the inner flow, without unit")
     radius: float = Field(default=0.25, gt=0, description="√κ ε of PGD: how far it can move a logit, to first order")
     inner_steps: int = Field(default=2, ge=1, description="Runge–Kutta steps of the inner flow")
