@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import FIGURE
 from advntk.telling.claims import claims_listings
+from advntk.telling.listing import Listing
 from advntk.telling.made import made
 from advntk.telling.sheet import save_png, style
-from advntk.telling.suite_file import read_suite
+from advntk.telling.story import Verdict
+from advntk.telling.suite_file import Suite, read_suite
 from advntk.telling.told_stories import draw, stories
 
 _HEAD = """\
@@ -50,6 +55,7 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
     link = os.path.relpath(path.parent, out.parent)
     head = _HEAD.format(command=command, suite=path.parent, link=link, made_by=suite.command or "the workflow")
     sections, written = [head, _made(suite_facts=made(suite)), *(f"**{note}**\n" for note in suite.notes)], [out]
+    sections.append(_overview(suite).body())
     for (name, (story, told)), listing in zip(stories(suite).items(), claims_listings(suite), strict=True):
         figure = out.parent / "figures" / f"{FIGURE}{name}.png"
         with style():
@@ -60,10 +66,27 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
             f"{story.question}\n",
             f"![{story.title}](figures/{figure.name})\n",
             f"{story.caption(told)}\n",
-            listing.body(),
+            replace(listing, caption="The claims, with 95% intervals:").body(),
         ]
     files.write_text(out, "\n".join(sections))
     return written
+
+
+def _overview(suite: Suite) -> Listing:
+    """Verdicts of each experiment, counted."""
+    lines = []
+    for story, told in stories(suite).values():
+        verdicts = [claim.verdict for claim in story.claims(told)]
+        anchor = re.sub(r"[^\w -]", "", f"{story.number}: {story.title}".lower()).replace(" ", "-")
+        counts = [str(verdicts.count(verdict)) for verdict in get_args(Verdict)]
+        lines.append([f"[{story.number}](#{anchor})", story.question, *counts])
+    return Listing(
+        title="Overview",
+        caption="Claims by verdict; *open*: the interval decides nothing.",
+        head=["", "question", *get_args(Verdict)],
+        lines=lines,
+        words=2,
+    )
 
 
 def _made(*, suite_facts: dict[str, str]) -> str:

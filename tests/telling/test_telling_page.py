@@ -121,13 +121,20 @@ def test_a_folder_without_a_list_is_told(tmp_path):
         write_page(tmp_path, tmp_path / "page.md")
 
 
-def test_the_committed_page_is_what_the_command_gives(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("command", "out", "figures"),
+    [
+        (["page", "--reference", "results/reference"], "docs/results.md", "results_*.png"),
+        (["theory-page", "--suite", "results/reference/theory/suite.json"], "docs/theory.md", "theory_*.png"),
+    ],
+)
+def test_the_committed_pages_are_what_the_commands_give(tmp_path, monkeypatch, command, out, figures):
     shutil.copytree(ROOT / "results/reference", tmp_path / "results/reference")
     monkeypatch.chdir(tmp_path)
-    assert main(["page", "--reference", "results/reference", "--out", "docs/results.md"]) == 0
-    assert Path("docs/results.md").read_text() == (ROOT / "docs/results.md").read_text()
+    assert main([*command, "--out", out]) == 0
+    assert Path(out).read_text() == (ROOT / out).read_text()
     drawn = {path.name for path in Path("docs/figures").glob("*.png")}
-    assert drawn == {path.name for path in (ROOT / "docs/figures").glob("results_*.png")}
+    assert drawn == {path.name for path in (ROOT / "docs/figures").glob(figures)}
     for name in drawn:  # another build of the libraries may move single pixels a little
         fresh, known = imread(Path("docs/figures") / name), imread(ROOT / "docs/figures" / name)
         assert fresh.shape == known.shape, name

@@ -73,6 +73,7 @@ def test_the_page_tells_each_experiment_with_figure_caption_and_claims(measured,
     page, figure = write_theory_page(measured, tmp_path / "docs/theory.md")
     text = page.read_text()
     assert "## E2: ARK against κ I" in text
+    assert "[E2](#e2-ark-against-κ-i)" in text
     assert "](figures/theory_ark_limit.png)" in text
     assert "does not hold" in text
     assert "to the power -0.01" in text
