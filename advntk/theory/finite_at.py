@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,6 +25,14 @@ from advntk.ingredients.networks.jacobians import Apply, empirical_ark, empirica
 from advntk.ingredients.splits import Part
 from advntk.theory.gradient_flow import Trained, outputs_along, train
 from advntk.theory.inner_attacks import InnerAttack, Tree, flow_attack, no_attack, pgd_attack
+
+
+@partial(jax.jit, static_argnames=("apply", "attack"))
+def _attacked(
+    parameters: Tree, points: jax.Array, goals: jax.Array, time: jax.Array, *, apply: Apply, attack: InnerAttack
+) -> jax.Array:
+    """Logits on attacked images; one program for all trainings that an attack judges."""
+    return apply(parameters, attack(apply, parameters, points, goals, time))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +76,13 @@ class Problem:
     def shown(self, attack: InnerAttack, trained: Trained, part: Part) -> np.ndarray:
         """Logits at all times on the images that an attack makes of a part, (T, m, c)."""
         points, goals = jnp.asarray(part.images, jnp.float64), jnp.asarray(self.targets(part))
-
-        @jax.jit
-        def logits(parameters: Tree, time: jax.Array) -> jax.Array:
-            return self.apply(parameters, attack(self.apply, parameters, points, goals, time))
-
         pairs = zip(trained.parameters, trained.times, strict=True)
-        return np.stack([np.asarray(logits(parameters, jnp.asarray(time))) for parameters, time in pairs])
+        return np.stack(
+            [
+                np.asarray(_attacked(parameters, points, goals, jnp.asarray(time), apply=self.apply, attack=attack))
+                for parameters, time in pairs
+            ]
+        )
 
 
 def trainings(mean_ark: float, exposure: float, threat: ThreatModel) -> dict[str, tuple[InnerAttack, float]]:
