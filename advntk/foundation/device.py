@@ -45,8 +45,12 @@ def jax_device(device: Device) -> Literal["cpu", "gpu"]:
 
 
 def enable_float64() -> None:
-    """Turn on JAX's x64 mode, for the whole process."""
+    """Turn on JAX's x64 mode, and off its cache of compiled programs, for the whole process.
+
+    With a cache that ``JAX_COMPILATION_CACHE_DIR`` names, JAX 0.5.3 on a CPU loads a training loop that runs no step.
+    """
     import jax
 
     config: Any = jax.config  # JAX 0.5 does not annotate its methods
     config.update("jax_enable_x64", True)
+    config.update("jax_enable_compilation_cache", False)

@@ -33,6 +33,7 @@ def limit(threads: int) -> None:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1".strip()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # see advntk.foundation.device.enable_float64
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 

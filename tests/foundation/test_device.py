@@ -60,6 +60,23 @@ def test_a_job_on_the_cpu_sees_no_gpu(monkeypatch, capsys):
     assert "nowhere.json" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("first", "kept"),
+    [
+        ("", True),
+        ("from advntk.foundation.threads import limit; limit(1); ", False),
+        ("from advntk.foundation.device import enable_float64; enable_float64(); ", False),
+    ],
+)
+def test_jax_loads_no_programs_that_another_process_compiled(tmp_path, first, kept):
+    """Loaded ones may compute something else."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    code = first + "import jax; jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((9, 9))).block_until_ready()"
+    environment = {**os.environ, **cache, "JAX_ENABLE_COMPILATION_CACHE": "true"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert any(tmp_path.iterdir()) == kept
+
+
 def test_jax_reserves_no_memory_ahead():
     """Three quarters of a GPU by default, which a second process of the node would lack."""
     code = "import os; from advntk.foundation.threads import limit; limit(1); "
