@@ -17,6 +17,7 @@ from advntk.telling.frames import read_suite
 from advntk.telling.methods_table import method_grids
 from advntk.telling.publish import publish
 from advntk.telling.results_page import write_page
+from advntk.telling.tables import write_table
 from tests.telling.conftest import Builder
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +140,12 @@ def test_the_committed_pages_are_what_the_commands_give(tmp_path, monkeypatch, c
         fresh, known = imread(Path("docs/figures") / name), imread(ROOT / "docs/figures" / name)
         assert fresh.shape == known.shape, name
         assert np.abs(fresh - known).mean() < 1e-3, name
+
+
+def test_the_committed_claims_are_those_of_the_findings(tmp_path):
+    folder = ROOT / "results/reference/theory"
+    write_table("claims", read_suite(folder / "suite.json"), tmp_path / "claims.csv")
+    assert (tmp_path / "claims.csv").read_text() == (folder / "claims.csv").read_text()
 
 
 def test_reference_results_are_small_csv_and_json():
