@@ -5,6 +5,7 @@ The workflow and ``advntk expand`` both take cells and paths from here; nothing 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -106,20 +107,20 @@ class Suite:
     def cells(self) -> list[Cell]:
         """All combinations of dataset, seed, architecture, method and radius, in the config's order."""
         cells = []
-        for dataset, spec in self.config.combinations():
-            for method, entry in self.methods.items():
-                for eps255 in self.config.eps255:
-                    at = paths.trained_at(eps255, depends_on_radius=entry.depends_on_radius)
-                    for seed in range(self.config.seeds):
-                        fit = paths.FIT.format(
-                            root=self.root,
-                            dataset=dataset,
-                            seed=seed,
-                            architecture=spec.label,
-                            method=method,
-                            trained_at=at,
-                        )
-                        cells.append(Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, fit=fit))
+        for dataset in self.datasets:
+            grid = itertools.product(
+                self.config.specs_on(dataset), self.methods, self.config.eps255, range(self.config.seeds)
+            )
+            for spec, method, eps255, seed in grid:
+                fit = paths.FIT.format(
+                    root=self.root,
+                    dataset=dataset,
+                    seed=seed,
+                    architecture=spec.label,
+                    method=method,
+                    trained_at=paths.trained_at(eps255, depends_on_radius=self.methods[method].depends_on_radius),
+                )
+                cells.append(Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, fit=fit))
         return cells
 
     def record_of(self, cell: Cell, attack: str) -> str:

@@ -8,6 +8,7 @@ from advntk import suite as suites
 from advntk.foundation import paths
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.provenance import code_digest
+from advntk.ingredients.images import SplitSizes
 from advntk import workflow as jobs
 
 try:
@@ -64,7 +65,7 @@ def dataset_options(wildcards):
 def source_options(wildcards):
     """Options that say where a dataset comes from, without the sizes of its splits."""
     options = SUITE.datasets[wildcards.dataset][1].model_dump(mode="json")
-    return as_json({**options, "n_opt": 2, "n_val": 1, "n_test": 0, "label_noise": 0})
+    return as_json({**options, **SplitSizes(n_opt=2, n_val=1).model_dump(mode="json")})
 
 
 def kernel_of(wildcards):

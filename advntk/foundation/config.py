@@ -199,12 +199,7 @@ class SuiteConfig(Closed):
             specs.append(Architecture(**{**shared, "width": self.network.width.get(entry.family), **given}))
         return specs
 
-    def combinations(self) -> list[tuple[str, Architecture]]:
-        """Every dataset with the architectures that run on it, in the config's order."""
-        specs = self.specs()
-        return [
-            (dataset, spec)
-            for dataset in self.datasets
-            for entry, spec in zip(self.architectures, specs, strict=True)
-            if entry.datasets is None or dataset in entry.datasets
-        ]
+    def specs_on(self, dataset: str) -> list[Architecture]:
+        """Those of :meth:`specs` that run on a dataset, in order."""
+        pairs = zip(self.architectures, self.specs(), strict=True)
+        return [spec for entry, spec in pairs if entry.datasets is None or dataset in entry.datasets]

@@ -282,8 +282,8 @@ class Estimates:
     def transfer(self, dataset: str) -> Estimate:
         """Every predictor of a split shown the images made against each, and the clean ones."""
         n_test = self.facts(dataset).n_test
-        labels = [spec.label for on, spec in self.suite.config.combinations() if on == dataset]
-        cells = [(label, method) for label in labels for method in self.suite.methods]
+        specs = self.suite.config.specs_on(dataset)
+        cells = [(spec.label, method) for spec in specs for method in self.suite.methods]
         shown = attacks.Passes(gradients=0, values=n_test * (len(cells) + 1), steps=0, batch=1)
         works = [self._asked(dataset, label, method, shown, n_test) for label, method in cells]
         starts = [self._start(dataset, label, method, None) for label, method in cells]

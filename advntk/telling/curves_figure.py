@@ -42,7 +42,7 @@ def curves(suite: Suite) -> Figure:
                     keys=[(dataset, eps255, spec.label, method, what) for what in QUANTITIES for method in METHODS],
                     titles=[_title(method, what, attacks) for what in QUANTITIES for method in METHODS],
                 )
-                for spec in config.specs()
+                for spec in config.specs_on(dataset)
             ]
             bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups, _ACROSS)
     spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"

@@ -51,10 +51,10 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
 def depth(suite: Suite) -> Figure:
     """Clean and robust accuracy over depth, a line for each method and checkpoint, by family and attack."""
     found = _shown(rows(suite))
-    families = list(dict.fromkeys(spec.kind for spec in suite.config.specs()))
     attacks = _attack_labels(suite, found)
     bands: list[Band] = []
     for dataset in suite.config.datasets:
+        families = list(dict.fromkeys(spec.kind for spec in suite.config.specs_on(dataset)))
         for eps255 in suite.config.eps255:
             groups = [
                 Group(
@@ -97,7 +97,7 @@ def radius(suite: Suite) -> Figure:
                 keys=[(dataset, spec.label, attack) for attack in attacks or [""]],
                 titles=[f"robust: {_attack_title(label)}" for label in attacks.values()] or [""],
             )
-            for spec in suite.config.specs()
+            for spec in suite.config.specs_on(dataset)
         ]
         bands += bands_of(dataset, groups)
     dotted = Line2D([], [], color="#777777", label="clean accuracy (dotted)", **_CLEAN_LINE)

@@ -1,4 +1,4 @@
-"""What stories on training time share: the time chosen on val, and points with intervals."""
+"""What stories on training time share: the time chosen on val, networks that were attacked, points with intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from advntk.telling.story import Interval
+from advntk.telling.story import Interval, Told
 from advntk.telling.story_figure import COLOURS
 
 POINT = 0.01
@@ -28,6 +28,11 @@ def chosen(curves: Mapping[str, Any], row: int | None = None) -> int:
     """
     values = np.asarray(curves["robust_val"] if row is None else curves["robust_val"][row])
     return int(values.argmax())
+
+
+def attacked(told: Told) -> list[str]:
+    """Networks whose robust accuracy was measured."""
+    return [name for name in told.values("network") if "robust_test" in told.of(network=name)[0].found]
 
 
 def points(axes: Axes, names: Sequence[str], intervals: Sequence[Interval], label: str, *, log: bool = False) -> None:

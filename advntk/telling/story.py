@@ -90,6 +90,10 @@ class Told:
         """Of the experiment."""
         return self.findings[0].options
 
+    def values(self, key: str) -> list[Any]:
+        """Of one setting, each once, in the order of the units."""
+        return list(dict.fromkeys(one.settings[key] for one in self.findings))
+
     def of(self, **settings: object) -> list[Finding]:
         """Findings whose settings have these values."""
         return [

@@ -1,5 +1,6 @@
 """A synthetic suite: records, outcomes and curves with known means, and the file that lists them."""
 
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -143,14 +144,13 @@ class Builder:
     def fill(self):
         """All cells of the configuration."""
         config = self.config
-        for dataset, spec in config.combinations():
-            for method in config.methods:
-                for eps255 in config.eps255:
-                    for seed in range(config.seeds):
-                        for attack in config.attacks:
-                            self.record(dataset, spec, method, eps255, attack, seed)
-                        if method in ("at", "advntk"):
-                            self.curve(dataset, spec.label, method, eps255, seed)
+        for dataset in config.datasets:
+            grid = product(config.specs_on(dataset), config.methods, config.eps255, range(config.seeds))
+            for spec, method, eps255, seed in grid:
+                for attack in config.attacks:
+                    self.record(dataset, spec, method, eps255, attack, seed)
+                if method in ("at", "advntk"):
+                    self.curve(dataset, spec.label, method, eps255, seed)
         return self
 
     def write(self):

@@ -196,4 +196,5 @@ def test_an_architecture_of_one_dataset_leaves_no_gap(build, tmp_path):
         write_table(table, suite, tmp_path / f"{table}.csv")
     for figure in ("curves", "depth", "radius"):
         write_figure(figure, suite, tmp_path / f"{figure}.svg")
+        assert "in this suite" not in (tmp_path / f"{figure}.svg").read_text()  # an empty panel would say it
     assert "nan" not in (tmp_path / "methods.md").read_text().lower()

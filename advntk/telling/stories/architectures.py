@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
-from advntk.telling.over_time import POINT, chosen, points
+from advntk.telling.over_time import POINT, attacked, chosen, points
 from advntk.telling.story import Claim, Interval, Story, Told, above
 from advntk.telling.story_figure import panels, span
 
@@ -46,15 +46,6 @@ def lost(found: dict[str, Any]) -> float:
     return best_robust(found) - float(found["natural"]["robust_test"])
 
 
-def _networks(told: Told) -> list[str]:
-    return list(dict.fromkeys(one.settings["network"] for one in told.findings))
-
-
-def _attacked(told: Told) -> list[str]:
-    """Networks whose accuracy was measured."""
-    return [network for network in _networks(told) if "robust_test" in told.of(network=network)[0].found]
-
-
 def over_seeds(told: Told, network: str, measure: Measure) -> Interval:
     """A measure of one network."""
     return student_interval([measure(one.found) for one in told.of(network=network)])
@@ -62,7 +53,7 @@ def over_seeds(told: Told, network: str, measure: Measure) -> Interval:
 
 def depths(told: Told, family: str) -> list[int]:
     """Depths of a family, ascending."""
-    pairs = [network.split("-") for network in _networks(told)]
+    pairs = [network.split("-") for network in told.values("network")]
     return sorted(int(depth) for kind, depth in pairs if kind == family)
 
 
@@ -73,13 +64,9 @@ def slope(told: Told, family: str, measure: Measure) -> Interval:
     return student_interval([float(np.polyfit(np.log(found), row, 1)[0]) for row in np.array(columns).T])
 
 
-def _pooled(told: Told) -> bool:
-    return any(network.startswith("cnn_average") for network in _networks(told))
-
-
 def _ladders(told: Told) -> list[str]:
     """Families of several depths whose accuracy was measured."""
-    kinds = dict.fromkeys(network.split("-")[0] for network in _attacked(told))
+    kinds = dict.fromkeys(network.split("-")[0] for network in attacked(told))
     return [kind for kind in kinds if len(depths(told, kind)) > 1]
 
 
@@ -104,7 +91,7 @@ def claims(told: Told) -> list[Claim]:
                     setup=setup,
                 )
             )
-    for network in _attacked(told):
+    for network in attacked(told):
         fallen = over_seeds(told, network, lost)
         found.append(
             Claim(
@@ -132,19 +119,19 @@ def _setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """Best robust accuracy, time of half the distance, and how long the best lasts."""
-    attacked, networks = _attacked(told), _networks(told)
+    measured, networks = attacked(told), told.values("network")
     drawn, axes = panels(
         ["best robust accuracy", "distance to Θ⁻¹Y is ½ at", "time from the best to half lost"],
         title="Architectures: what is reached, and how soon it is lost",
         notes=[
             f"{_setup(told)}. The best time is chosen on val. Times in 1 / mean diagonal of Θ. Bars: 95% intervals "
             "over seeds.",
-            *(["cnn_average: with pooling, on the fewest images."] if _pooled(told) else []),
+            *(["cnn_average: with pooling."] if any(name.startswith("cnn_average") for name in networks) else []),
         ],
     )
     for panel, shown, measure, label in zip(
         axes,
-        (attacked, networks, attacked),
+        (measured, networks, measured),
         (best_robust, ln_half_distance, ln_window),
         ("accuracy", "ln t", "ln of a factor"),
         strict=True,
@@ -155,10 +142,10 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    reached = {network: over_seeds(told, network, best_robust) for network in _attacked(told)}
+    reached = {network: over_seeds(told, network, best_robust) for network in attacked(told)}
     best = max(reached, key=lambda network: reached[network][0])
     worst = min(reached, key=lambda network: reached[network][0])
-    times = {network: over_seeds(told, network, ln_half_distance)[0] for network in _networks(told)}
+    times = {network: over_seeds(told, network, ln_half_distance)[0] for network in told.values("network")}
     tilts = "; ".join(
         f"{family}: time {span(slope(told, family, ln_half_distance))}, accuracy "
         f"{span(slope(told, family, best_robust))}"

@@ -15,11 +15,6 @@ MARKS = "os^Dv"
 TINY = 1e-17
 
 
-def networks(told: Told) -> list[str]:
-    """Names, family by family."""
-    return list(dict.fromkeys(one.settings["network"] for one in told.findings))
-
-
 def smallest(told: Told, network: str, name: str) -> np.ndarray:
     """Smallest eigenvalue over the largest: (seeds, radii), or (seeds, radii, strengths)."""
     return np.array([one.found[name] for one in told.of(network=network)])
@@ -45,7 +40,7 @@ def cost(told: Told, network: str) -> Interval:
 def claims(told: Told) -> list[Claim]:
     """ARK, Θ, and the two products, for each network."""
     found, setup = [], _setup(told)
-    for network in networks(told):
+    for network in told.values("network"):
         for name, matrix, limit in (
             ("ark", "ARK of a finite network", np.finfo(np.float64).eps * 10),
             ("theta", "Θ", floor(told, "theta")),
@@ -124,7 +119,7 @@ def _draw_family(axes: Axes, told: Told, family: str) -> None:
 
 
 def _draw_ark(axes: Axes, told: Told) -> None:
-    names = networks(told)
+    names = told.values("network")
     for line, network in enumerate(names):
         values = np.maximum(smallest(told, network, "ark"), TINY)
         axes.plot(values.ravel(), np.full(values.size, line), "o", ms=4, color=COLOURS[0], alpha=0.6)
@@ -135,7 +130,7 @@ def _draw_ark(axes: Axes, told: Told) -> None:
 
 def caption(told: Told) -> str:
     """What was found."""
-    names = networks(told)
+    names = told.values("network")
     low = {
         name: min((worst_log(told, network, name)[0], network) for network in names)
         for name in ("ark", "theta", "blocks")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
 from advntk.telling.comparisons import Comparison, comparisons
+from advntk.telling.curves import Curve
 from advntk.telling.labels import method_label
-from advntk.telling.over_time import POINT, chosen, points
+from advntk.telling.over_time import POINT, attacked, chosen, points
 from advntk.telling.story import Claim, Interval, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
@@ -37,11 +38,6 @@ def identity(told: Told, network: str) -> Interval:
     return student_interval([one["identity"][-1] for one in _found(told, network)])
 
 
-def attacked(told: Told) -> list[str]:
-    """Networks whose robust accuracy was measured."""
-    return [name for name in told.options["networks"] if "robust_test" in _found(told, name)[0]]
-
-
 def gain(told: Told, network: str) -> Interval:
     """Best robust accuracy of the strongest AT minus clean training's, times chosen on val, accuracy on test."""
     found = _found(told, network)
@@ -55,7 +51,7 @@ def claims(told: Told) -> list[Claim]:
     found = []
     for network in told.options["networks"]:
         found += _network_claims(told, network)
-    return found + (method_claims(comparisons(told.suite)) if told.suite.measured else [])
+    return found + (method_claims(comparisons(told.suite), told.suite.curves) if told.suite.measured else [])
 
 
 def _network_claims(told: Told, network: str) -> list[Claim]:
@@ -98,11 +94,12 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
     ]
 
 
-def method_claims(found: Iterable[Comparison]) -> list[Claim]:
+def method_claims(found: Iterable[Comparison], curves: Sequence[Curve]) -> list[Claim]:
     """Adv-NTK against AT and against early-stopped NTK: a claim for each dataset, network and radius.
 
     Args:
         found: comparisons of a suite; of several attacks the one under which Adv-NTK is least robust counts.
+        curves: of the suite; they tell of a rival whether more steps would have made it more robust.
 
     Returns:
         Claims; none where the suite has no Adv-NTK.
@@ -117,20 +114,45 @@ def method_claims(found: Iterable[Comparison]) -> list[Claim]:
         key, (own, robust) = (one.dataset, one.spec.label, one.eps255, rival), sides["advntk"]
         if robust < least.get(key, np.inf):
             least[key] = robust
-            strongest[key] = _method_claim(one, own, sides[rival][0])
+            strongest[key] = _method_claim(one, own, sides[rival][0], curves)
     return list(strongest.values())
 
 
-def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str]) -> Claim:
+def still_rising(curves: Sequence[Curve], one: Comparison, method: str) -> str:
+    """The step at which a method stopped too early, and what it still gained, in words; empty where that is not sure.
+
+    Args:
+        curves: of a suite.
+        one: says dataset, network and radius.
+        method: that may be trained in steps; another has no curves.
+
+    Returns:
+        The words: its robust accuracy on val rose over the second half of its steps, by an interval over seeds.
+    """
+    cell, gains, steps = (one.dataset, one.spec.label, method, one.eps255), [], 0
+    for curve in curves:
+        if (curve.dataset, curve.architecture, curve.method, curve.eps255) == cell:
+            val = curve.rows[curve.rows["split"] == "val"].set_index("step")["robust_accuracy"].sort_index()
+            steps = int(val.index[-1])
+            gains.append(float(val.iloc[-1] - val[val.index <= steps / 2].iloc[-1]))
+    if len(gains) < 2 or (gain := student_interval(gains))[1] <= 0:
+        return ""
+    return f"step {steps}, before it is done: over the second half its robust accuracy on val rose by {span(gain)}"
+
+
+def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str], curves: Sequence[Curve]) -> Claim:
     mean, low, high = one.difference
     interval = (mean, low, high) if one.a == own else (-mean, -high, -low)
+    verdict, rising = above(interval), still_rising(curves, one, rival[0])
+    conditional = verdict == "holds" and rising
     return Claim(
         claim=f"{method_label(*own)} is more robust than {method_label(*rival)} ({one.dataset}, {one.spec.label})",
         source=PAPER if rival[0] == "at" else SUITE,
         quantity=f"difference of robust accuracies, {one.attack} at {one.eps255:g}/255, paired",
         interval=interval,
         expected="above 0",
-        verdict=above(interval),
+        verdict="holds if" if conditional else verdict,
+        condition=f"{method_label(*rival)} stops at {rising}" if conditional else "",
         setup=f"Records of this suite: {one.n_test} test images, {one.seeds} seeds",
     )
 

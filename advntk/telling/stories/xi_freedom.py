@@ -76,12 +76,12 @@ _WITH_NOISY_VAL = (
 def claims(told: Told) -> list[Claim]:
     """The paper's over all shares of wrong labels; for each share freedoms in pairs, uses of val, gaps, and steps."""
     general = [_general(told, *line) for line in _OVER_NOISE]
-    return general + [claim for noise in _noises(told) for claim in _claims(told, noise)]
+    return general + [claim for noise in told.values("noise") for claim in _claims(told, noise)]
 
 
 def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Claim:
     """A claim about all shares of wrong labels: its interval is the one with the smallest value."""
-    found = {noise: _difference(told, noise, one, other) for noise in _noises(told)}
+    found = {noise: _difference(told, noise, one, other) for noise in told.values("noise")}
     verdicts = [above(interval) for interval in found.values()]
     holding = [noise for noise, interval in found.items() if above(interval) == "holds"]
     least = min(found, key=lambda noise: found[noise][0])
@@ -151,10 +151,6 @@ def _claims(told: Told, noise: float) -> list[Claim]:
     return found
 
 
-def _noises(told: Told) -> list[float]:
-    return list(dict.fromkeys(one.settings["noise"] for one in told.findings))
-
-
 def _labels(noise: float) -> str:
     return f"{100 * noise:.0f}% of the training labels wrong" if noise else "true labels"
 
@@ -177,7 +173,7 @@ def _setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """Accuracies of all predictors, the gap from val to test over freedom, and Adv-NTK over its steps."""
-    noises = _noises(told)
+    noises = told.values("noise")
     drawn, axes = panels(
         [*(f"test, {_short(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
         title="How free should Ξ be, and what does val give?",
@@ -217,7 +213,7 @@ def figure(told: Told) -> Figure:
 def caption(told: Told) -> str:
     """What was found."""
     parts = []
-    for noise in _noises(told):
+    for noise in told.values("noise"):
         values = {
             name: bootstrap_mean(_outcomes(told, noise, name))[0] for name in NAMES if _outcomes(told, noise, name)
         }

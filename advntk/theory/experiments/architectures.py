@@ -29,7 +29,7 @@ class Options(Closed):
     n_test: int = Field(default=150, ge=1, description="test images")
     n_pooled: int = Field(default=60, ge=2, description="all three, at most, with pooling")
     attack_pooled: bool = Field(
-        default=False, description="PGD with pooling too, whose kernel takes as many times as long as there are pixels"
+        default=False, description="PGD with pooling too, whose kernel works on all pairs of pixels"
     )
     noise: float = Field(default=0.3, ge=0, le=1, description="share of wrong training labels")
     exposure: float = Field(default=2.0, ge=0, description="mean κηS")

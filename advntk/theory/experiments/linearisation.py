@@ -12,8 +12,8 @@ image's distance from grey. At the default network also: gradient descent with l
 one, against the closed form (``descent``, its gap over what the network moved, largest over times).
 
 An inner flow has no ball, and grows as the exponential of ARK's largest eigenvalue, which at ten classes and d = 64 is
-3.6 κ: at κηS = 3 it can drive a network's outputs to infinity, however short the steps. Such a training's error counts
-as 1; ``diverged`` counts them, of the network and of its linearisation in θ.
+3.6 κ: at κηS = 3 it drove a network's outputs to infinity, at steps a quarter as long too. The error of such a training
+counts as 1; ``diverged`` counts them, of the network and of its linearisation in θ.
 
 The strength of an attack is κηS, with κ the mean over training images. Networks of a unit share compiled programs; each
 draws its own images from one split.
