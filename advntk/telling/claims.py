@@ -44,6 +44,7 @@ def claims_listings(suite: Suite) -> list[Listing]:
     """The same for readers, a table for each experiment."""
     listings = []
     for story, told in stories(suite).values():
+        claims = story.claims(told)
         lines = [
             [
                 claim.claim,
@@ -53,9 +54,9 @@ def claims_listings(suite: Suite) -> list[Listing]:
                 claim.expected,
                 f"{claim.verdict} {claim.condition}".strip(),
             ]
-            for claim in story.claims(told)
+            for claim in claims
         ]
-        setups = dict.fromkeys(claim.setup for claim in story.claims(told))
+        setups = dict.fromkeys(claim.setup for claim in claims)
         listings.append(
             Listing(
                 title=f"{story.number}: {story.title}",
