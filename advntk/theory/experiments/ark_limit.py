@@ -32,7 +32,7 @@ class Options(Closed):
     cnn_sides: list[int] = Field(default=[4, 8, 16], description="the same for a cnn, which takes d times as long")
     points: int = Field(default=16, ge=1, description="inputs at which ARK is measured")
     classes: int = Field(default=3, ge=1, description="c")
-    seeds: int = Field(default=8, ge=2, description="networks")
+    seeds: int = Field(default=6, ge=2, description="networks")
 
 
 def units(options: Options) -> Sequence[Unit]:

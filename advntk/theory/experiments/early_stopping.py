@@ -34,7 +34,7 @@ class Options(Closed):
     n_val: int = Field(default=100, ge=1, description="images on which times are chosen")
     n_test: int = Field(default=150, ge=1, description="test images")
     noise: float = Field(default=0.3, ge=0, le=1, description="share of wrong training labels")
-    exposures: list[float] = Field(default=[0.0, 2.0, 4.0], description="mean κηS; the first is clean training")
+    exposures: list[float] = Field(default=[0.0, 4.0], description="mean κηS; the first is clean training")
     log_times: tuple[int, int] = Field(default=(-8, 4), description="ln t of the first and last time, step 1")
     seeds: int = Field(default=5, ge=2, description="splits")
 
