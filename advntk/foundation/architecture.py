@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Activation = Literal["relu", "erf", "gelu", "sigmoid_like"]
 Pooling = Literal["none", "average"]
+Padding = Literal["zero", "circular"]
 
 SIGMOID_LIKE_SCALE = 2.4020563531719796
 """s of the Sigmoid-like activation ½ erf(z/s) + ½, which follows the logistic function (neural-tangents' constant)."""
@@ -17,7 +18,7 @@ class Architecture(BaseModel):
     """A network in NTK parameterisation: Dense and Conv compute σ_w/√fan_in · W x + σ_b b with entries N(0, 1).
 
     ``mlp`` of depth x: Flatten, (x − 1) × [Dense, activation], Dense(classes).
-    ``cnn`` of depth x: x × [Conv 3×3 SAME, activation], Flatten or average pooling, Dense(classes).
+    ``cnn`` of depth x: x × [Conv 3×3, same size, activation], Flatten or average pooling, Dense(classes).
     ``resnet`` of depth 18 or 34: Conv 3×3, four stages of residual blocks, activation, Flatten, Dense(classes).
     """
 
@@ -29,6 +30,9 @@ class Architecture(BaseModel):
     pooling: Pooling = Field(
         default="none", description="before the last layer (cnn): none, or average over all pixels"
     )
+    padding: Padding = Field(
+        default="zero", description="of convolutions (cnn): zero, or circular (the opposite edge goes on)"
+    )
     sigma_w: float = Field(default=1.76, gt=0, description="σ_w, standard deviation of weights")
     sigma_b: float = Field(default=0.18, ge=0, description="σ_b, standard deviation of biases")
     width: int = Field(default=512, ge=1, description="units or channels of the finite networks; kernels ignore it")
@@ -37,8 +41,9 @@ class Architecture(BaseModel):
     def kind(self) -> str:
         """The network without its depth, such as ``mlp``, ``cnn-average`` or ``cnn-erf``."""
         pooling = "" if self.pooling == "none" else f"-{self.pooling}"
+        padding = "" if self.padding == "zero" else f"-{self.padding}"
         activation = "" if self.activation == "relu" else f"-{self.activation}"
-        return f"{self.family}{pooling}{activation}"
+        return f"{self.family}{pooling}{padding}{activation}"
 
     @property
     def label(self) -> str:

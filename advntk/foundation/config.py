@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from advntk.foundation.architecture import Activation, Architecture, Pooling
+from advntk.foundation.architecture import Activation, Architecture, Padding, Pooling
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import SweepName
@@ -32,6 +32,7 @@ class ArchitectureEntry(Closed):
     pooling: Pooling = Field(
         default="none", description="before the last layer (cnn): none, or average over all pixels"
     )
+    padding: Padding = Field(default="zero", description="of convolutions (cnn): zero or circular")
     sigma_w: float | None = Field(default=None, gt=0, description="σ_w, standard deviation of weights")
     sigma_b: float | None = Field(default=None, ge=0, description="σ_b, standard deviation of biases")
     width: int | None = Field(default=None, ge=1, description="units or channels of the finite network")
@@ -59,6 +60,7 @@ class When(Closed):
     depth: int | None = Field(default=None, description="its depth")
     activation: Activation | None = Field(default=None, description="its activation")
     pooling: Pooling | None = Field(default=None, description="its pooling")
+    padding: Padding | None = Field(default=None, description="its padding")
 
     def matches(self, dataset: str, spec: Architecture) -> bool:
         """Whether a cell is meant."""
@@ -69,7 +71,7 @@ class When(Closed):
 class Override(Closed):
     """Options for some cells only; a later override wins over an earlier one."""
 
-    when: When = Field(description="the cells: dataset, family, depth, activation, pooling")
+    when: When = Field(description="the cells: dataset, family, depth, activation, pooling, padding")
     method_options: dict[str, dict[str, Any]] = Field(description="options by method, merged over the shared ones")
 
 
@@ -142,7 +144,7 @@ class SuiteConfig(Closed):
     @model_validator(mode="after")
     def _no_repeats(self) -> SuiteConfig:
         labels = [
-            (entry.family, entry.depth, entry.pooling, entry.activation or self.network.activation)
+            (entry.family, entry.depth, entry.pooling, entry.padding, entry.activation or self.network.activation)
             for entry in self.architectures
         ]
         for key, values in (

@@ -44,7 +44,7 @@ class Claim:
         interval: the quantity's value, and the ends of its 95% interval.
         expected: what the claim asks the quantity to be.
         verdict: whether it does; ``holds if`` names its condition, ``open`` means that the interval does not decide.
-        condition: of ``holds if``.
+        condition: of ``holds if``; of ``does not hold`` what stood in the way, if it is known.
         setup: networks, data, sizes, seeds.
     """
 

@@ -22,8 +22,8 @@ from advntk.telling.told_stories import draw, stories
 _HEAD = """\
 # The theory, measured
 
-The paper proves how wide networks behave in adversarial training; here each claim is measured, and where it does not
-hold as stated, the condition is shown under which it does. The page and its figures are written by
+The paper proves how wide networks behave in adversarial training; here its claims are measured, and what else one would
+want to know. Where a claim holds under a condition only, it is given. The page and its figures are written by
 
 ```sh
 {command}
@@ -31,6 +31,10 @@ hold as stated, the condition is shown under which it does. The page and its fig
 
 from [{suite}]({link}), which `{made_by}` measured and `advntk publish` kept: no number here is typed in, and an edit is
 lost when the page is written again. Formulas and symbols: [method](method.md).
+
+Intervals are of 95%, over seeds or over seeds and test images; each claim stands for itself, so that of many intervals
+some miss. Where a dataset has test images of its own (Fashion-MNIST), all seeds share them, and an interval over seeds
+says nothing about other test images.
 """
 
 
@@ -82,7 +86,7 @@ def _overview(suite: Suite) -> Listing:
         lines.append([f"[{story.number}](#{anchor})", story.question, *counts])
     return Listing(
         title="Overview",
-        caption="Claims by verdict; *open*: the interval decides nothing.",
+        caption="Claims by verdict; *open*: the interval does not decide the claim.",
         head=["", "question", *get_args(Verdict)],
         lines=lines,
         words=2,

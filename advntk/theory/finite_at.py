@@ -114,7 +114,7 @@ def finite_curves(
         times: T, ascending, > 0, in units of 1 / mean diagonal of Θ.
         beyond: the standard-trained network is clean training's at this multiple of the last time.
         exposure: of the flow attack.
-        threat: of PGD, in training and, in ten steps, on val and test.
+        threat: of PGD, in training and, in ten steps on the margin, on val and test.
 
     Returns:
         By training: ``clean_test``, ``robust_test``, ``robust_val``, fractions; ``factor`` of the attack; ``distance``
@@ -123,7 +123,7 @@ def finite_curves(
     """
     diagonal, largest, mean_ark = problem.scales()
     moments = [*(float(time) / diagonal for time in times), float(times[-1]) * beyond / diagonal]
-    judge = pgd_attack(threat)
+    judge = pgd_attack(threat, loss="margin")
     goals, found, goal = problem.targets(problem.train), {}, None
     for name, (attack, share) in trainings(mean_ark, exposure, threat).items():
         run = train(

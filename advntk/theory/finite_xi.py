@@ -15,7 +15,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork, outputs
 from advntk.foundation.at_solutions import closed_form
 from advntk.foundation.device import enable_float64
-from advntk.foundation.losses import one_hot
+from advntk.foundation.losses import LossName, one_hot
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.ark import kappa
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
@@ -130,7 +130,15 @@ class TangentNetwork:
     @cached_property
     def attack(self) -> Callable[[Any, Seen, Any], jax.Array]:
         """(P, seen, targets) → images after PGD from the images themselves, (m, H, W, C)."""
-        inner = pgd_attack(self.threat, steps=self.attack_steps)
+        return self._attack("squared_error")
+
+    @cached_property
+    def judging(self) -> Callable[[Any, Seen, Any], jax.Array]:
+        """The same on the margin."""
+        return self._attack("margin")
+
+    def _attack(self, loss: LossName) -> Callable[[Any, Seen, Any], jax.Array]:
+        inner = pgd_attack(self.threat, steps=self.attack_steps, loss=loss)
 
         def attacked(coef: jax.Array, seen: Seen, targets: jax.Array) -> jax.Array:
             return inner(self._reader(coef, seen), None, seen[2], targets, jnp.zeros(()))
@@ -138,9 +146,9 @@ class TangentNetwork:
         return jax.jit(attacked)
 
     def judge(self, coef: np.ndarray, part: Part, classes: int) -> Judged:
-        """Clean and robust outcomes of each image."""
+        """Clean and robust outcomes of each image under PGD on the margin."""
         seen = self.seen(part.images)
-        found = self.attack(coef, seen, one_hot(part.labels, classes, np.float64))
+        found = self.judging(coef, seen, one_hot(part.labels, classes, np.float64))
         clean, under = (
             np.asarray(self.logits(coef, one)).argmax(axis=1) == part.labels for one in (seen, self.seen(found))
         )

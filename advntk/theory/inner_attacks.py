@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from advntk.attacks.gradient import ascend
 from advntk.foundation.errors import InputError
-from advntk.foundation.losses import value_and_logit_gradient
+from advntk.foundation.losses import LossName, value_and_logit_gradient
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.jacobians import Apply
 
@@ -95,13 +95,16 @@ def flow_attack(exposure: Any | Callable[[jax.Array], Any], *, steps: int = 10) 
     return attack
 
 
-def pgd_attack(threat: ThreatModel, *, steps: int = 10, step_ratio: float = 0.2) -> InnerAttack:
-    """PGD on ½‖f − y‖² from the clean image, in ball and box; no random start, so that training is a flow.
+def pgd_attack(
+    threat: ThreatModel, *, steps: int = 10, step_ratio: float = 0.2, loss: LossName = "squared_error"
+) -> InnerAttack:
+    """PGD from the clean image, in ball and box; no random start, so that training is a flow.
 
     Args:
         threat: ball and box.
         steps: of the attack.
         step_ratio: α/ε.
+        loss: that it raises: ½‖f − y‖² in training; the margin judges, since it is as strong where logits are small.
 
     Returns:
         The attack.
@@ -110,7 +113,7 @@ def pgd_attack(threat: ThreatModel, *, steps: int = 10, step_ratio: float = 0.2)
     def attack(apply: Apply, parameters: Tree, images: jax.Array, targets: jax.Array, time: jax.Array) -> jax.Array:
         def oracle(points: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             outputs, pullback = jax.vjp(lambda x: apply(parameters, x), points)
-            value, slope = value_and_logit_gradient("squared_error", outputs, targets)
+            value, slope = value_and_logit_gradient(loss, outputs, targets)
             return outputs, value, pullback(slope)[0]
 
         size = step_ratio * threat.radius

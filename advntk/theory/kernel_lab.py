@@ -26,8 +26,11 @@ from advntk.ingredients.kernels.engine import make_engine
 from advntk.ingredients.splits import Part, Split
 from advntk.learning.kernel_predictor import KernelPredictor
 
-ATTACK = pgd.Options(loss="squared_error", steps=10, step_ratio=0.2, random_start=True)
-"""PGD-10, as the paper's."""
+TRAINING_ATTACK = pgd.Options(loss="squared_error", steps=10, step_ratio=0.2, random_start=True)
+"""PGD-10 on the paper's loss, under which Ξ is learned."""
+JUDGING_ATTACK = pgd.Options(loss="margin", steps=10, step_ratio=0.2, random_start=True)
+"""PGD-10 on the margin: as strong where logits are small, early in training, as where they are not."""
+SMALLEST = 1e-300
 
 
 def of_classes(part: Part, count: int) -> Part:
@@ -125,10 +128,10 @@ class KernelLab:
         return KernelPredictor(self._bound, coef, self.shape)
 
     def judge(self, coef: np.ndarray, part: Part, threat: ThreatModel, *, seed: int) -> Judged:
-        """Clean and robust outcomes under PGD-10 (:data:`ATTACK`).
+        """Clean and robust outcomes under PGD-10 on the margin (:data:`JUDGING_ATTACK`).
 
         Args:
-            coef: of the predictor, (n, c).
+            coef: of the predictor, (n, c); scaled here to logits of order one, which no outcome depends on.
             part: images with true labels.
             threat: ball and box.
             seed: of the attack's random start.
@@ -136,9 +139,9 @@ class KernelLab:
         Returns:
             Outcomes of each image.
         """
-        predictor = self.predictor(coef)
+        predictor = self.predictor(coef / max(float(np.abs(self.gram @ coef).max()), SMALLEST))
         clean = predictor.logits(part.images).argmax(axis=1) == part.labels
-        found = pgd.run(predictor, part.images, part.labels, options=ATTACK, threat=threat, seed=seed).images
+        found = pgd.run(predictor, part.images, part.labels, options=JUDGING_ATTACK, threat=threat, seed=seed).images
         return Judged(clean=clean, robust=clean & (predictor.logits(found).argmax(axis=1) == part.labels))
 
 

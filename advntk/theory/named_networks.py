@@ -1,4 +1,4 @@
-"""Networks by short names, such as ``mlp-erf`` or ``cnn_average-relu``: family, pooling, activation."""
+"""Networks by short names, such as ``mlp-erf`` or ``cnn_average-relu``: family, pooling or padding, activation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def named(network: str, *, mlp_depth: int, cnn_depth: int, width: int = 512) -> 
     """The spec that a name stands for.
 
     Args:
-        network: family, ``_average`` where it pools, a hyphen, activation.
+        network: family, ``_average`` where it pools or ``_circular`` where it is padded so, a hyphen, activation.
         mlp_depth: dense layers.
         cnn_depth: convolutions.
         width: of a finite mlp; a cnn has a quarter.
@@ -23,6 +23,7 @@ def named(network: str, *, mlp_depth: int, cnn_depth: int, width: int = 512) -> 
 
 
 def of_kind(kind: str, **fields: str | int) -> Architecture:
-    """A spec from its kind, family with ``_average`` behind where it pools, and its other fields."""
-    family, _, pooling = kind.partition("_")
-    return Architecture.model_validate({"family": family, "pooling": pooling or "none", **fields})
+    """A spec from its kind, family with ``_average`` or ``_circular`` behind where it is so, and its other fields."""
+    family, _, special = kind.partition("_")
+    own = {"": {}, "circular": {"padding": "circular"}}.get(special, {"pooling": special})
+    return Architecture.model_validate({"family": family, **own, **fields})

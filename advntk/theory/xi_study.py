@@ -15,7 +15,7 @@ from advntk.ingredients.splits import Part, with_label_noise
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Trajectory
 from advntk.theory.experiment import Study
 from advntk.theory.free_xi import FREEDOMS, Freedom, Problem, fit
-from advntk.theory.kernel_lab import ATTACK, KernelLab, first_of
+from advntk.theory.kernel_lab import TRAINING_ATTACK, KernelLab, first_of
 
 DECADES = (-3.0, 2.0)
 """Of stopping times, natural units."""
@@ -68,7 +68,9 @@ class Bench:
 
         def attacked(coef: np.ndarray, step: int) -> np.ndarray:
             predictor = self.lab.predictor(coef)
-            images = pgd.run(predictor, val.images, val.labels, options=ATTACK, threat=self.threat, seed=step).images
+            images = pgd.run(
+                predictor, val.images, val.labels, options=TRAINING_ATTACK, threat=self.threat, seed=step
+            ).images
             return np.asarray(predictor.kernel.rows(images), dtype=np.float64)
 
         return Problem(
@@ -168,7 +170,7 @@ def _adv_ntk(bench: Bench, predictors: dict[str, dict[str, Any]]) -> dict[str, A
 
     def inputs(step: int, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         images = pgd.run(
-            lab.predictor(coef), val.images, val.labels, options=ATTACK, threat=bench.threat, seed=step
+            lab.predictor(coef), val.images, val.labels, options=TRAINING_ATTACK, threat=bench.threat, seed=step
         ).images  # fmt: skip
         return images, goals
 

@@ -56,9 +56,10 @@ def told():
 
 def test_verdicts_follow_the_intervals(told):
     found = {claim.claim: claim for claim in STORY.claims(told)}
-    assert found["a deeper mlp degenerates later"].verdict == "holds"
-    assert found["a deeper mlp degenerates later"].value == pytest.approx(1, abs=0.05)
-    assert found["a deeper cnn degenerates later"].verdict == "does not hold"
+    assert found["a deeper mlp nears Θ⁻¹Y later"].verdict == "holds"
+    assert found["a deeper mlp nears Θ⁻¹Y later"].value == pytest.approx(1, abs=0.05)
+    assert found["a deeper cnn nears Θ⁻¹Y later"].verdict == "does not hold"
+    assert found["a deeper mlp keeps its best robust accuracy longer"].value == pytest.approx(0, abs=0.02)
     assert found["a deeper mlp reaches more robust accuracy"].verdict == "open"
     assert found["robust accuracy falls along AT (mlp-2)"].verdict == "holds"
     assert found["robust accuracy falls along AT (resnet-18)"].verdict == "does not hold"
@@ -71,4 +72,4 @@ def test_figure_and_caption_say_what_was_found(told):
     assert rows[0] == rows[2] == [name for name in rows[1] if name != "cnn_average-2"]
     text = STORY.caption(told)
     assert "Best robust accuracy is 0.50 [" in text
-    assert "mlp: time 1.0" in text
+    assert "mlp: time of half the distance 1.0" in text

@@ -8,7 +8,7 @@ import pytest
 
 from advntk.foundation.architecture import Architecture
 from advntk.telling.sheet import style
-from advntk.telling.stories.linearisation import ENTRY, breaking, crossing, errors
+from advntk.telling.stories.linearisation import ENTRY, breaking, breaks, crossing, errors
 from advntk.telling.story import Told
 from advntk.theory.experiments import linearisation
 from advntk.theory.network_lab import NetworkLab, attack_of
@@ -56,7 +56,7 @@ def test_crossings_are_interpolated_in_logarithms_and_stay_in_range():
     assert crossing(sizes, np.full(3, 0.01), 0.1) == 10.0
 
 
-def told(frozen, theta, *, factor=1.0, descent=(0.01, 0.5), seeds=3):
+def told(frozen, theta, *, factor=1.0, descent=(0.01, 0.5), seeds=3, inner=0.001):
     """Findings whose errors are ``frozen`` and ``theta`` times κηS, those of variants larger by a factor."""
     options = linearisation.Options(seeds=seeds, rates=[0.1, 0.9])
     wobble = 1 + 0.01 * np.arange(seeds)[:, None, None]
@@ -76,6 +76,7 @@ def told(frozen, theta, *, factor=1.0, descent=(0.01, 0.5), seeds=3):
         }
         if unit.name == "default":
             parts["descent"] = np.array(descent) * wobble[:, :, 0]
+            parts["inner"] = inner * wobble[:, :, 0]
         found.append(
             finding_of(
                 "linearisation", options, unit, {name: np.asarray(part).tolist() for name, part in parts.items()}
@@ -89,6 +90,7 @@ def told(frozen, theta, *, factor=1.0, descent=(0.01, 0.5), seeds=3):
     [
         ({"frozen": 0.4, "theta": 0.02}, ["holds if", "holds", "holds"], "holds", "holds if"),
         ({"frozen": 4.0, "theta": 4.0, "factor": 2.0}, ["does not hold"] * 2 + ["open"], "does not hold", "holds if"),
+        ({"frozen": 0.4, "theta": 0.02, "inner": 0.2}, ["holds if", "holds", "holds"], "holds", "holds if"),
         ({"frozen": 0.02, "theta": 0.4, "descent": (0.3, 0.5)},
          ["holds", "holds if", "does not hold"], "holds", "does not hold"),
     ],
@@ -97,8 +99,11 @@ def test_verdicts_follow_from_the_errors(made, verdicts, same, rates):
     story = told(**made)
     lines = ENTRY.claims(story)
     assert [line.verdict for line in lines[:3]] == verdicts
-    assert {line.verdict for line in lines if line.claim.startswith("with ")} == {same}
-    assert [line.verdict for line in lines[-2:]] == ["holds", rates]
+    assert {line.verdict for line in lines if "by no more than a quarter" in line.claim} == {same}
+    assert len({line.claim for line in lines}) == len(lines)
+    assert [line.verdict for line in lines[-3:-1]] == ["holds", rates]
+    coarse = made.get("inner", 0.001) > 0.2 * made["frozen"] * 0.8
+    assert lines[-1].verdict == ("does not hold" if coarse else "holds")
     assert "Both Jacobians frozen" in ENTRY.caption(story)
     with style():
         assert len(ENTRY.figure(story).axes) == 6
@@ -111,4 +116,11 @@ def test_the_break_is_where_the_error_passes_the_threshold():
     value, low, high = breaking(one, "frozen")
     assert low < value < high
     assert value == pytest.approx(0.1 / 0.2 / 1.01, rel=1e-3)
-    assert breaking(one, "frozen", by="size")[0] == pytest.approx(0.05, rel=1e-3)
+    assert breaks(one, "frozen").startswith("0.5")
+    assert breaks(one, "theta") == "above 0.8"  # a range that no network passes has no crossing
+    assert breaks(told(4.0, 0.02).of(variant="default")[0], "frozen") == "below 0.05"
+
+
+def test_the_condition_is_the_largest_accurate_learning_rate():
+    line = ENTRY.claims(told(0.4, 0.02))[-2]
+    assert line.condition == "the learning rate is at most 10% of it"

@@ -121,11 +121,13 @@ def told(a, b, theta_power, seeds=3):
 )
 def test_verdicts_follow_from_the_law_of_the_gaps(made, theorem, limit, only_d, theta):
     story = told(*made)
-    np.testing.assert_allclose(law(story)[0], made[:2], atol=1e-9)
+    for d in (16, 64):
+        np.testing.assert_allclose(law(story, d)[0], (made[0], made[1] / d), atol=1e-9)
     lines = ENTRY.claims(story)
     assert lines[0].verdict == theorem
     assert bool(lines[0].condition) == (theorem == "holds if")
-    assert [line.verdict for line in lines[4:6]] == [limit, only_d]
+    assert [line.verdict for line in lines[4:7]] == [limit, limit, only_d]
+    assert len({line.claim for line in lines}) == len(lines)
     (by_theta,) = (line for line in lines if line.claim.startswith("AT follows the linearisation in θ alone"))
     assert by_theta.verdict == theta
     assert lines[-1].verdict == "holds"

@@ -23,12 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from advntk.foundation.architecture import Architecture
+from advntk.foundation.architecture import Architecture, Padding
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.gaussian_moments import NONLINEARITIES, Nonlinearity, nonlinearity
 from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, Residual, flat, layers_of
@@ -113,14 +114,17 @@ def _of_images(images: np.ndarray, *, with_gradient: bool) -> _Units:
     )
 
 
-def _neighbourhood(planes: np.ndarray) -> np.ndarray:
-    """Zero-padded 3×3 mean over axes 1 and 2."""
+def _neighbourhood(planes: np.ndarray, *, padding: Padding) -> np.ndarray:
+    """3×3 mean over axes 1 and 2, beyond the edge zero or the opposite edge."""
     for axis in (1, 2):
-        padding = [(1, 1) if at == axis else (0, 0) for at in range(planes.ndim)]
-        padded, size = np.pad(planes, padding), planes.shape[axis]
+        edges = [(1, 1) if at == axis else (0, 0) for at in range(planes.ndim)]
+        padded, size = np.pad(planes, edges, mode=_NUMPY_PADDING[padding]), planes.shape[axis]
         shifted = [np.take(padded, np.arange(shift, shift + size), axis=axis) for shift in range(3)]
         planes = (shifted[0] + shifted[1] + shifted[2]) / 3
     return planes
+
+
+_NUMPY_PADDING: dict[Padding, Literal["constant", "wrap"]] = {"zero": "constant", "circular": "wrap"}
 
 
 def _pixel_mean(planes: np.ndarray) -> np.ndarray:
@@ -148,8 +152,8 @@ class _Walk:
                 return units.through(_pixel_mean)
             case Dense():
                 return units.linear(scale, shift)
-            case Conv(bias=bias):
-                return units.through(_neighbourhood).linear(scale, shift if bias else 0.0)
+            case Conv(bias=bias, padding=padding):
+                return units.through(partial(_neighbourhood, padding=padding)).linear(scale, shift if bias else 0.0)
             case Activate(function=function):
                 return units.activated(nonlinearity(function, self.functions), self.order)
             case Residual(main=main, shortcut=shortcut):

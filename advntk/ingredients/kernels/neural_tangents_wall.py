@@ -63,9 +63,9 @@ def _stax_layer(layer: Layer, spec: Architecture, classes: int) -> Any:
             return stax.GlobalAvgPool()
         case Dense(width=width):
             return stax.Dense(width or classes, W_std=spec.sigma_w, b_std=spec.sigma_b, parameterization="ntk")
-        case Conv(width=width, bias=bias):
-            b_std = spec.sigma_b if bias else None
-            return stax.Conv(width, (3, 3), padding="SAME", W_std=spec.sigma_w, b_std=b_std, parameterization="ntk")
+        case Conv(width=width, bias=bias, padding=padding):
+            b_std, how = spec.sigma_b if bias else None, {"zero": "SAME", "circular": "CIRCULAR"}[padding]
+            return stax.Conv(width, (3, 3), padding=how, W_std=spec.sigma_w, b_std=b_std, parameterization="ntk")
         case Activate(function=function):
             return _activation(function)
         case Residual(main=main, shortcut=shortcut):

@@ -74,9 +74,11 @@ def relu_plan(layers: Sequence[Layer]) -> DensePlan | ConvPlan | None:
     """Recognise a network that a numba engine knows.
 
     Returns:
-        Its plan, or nothing: another shape, or another activation.
+        Its plan, or nothing: another shape, another activation, or another padding than zeros.
     """
     if any(layer.function != "relu" for layer in flat(layers) if isinstance(layer, Activate)):
+        return None
+    if any(layer.padding != "zero" for layer in flat(layers) if isinstance(layer, Conv)):
         return None
     match layers:
         case [Flatten(), *hidden, Dense()]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.nn import functional
 
-from advntk.foundation.architecture import SIGMOID_LIKE_SCALE, Architecture
+from advntk.foundation.architecture import SIGMOID_LIKE_SCALE, Architecture, Padding
 from advntk.foundation.at_options import NetworkForm
 from advntk.foundation.errors import InputError, NumericalError
 from advntk.ingredients.networks import layers as layer_types
@@ -98,7 +98,7 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-    """3×3 convolution with zero padding, σ_w/√(9·C) · W * x + σ_b b, W stored (C_out, C_in, 3, 3); b may be absent."""
+    """3×3 convolution to the same size, σ_w/√(9·C) · W * x + σ_b b, W stored (C_out, C_in, 3, 3); b may be absent."""
 
     def __init__(self, channels: int, layer: layer_types.Conv, spec: Architecture, generator: torch.Generator) -> None:
         super().__init__()
@@ -106,11 +106,15 @@ class Conv(nn.Module):
         self.bias = nn.Parameter(torch.randn(layer.width, generator=generator)) if layer.bias else None
         self.scale = spec.sigma_w / math.sqrt(9 * channels)
         self.sigma_b = spec.sigma_b
+        self.circular = layer.padding == "circular"
 
     def forward(self, images: Tensor) -> Tensor:
         """(m, H, W, C_in) → (m, H, W, C_out); the permutations are views in torch's channels-last layout."""
         bias = None if self.bias is None else self.bias * self.sigma_b
-        outputs = functional.conv2d(images.permute(0, 3, 1, 2), self.weight * self.scale, bias, padding=1)
+        planes, padding = images.permute(0, 3, 1, 2), 1
+        if self.circular:
+            planes, padding = functional.pad(planes, (1, 1, 1, 1), mode="circular"), 0
+        outputs = functional.conv2d(planes, self.weight * self.scale, bias, padding=padding)
         return outputs.permute(0, 2, 3, 1)
 
 
@@ -191,6 +195,9 @@ def build(
     return nn.Sequential(Centre(), *modules).eval()
 
 
+_TORCH_PADDING: dict[Padding, Literal["zeros", "circular"]] = {"zero": "zeros", "circular": "circular"}
+
+
 def _reference(spec: Architecture, input_shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
     """A network of the reference code; torch's layers draw from its global generator, which is put back after."""
     with torch.random.fork_rng(devices=[]):
@@ -202,7 +209,9 @@ def _reference(spec: Architecture, input_shape: tuple[int, int, int], classes: i
         builder = _Builder(
             classes=classes,
             dense=nn.Linear,
-            conv=lambda channels, layer: TorchConv(channels, layer.width, 3, padding=1, bias=layer.bias),
+            conv=lambda channels, layer: TorchConv(
+                channels, layer.width, 3, padding=1, bias=layer.bias, padding_mode=_TORCH_PADDING[layer.padding]
+            ),
         )
         modules, _ = builder.path(layer_types.layers_of(spec), input_shape)
         return nn.Sequential(Centre(), *modules).eval()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from advntk.foundation import registry
-from advntk.foundation.architecture import Activation, Architecture
+from advntk.foundation.architecture import Activation, Architecture, Padding
 
 FAMILIES = "advntk.ingredients.networks.families"
 """The registry of families."""
@@ -35,10 +35,11 @@ class Dense:
 
 @dataclass(frozen=True, kw_only=True)
 class Conv:
-    """3×3 convolution, zero padding to the same size, fan_in = 9 · channels; without ``bias`` σ_b b is left out."""
+    """3×3 convolution, padded to the same size, fan_in = 9 · channels; without ``bias`` σ_b b is left out."""
 
     width: int
     bias: bool = True
+    padding: Padding = "zero"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,12 @@ def claims(told: Told) -> list[Claim]:
     for family in _ladders(told):
         steps = " to ".join(str(depth) for depth in (depths(told, family)[0], depths(told, family)[-1]))
         for claim, quantity, measure in (
-            (f"a deeper {family} degenerates later", "ln of the time at which the distance is ½", ln_half_distance),
+            (f"a deeper {family} nears Θ⁻¹Y later", "ln of the time at which the distance is ½", ln_half_distance),
+            (
+                f"a deeper {family} keeps its best robust accuracy longer",
+                "ln of the factor of time from the best until half of what is lost is lost",
+                ln_window,
+            ),
             (f"a deeper {family} reaches more robust accuracy", "best robust accuracy", best_robust),
         ):
             tilt = slope(told, family, measure)
@@ -113,7 +118,7 @@ def _setup(told: Told) -> str:
     sizes = " or ".join(f"{train} training, {val} val and {test} test" for train, val, test in first)
     return (
         f"Infinite ReLU networks on {sizes} digits, {100 * options['noise']:g}% wrong training labels, κηS "
-        f"{options['exposure']:g}, PGD-10 at {options['eps255']:g}/255, {options['seeds']} seeds"
+        f"{options['exposure']:g}, PGD-10 on the margin at {options['eps255']:g}/255, {options['seeds']} seeds"
     )
 
 
@@ -147,8 +152,8 @@ def caption(told: Told) -> str:
     worst = min(reached, key=lambda network: reached[network][0])
     times = {network: over_seeds(told, network, ln_half_distance)[0] for network in told.values("network")}
     tilts = "; ".join(
-        f"{family}: time {span(slope(told, family, ln_half_distance))}, accuracy "
-        f"{span(slope(told, family, best_robust))}"
+        f"{family}: time of half the distance {span(slope(told, family, ln_half_distance))}, time from the best to "
+        f"half lost {span(slope(told, family, ln_window))}, accuracy {span(slope(told, family, best_robust))}"
         for family in _ladders(told)
     )
     trend = f" Slopes in ln depth: {tilts}." if tilts else ""

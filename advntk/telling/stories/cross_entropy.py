@@ -17,6 +17,9 @@ WORDS = {
 OPEN = "this suite (the paper has squared loss)"
 ON_PATH = 0.02
 """Distance of directions below which two predictors count as one."""
+GONE = 0.1
+"""Share of a distance that is left where it counts as gone."""
+ROUNDING = 1e-12
 
 
 def _noise(told: Told) -> list[float]:
@@ -74,8 +77,14 @@ def overfitting(told: Told, noise: float, loss: str) -> Interval:
 def decay(told: Told, noise: float, loss: str) -> Interval:
     """Power of t in the distance from clean training at equal t, strongest attack, second half of the times."""
     half = len(_moments(told)) // 2
-    apart = np.maximum(_series(told, noise, loss, "apart")[:, -1, half:], 1e-12)
+    apart = np.maximum(_series(told, noise, loss, "apart")[:, -1, half:], ROUNDING)
     return student_interval([power_of(list(_moments(told)[half:]), list(seed)) for seed in apart])
+
+
+def left(told: Told, noise: float, loss: str) -> Interval:
+    """Distance from clean training at the last t over the largest on the way, strongest attack."""
+    apart = _series(told, noise, loss, "apart")[:, -1]
+    return student_interval(list(apart[:, -1] / apart.max(axis=1)))
 
 
 def off_path(told: Told, noise: float, loss: str) -> Interval:
@@ -90,22 +99,32 @@ def claims(told: Told) -> list[Claim]:
     for noise in _noise(told):
         labels = f"{noise:.0%} of labels wrong"
         for loss in _losses(told):
-            power, distance = decay(told, noise, loss), off_path(told, noise, loss)
+            power, distance, rest = (measure(told, noise, loss) for measure in (decay, off_path, left))
+            degeneration = "AT degeneration (Fu & Wang 2024)" if loss == "squared" else OPEN
             found += [
                 Claim(
-                    claim=f"AT degenerates: with t its predictor tends to clean training's ({WORDS[loss]})",
-                    source="AT degeneration (Fu & Wang 2024)" if loss == "squared" else OPEN,
-                    quantity=f"power of t in the distance of directions at equal t, second half, strength "
-                    f"{strongest:g}, {labels}",
+                    claim=f"AT nears clean training as t grows ({WORDS[loss]}, {labels})",
+                    source=degeneration,
+                    quantity=f"power of t in the distance of directions at equal t, second half of the times down to "
+                    f"{ROUNDING:g}, strength {strongest:g}",
                     interval=power,
                     expected="below 0",
                     verdict=below(power),
                     setup=setup,
                 ),
                 Claim(
-                    claim=f"AT is clean training on another clock ({WORDS[loss]})",
+                    claim=f"AT has come to clean training at t = {_moments(told)[-1]:g} ({WORDS[loss]}, {labels})",
+                    source=degeneration,
+                    quantity=f"distance of directions at that t over the largest before, strength {strongest:g}",
+                    interval=rest,
+                    expected=f"below {GONE:g}",
+                    verdict=below(rest, GONE),
+                    setup=setup,
+                ),
+                Claim(
+                    claim=f"AT is clean training on another clock ({WORDS[loss]}, {labels})",
                     source="this suite (exact for ReLU and squared loss)" if loss == "squared" else OPEN,
-                    quantity=f"largest distance from clean training's path, strength {strongest:g}, {labels}",
+                    quantity=f"largest distance from clean training's path, strength {strongest:g}",
                     interval=distance,
                     expected=f"below {ON_PATH:g}",
                     verdict=below(distance, ON_PATH),
@@ -116,19 +135,18 @@ def claims(told: Told) -> list[Claim]:
             lost = overfitting(told, noise, loss)
             found += [
                 Claim(
-                    claim=f"AT reaches more robustness than clean training stopped in time ({WORDS[loss]})",
+                    claim=f"AT reaches more robustness than clean training stopped in time ({WORDS[loss]}, {labels})",
                     source="this suite",
-                    quantity=f"difference in robust accuracy, t and strength chosen on val, {labels}",
+                    quantity="difference in robust accuracy, t and strength chosen on val",
                     interval=gain,
                     expected="above 0",
                     verdict=above(gain),
                     setup=setup,
                 ),
                 Claim(
-                    claim=f"long AT loses robustness ({WORDS[loss]})",
+                    claim=f"long AT loses robustness ({WORDS[loss]}, {labels})",
                     source="robust overfitting (Fu & Wang 2024)" if loss == "squared" else OPEN,
-                    quantity=f"robust accuracy at the t chosen on val less that at the last t, strength "
-                    f"{strongest:g}, {labels}",
+                    quantity=f"robust accuracy at the t chosen on val less that at the last t, strength {strongest:g}",
                     interval=lost,
                     expected="above 0",
                     verdict=above(lost),
@@ -149,9 +167,10 @@ def _against_squared(told: Told, noise: float, labels: str) -> list[Claim]:
             )
             lines.append(
                 Claim(
-                    claim=f"AT under cross-entropy reaches more robustness than under squared loss ({WORDS[loss]})",
+                    claim="AT under cross-entropy reaches more robustness than under squared loss "
+                    f"({WORDS[loss]}, {labels})",
                     source="this suite",
-                    quantity=f"difference in robust accuracy, t and strength chosen on val, {labels}",
+                    quantity="difference in robust accuracy, t and strength chosen on val",
                     interval=gain,
                     expected="above 0",
                     verdict=above(gain),
@@ -215,8 +234,9 @@ def caption(told: Told) -> str:
             gain = paired_bootstrap(chosen(told, share, loss, attacked=True), chosen(told, share, loss, attacked=False))
             parts.append(
                 f"{WORDS[loss]}, {share:.0%} of labels wrong: late in training the distance from clean training goes "
-                f"with t to the power {span(decay(told, share, loss))}; the distance from clean training's path is at "
-                f"most {span(off_path(told, share, loss), 3)}; AT's best robust accuracy less clean training's is "
+                f"with t to the power {span(decay(told, share, loss))}, and at the last t "
+                f"{span(left(told, share, loss))} of its largest is left; the distance from clean training's path is "
+                f"at most {span(off_path(told, share, loss), 3)}; AT's best robust accuracy less clean training's is "
                 f"{span(gain, 3)}, and the last t loses {span(overfitting(told, share, loss), 3)} against the chosen "
                 "one."
             )

@@ -51,7 +51,12 @@ def claims(told: Told) -> list[Claim]:
     found = []
     for network in told.options["networks"]:
         found += _network_claims(told, network)
-    return found + (method_claims(comparisons(told.suite), told.suite.curves) if told.suite.measured else [])
+    return found + _of_methods(told)
+
+
+def _of_methods(told: Told) -> list[Claim]:
+    """The claims about the suite's methods, where it measured any."""
+    return method_claims(comparisons(told.suite), told.suite.curves) if told.suite.measured else []
 
 
 def _network_claims(told: Told, network: str) -> list[Claim]:
@@ -84,7 +89,7 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
         *found,
         Claim(
             claim=f"AT reaches more robust accuracy than clean training stopped at its own best time ({network})",
-            source=PAPER,
+            source=SUITE,
             quantity=f"difference of best-on-val robust accuracies, κηS = {strongest:g}, paired",
             interval=more,
             expected=f"above {POINT:g}",
@@ -143,8 +148,10 @@ def still_rising(curves: Sequence[Curve], one: Comparison, method: str) -> str:
 def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str], curves: Sequence[Curve]) -> Claim:
     mean, low, high = one.difference
     interval = (mean, low, high) if one.a == own else (-mean, -high, -low)
-    verdict, rising = above(interval), still_rising(curves, one, rival[0])
-    conditional = verdict == "holds" and rising
+    verdict = above(interval)
+    loser = rival[0] if verdict == "holds" else own[0]
+    rising = still_rising(curves, one, loser) if verdict != "open" else ""
+    conditional = verdict == "holds" and bool(rising)
     return Claim(
         claim=f"{method_label(*own)} is more robust than {method_label(*rival)} ({one.dataset}, {one.spec.label})",
         source=PAPER if rival[0] == "at" else SUITE,
@@ -152,7 +159,7 @@ def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str],
         interval=interval,
         expected="above 0",
         verdict="holds if" if conditional else verdict,
-        condition=f"{method_label(*rival)} stops at {rising}" if conditional else "",
+        condition=f"{'' if conditional else 'where '}{method_label(loser)} stops at {rising}" if rising else "",
         setup=f"Records of this suite: {one.n_test} test images, {one.seeds} seeds",
     )
 
@@ -163,16 +170,17 @@ def _setup(told: Told) -> str:
     return (
         f"Infinite mlp-{options['mlp_depth']} and cnn-{options['cnn_depth']} on {options['n_train']} training, "
         f"{options['n_val']} val and {options['n_test']} test digits{pooled}, {100 * options['noise']:g}% wrong "
-        f"training labels, PGD-10 at {options['eps255']:g}/255, {options['seeds']} seeds"
+        f"training labels, PGD-10 on the margin at {options['eps255']:g}/255, {options['seeds']} seeds"
     )
 
 
 def figure(told: Told) -> Figure:
-    """κ's spread, the identity's gap and the gain by network; curves of the network whose κ varies most."""
-    networks = list(told.options["networks"])
+    """κ's spread, the identity's gap and the gain by network; curves of the network whose κ varies most; Adv-NTK."""
+    networks, methods = list(told.options["networks"]), _of_methods(told)
     most = max(attacked(told), key=lambda network: spread(told, network)[0])
     drawn, axes = panels(
-        ["spread of κ over images", "AT − clean on a faster clock", "best of AT − best of clean", f"{most} over time"],
+        ["spread of κ over images", "AT − clean on a faster clock", "best of AT − best of clean", f"{most} over time"]
+        + ["methods of this suite"] * bool(methods),
         title="When is adversarial training more than early stopping?",
         notes=[
             f"{_setup(told)}. Bars: 95% intervals over seeds; values below 1e-16 are drawn there. Times are chosen on "
@@ -193,6 +201,11 @@ def figure(told: Told) -> Figure:
         line_with_band(axes[3], times, values, color=COLOURS[row], label=f"κηS = {exposure:g}")
     axes[3].set(xscale="log", xlabel="t × e^κηS", ylabel="robust accuracy", ylim=(0, None))
     axes[3].legend(fontsize=7, frameon=False)
+    if methods:
+        names = [claim.claim.replace(" is more robust than ", " − ").replace(" (last)", "") for claim in methods]
+        points(axes[4], names, [claim.interval for claim in methods], "difference of robust accuracy")
+        axes[4].tick_params(axis="y", labelsize=6)
+        axes[4].axvline(0, color="#555555", lw=0.8)
     return drawn
 
 
@@ -215,6 +228,9 @@ def caption(told: Told) -> str:
         parts.append(f"Elsewhere κ varies over images ({told_of}).")
     gains = "; ".join(f"{network} {span(gain(told, network), 3)}" for network in attacked(told))
     parts.append(f"Best robust accuracy of AT minus that of clean training, times chosen on val: {gains}.")
+    if methods := _of_methods(told):
+        listed = "; ".join(f"{claim.claim}: {span(claim.interval, 3)}" for claim in methods)
+        parts.append(f"The suite's methods, difference of robust accuracy: {listed}.")
     return f"{_setup(told)}. " + " ".join(parts)
 
 

@@ -106,35 +106,15 @@ def _of_loss(lab: Any, parts: dict[str, Any], options: Options, loss: str, momen
         base = directions if base is None else base
         found["apart"].append(np.linalg.norm(directions - base, axis=(1, 2)))
         found["off_path"].append([np.linalg.norm(path - one, axis=(1, 2)).min() for one in directions])
-        judged = {name: [judge(lab, one, part, threat) for one in runs] for name, part in parts.items()}
+        judged = {name: [lab.judge(one, part, threat, seed=0) for one in runs] for name, part in parts.items()}
         for name, outcomes in judged.items():
-            found[name].append([(clean.mean(), robust.mean()) for clean, robust in outcomes])
-        best = int(np.argmax([robust.mean() for _, robust in judged["val"]]))
+            found[name].append([one.accuracies for one in outcomes])
+        best = int(np.argmax([one.accuracies[1] for one in judged["val"]]))
+        on_test = judged["test"]
         found["outcomes"].append(
-            {"time": best, "best": judged["test"][best][1].astype(int), "last": judged["test"][-1][1].astype(int)}
+            {"time": best, "best": on_test[best].robust.astype(int), "last": on_test[-1].robust.astype(int)}
         )
     return found
-
-
-def judge(lab: Any, coef: np.ndarray, part: Any, threat: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Clean and robust outcomes under PGD-10 on the margin, whose gradient does not depend on the logits' size.
-
-    Args:
-        lab: the kernel lab.
-        coef: A, (n, c); scaled here to logits of order one, which no outcome depends on.
-        part: images with true labels.
-        threat: ball and box.
-
-    Returns:
-        Two boolean arrays (m,).
-    """
-    from advntk.attacks.entries import pgd
-
-    predictor = lab.predictor(coef / max(float(np.abs(lab.gram @ coef).max()), 1e-300))
-    clean = predictor.logits(part.images).argmax(axis=1) == part.labels
-    options = pgd.Options(loss="margin", steps=10, step_ratio=0.2, random_start=True)
-    seen = pgd.run(predictor, part.images, part.labels, options=options, threat=threat, seed=0).images
-    return clean, clean & (predictor.logits(seen).argmax(axis=1) == part.labels)
 
 
 ENTRY = Experiment(

@@ -34,12 +34,13 @@ class Options(Closed):
     n_val: int = Field(default=150, ge=1, description="images on which times are chosen")
     n_test: int = Field(default=300, ge=1, description="test images")
     noise: list[float] = Field(default=[0.0, 0.3], description="shares of wrong training labels")
-    finite_noise: list[float] = Field(default=[0.3], description="the same for finite networks; empty: none")
+    finite_noise: list[float] = Field(default=[0.0, 0.3], description="the same for finite networks; empty: none")
     exposures: list[float] = Field(default=[0.0, 2.0, 4.0], description="mean κηS; the first is clean training")
     log_times: tuple[int, int] = Field(default=(-8, 6), description="ln t of a kernel's first and last time, step 1")
     seeds: int = Field(default=5, ge=2, description="splits, for kernels")
     finite_seeds: int = Field(default=4, ge=2, description="splits and networks, finite; none more than seeds")
     finite_width: int = Field(default=64, ge=1, description="units of a finite mlp")
+    narrow_width: int = Field(default=16, ge=1, description="of a narrower one, with the last of finite_noise only")
     finite_train: int = Field(default=60, ge=2, description="its training images")
     finite_classes: int = Field(default=3, ge=2, description="its classes, the first ones of digits")
     finite_eps255: float = Field(default=12, ge=0, description="radius of its PGD, 1/255 of the pixel range")
@@ -62,14 +63,16 @@ def units(options: Options) -> Sequence[Unit]:
         for noise in options.noise
         for seed in range(options.seeds)
     ]
+    cells = [(noise, options.finite_width) for noise in options.finite_noise]
+    cells += [(noise, options.narrow_width) for noise in options.finite_noise[-1:]]
     finite = [
         Unit(
-            name=f"finite.noise{round(100 * noise)}.seed{seed}",
+            name=f"finite.w{width}.noise{round(100 * noise)}.seed{seed}",
             seed=seed,
             dataset="digits",
-            settings={"part": "finite", "noise": noise},
+            settings={"part": "finite", "noise": noise, "width": width},
         )
-        for noise in options.finite_noise
+        for noise, width in dict.fromkeys(cells)
         for seed in range(min(options.finite_seeds, options.seeds))
     ]
     return kernels + finite
@@ -122,7 +125,7 @@ def _of_network(study: Study) -> dict[str, Any]:
     count = options.finite_classes
     train = first_of(split, "opt", options.finite_train, classes=count)
     spec = Architecture(
-        family="mlp", depth=max(2, options.depth), activation=options.activation, width=options.finite_width
+        family="mlp", depth=max(2, options.depth), activation=options.activation, width=study.unit.settings["width"]
     )
     init, apply = finite_network(spec, split.input_shape, count)
     problem = Problem(

@@ -23,8 +23,14 @@ class Options(Closed):
     """Networks, data, strengths and times."""
 
     networks: list[str] = Field(
-        default=["mlp-relu", "cnn-relu", "mlp-erf", "cnn-erf", "mlp-gelu", "cnn-gelu", "cnn_average-relu"],
-        description="infinite networks: family (cnn_average: with pooling), activation",
+        default=[
+            *("mlp-relu", "cnn-relu", "mlp-erf", "cnn-erf", "mlp-gelu", "cnn-gelu"),
+            *("cnn_circular-relu", "cnn_circular-erf", "cnn_average-relu", "cnn_average-erf"),
+        ],
+        description="infinite networks: family (cnn_average: with pooling, cnn_circular: so padded), activation",
+    )
+    without_curves: list[str] = Field(
+        default=["cnn_circular-relu", "cnn_circular-erf"], description="of these κ and the clock alone, no accuracies"
     )
     mlp_depth: int = Field(default=3, ge=2, description="dense layers")
     cnn_depth: int = Field(default=2, ge=1, description="convolutions")
@@ -66,7 +72,7 @@ def run(study: Study) -> dict[str, Any]:
         "identity": [clock_gap(lab, exposure, times, test.images) for exposure in options.exposures],
         "sizes": {"train": len(train), "test": len(test)},
     }
-    if pooled:
+    if pooled or study.unit.settings["network"] in options.without_curves:
         return found
     curves = at_curves(
         lab,

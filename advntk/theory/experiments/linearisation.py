@@ -9,7 +9,8 @@ The network is trained by gradient flow against the inner flow, and compared wit
 Found for each network, attack and training time are root mean squares over test images and logits: the gaps of
 both, and how far the network ``moved`` from f_0; and the size of each attack at the start of training, relative to the
 image's distance from grey. At the default network also: gradient descent with learning rates up to the largest stable
-one, against the closed form (``descent``, its gap over what the network moved, largest over times).
+one, against the closed form (``descent``, its gap over what the network moved, largest over times); and what twice the
+steps of the inner flow change under the strongest attack (``inner``, the same quotient).
 
 An inner flow has no ball, and grows as the exponential of ARK's largest eigenvalue, which at ten classes and d = 64 is
 3.6 κ: at κηS = 3 it drove a network's outputs to infinity, at steps a quarter as long too. The error of such a training
@@ -46,9 +47,11 @@ class Options(Closed):
     test_points: int = Field(default=10, ge=1, description="test images at which gaps are measured")
     seeds: int = Field(default=5, ge=2, description="networks, each with images of its own")
     strengths: list[float] = Field(
-        default=[0.05, 0.2, 0.5, 1.0], min_length=2, description="κηS of the inner flow, ascending, without unit"
+        default=[0.05, 0.2, 0.4, 0.8], min_length=2, description="κηS of the inner flow, ascending, without unit"
     )
-    inner_steps: int = Field(default=2, ge=1, description="Runge–Kutta steps of the inner flow")
+    inner_steps: int = Field(
+        default=3, ge=1, description="Runge–Kutta steps of the inner flow, whose largest exponent is several κηS"
+    )
     refine: int = Field(default=2, ge=1, description="factor by which steps of training are shorter than in E1")
     end: float = Field(default=2.0, gt=0, description="training time, in units of 1 / mean diagonal of Θ")
     times: int = Field(default=8, ge=2, description="training times at which networks are compared")
@@ -143,6 +146,10 @@ def _measured(lab: Any, options: Options, *, with_descent: bool) -> dict[str, li
             times, descended = lab.descended(attack, strength=exposure, share=share)
             gap = rms_gap(descended[:, :tests], lab.frozen(exposure, times)[:, :tests])
             found["descent"].append(gap.max() / found["moved"][0].max())
+        finer = _or_none(lab, False, attack_of("flow", 2 * options.inner_steps), how)
+        broken = network is None or finer is None
+        change = 1.0 if broken else rms_gap(np.asarray(network), np.asarray(finer)).max() / found["moved"][-1].max()
+        found["inner"] = [change]
     return found
 
 

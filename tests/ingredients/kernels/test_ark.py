@@ -160,6 +160,7 @@ def test_resnets_have_a_recursion(activation):
         Architecture(family="mlp", depth=3, width=128, activation="gelu"),
         Architecture(family="cnn", depth=2, width=32),
         Architecture(family="cnn", depth=2, width=32, pooling="average"),
+        Architecture(family="cnn", depth=2, width=32, padding="circular"),
     ],
     ids=lambda spec: spec.label,
 )

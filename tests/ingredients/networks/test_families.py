@@ -34,6 +34,7 @@ MORE = [
     ),
     Architecture(family="cnn", depth=2, pooling="average"),
     Architecture(family="cnn", depth=1, pooling="average", activation="erf"),
+    Architecture(family="cnn", depth=2, padding="circular"),
 ]
 
 
@@ -192,6 +193,8 @@ def test_a_resnet_has_the_layers_that_its_name_counts():
         (Architecture(family="resnet", depth=50), "no ResNet of depth 50.*18 or 34"),
         (Architecture(family="resnet", depth=18, pooling="average"), "no pooling"),
         (Architecture(family="mlp", depth=3, pooling="average"), "no pooling"),
+        (Architecture(family="mlp", depth=3, padding="circular"), "no padding"),
+        (Architecture(family="resnet", depth=18, padding="circular"), "padded with zeros"),
     ],
 )
 def test_what_a_family_does_not_have_is_refused(spec, message):

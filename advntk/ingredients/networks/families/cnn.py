@@ -1,4 +1,4 @@
-"""CNN-x: x × [Conv 3×3 SAME, activation], Flatten or average pooling, Dense(classes)."""
+"""CNN-x: x × [Conv 3×3, same size, activation], Flatten or average pooling, Dense(classes)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from advntk.ingredients.networks.layers import Activate, AveragePool, Conv, Dens
 
 def layers(spec: Architecture) -> list[Layer]:
     """The layers of a CNN of ``spec.depth`` convolutional layers."""
-    block: list[Layer] = [Conv(width=spec.width), Activate(function=spec.activation)]
+    block: list[Layer] = [Conv(width=spec.width, padding=spec.padding), Activate(function=spec.activation)]
     pooled: Layer = AveragePool() if spec.pooling == "average" else Flatten()
     return [*(block * spec.depth), pooled, Dense(width=None)]
 

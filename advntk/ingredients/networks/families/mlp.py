@@ -14,10 +14,12 @@ def layers(spec: Architecture) -> list[Layer]:
         Layers.
 
     Raises:
-        ConfigError: pooling, which an MLP does not have.
+        ConfigError: pooling or padding, which an MLP does not have.
     """
     if spec.pooling != "none":
         raise ConfigError("an MLP has no pooling", where="architectures", remedy="leave pooling out")
+    if spec.padding != "zero":
+        raise ConfigError("an MLP has no padding", where="architectures", remedy="leave padding out")
     hidden: list[Layer] = [Dense(width=spec.width), Activate(function=spec.activation)]
     return [Flatten(), *(hidden * (spec.depth - 1)), Dense(width=None)]
 

@@ -22,12 +22,14 @@ def layers(spec: Architecture) -> list[Layer]:
         Layers.
 
     Raises:
-        ConfigError: another depth than 18 or 34, or pooling.
+        ConfigError: another depth than 18 or 34, pooling, or another padding than zero.
     """
     if spec.depth not in BLOCKS:
         raise ConfigError(f"no ResNet of depth {spec.depth}", where="architectures", remedy="give depth: 18 or 34")
     if spec.pooling != "none":
         raise ConfigError("the ResNet has no pooling", where="architectures", remedy="leave pooling out")
+    if spec.padding != "zero":
+        raise ConfigError("the ResNet is padded with zeros", where="architectures", remedy="leave padding out")
     found: list[Layer] = [Conv(width=spec.width, bias=False)]
     for stage, blocks in enumerate(BLOCKS[spec.depth]):
         for block in range(blocks):
