@@ -280,10 +280,9 @@ def export(args: argparse.Namespace) -> None:
 
 def publish(args: argparse.Namespace) -> None:
     """A finished suite → a few small files (csv and json) that hold all that its tables and figures need."""
-    from advntk.telling.publish import publish as write_published
-    from advntk.telling.suite_file import read_suite
+    from advntk.planning.verbs import run_publish
 
-    write_published(read_suite(args.suite, allow_mixed=args.allow_mixed), args.out, command=args.command)
+    run_publish(args)
 
 
 def page(args: argparse.Namespace) -> None:

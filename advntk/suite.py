@@ -6,7 +6,7 @@ The workflow and ``advntk expand`` both take cells and paths from here; nothing 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import Dataset, SplitSizes
-from advntk.ingredients.networks.layers import FAMILIES
+from advntk.ingredients.networks.layers import FAMILIES, layers_of
 from advntk.learning.method import Method
 from advntk.suite_options import (
     ATTACKS,
@@ -287,10 +287,21 @@ def _check_families(config: SuiteConfig) -> None:
         if override.when.family is not None
     ]
     for where, family in given:
-        if family not in known:
-            raise ConfigError(
-                f"unknown family '{family}'{nearest(family, known)}", where=where, remedy=f"allowed: {', '.join(known)}"
-            )
+        _require(family, known, "family", where)
+    for index, override in enumerate(config.overrides):
+        where, when = f"overrides.{index}.when", override.when
+        if when.dataset is not None:
+            _require(when.dataset, registry.names(DATASETS), "dataset", f"{where}.dataset")
+        if when.family is not None and when.depth is not None:
+            layers_of(Architecture(family=when.family, depth=when.depth))  # a depth that it does not have is told
+
+
+def _require(name: str, known: Sequence[str], what: str, where: str) -> None:
+    """Refuse a name that no registry has, with the nearest that it has."""
+    if name not in known:
+        raise ConfigError(
+            f"unknown {what} '{name}'{nearest(name, known)}", where=where, remedy=f"allowed: {', '.join(known)}"
+        )
 
 
 def _check_chunks(named: Mapping[str, NamedAttack], sizes: Mapping[str, SplitSizes]) -> None:

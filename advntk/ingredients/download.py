@@ -77,6 +77,8 @@ def _fetch_one(name: str, digest: str, source: str, target: Path, gzipped: bool)
             found = _copy(gzip.GzipFile(fileobj=packed) if gzipped else packed, out)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(f"truncated or corrupt ({error})", where=place, remedy=REMEDY) from error
+        except _CannotRead as error:
+            raise InputError(f"cannot read ({error})", where=place, remedy=REMEDY) from error
         if found != digest:
             raise InputError(
                 f"wrong checksum: SHA-256 {found[:12]}… instead of {digest[:12]}… ({out.tell():,} bytes)",
@@ -86,10 +88,24 @@ def _fetch_one(name: str, digest: str, source: str, target: Path, gzipped: bool)
     return target
 
 
+class _CannotRead(Exception):
+    """The source could not be read; not to be taken for a target that could not be written."""
+
+
+def _read(content: BinaryIO | gzip.GzipFile) -> bytes:
+    """The next block; a broken device or network folder is a ``_CannotRead``."""
+    try:
+        return content.read(BLOCK)
+    except gzip.BadGzipFile:  # an OSError too, but of the file's content
+        raise
+    except OSError as error:
+        raise _CannotRead(error.strerror or error) from error
+
+
 def _copy(content: BinaryIO | gzip.GzipFile, out: BinaryIO) -> str:
     """Copy in blocks; SHA-256 of what was copied, hexadecimal."""
     digest = hashlib.sha256()
-    while block := content.read(BLOCK):
+    while block := _read(content):
         digest.update(block)
         out.write(block)
     return digest.hexdigest()

@@ -8,8 +8,10 @@ from typing import Any
 
 import yaml
 
+from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.suite import Suite, merged, resolve
+from advntk.telling.publish import overlay_of
 
 BASE = Path("config.yaml")
 
@@ -30,6 +32,38 @@ def read_suite(configfiles: Sequence[Path], settings: Sequence[str]) -> Suite:
     for setting in settings:
         content = merged(content, _setting(setting))
     return resolve(content)
+
+
+def require_of_files(found: SuiteConfig, *, where: Path) -> None:
+    """Refuse a suite that ``config.yaml`` and the overlay of its name would not make: one that ran with ``--config``.
+
+    Args:
+        found: of the suite; where and how it computed, and where files came from, does not count.
+        where: the suite's file, for the message.
+
+    Raises:
+        InputError: the overlay is not there, or gives another suite; the keys are named.
+    """
+    overlay = overlay_of(found.suite)
+    remedy = "give --command 'snakemake …', the command that made it"
+    if overlay and not overlay.is_file():
+        raise InputError(f"no {overlay} makes this suite", where=where, remedy=remedy)
+    ours, plain = (_plain(config) for config in (found, read_suite([overlay] if overlay else [], []).config))
+    keys = []
+    for key, value in ours.items():
+        if value != plain[key]:
+            both = {**value, **plain[key]} if isinstance(value, dict) and isinstance(plain[key], dict) else {}
+            keys += [f"{key}.{name}" for name in both if value.get(name) != plain[key].get(name)] or [key]
+    if keys:
+        raise InputError(f"differs from {overlay or BASE} in {', '.join(keys)}", where=where, remedy=remedy)
+
+
+def _plain(config: SuiteConfig) -> dict[str, Any]:
+    """A configuration as JSON, without what changes no result."""
+    content = config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
+    for options in content["dataset_options"].values():
+        options.pop("mirror", None)
+    return content
 
 
 def _mapping(path: Path) -> dict[str, Any]:

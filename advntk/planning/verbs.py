@@ -200,3 +200,15 @@ def fit_in_markdown(suites: list[tuple[str, Costs]], rates: Rates) -> list[str]:
         "",
         f"MiB of a process without data, by the libraries that it loads: {memory}.",
     ]
+
+
+def run_publish(args: argparse.Namespace) -> None:
+    """Publish a suite, if it is known which command made it."""
+    from advntk.planning.config import require_of_files
+    from advntk.telling.publish import publish
+    from advntk.telling.suite_file import read_suite
+
+    suite = read_suite(args.suite, allow_mixed=args.allow_mixed)
+    if not (args.command or suite.command):
+        require_of_files(suite.config, where=args.suite)
+    publish(suite, args.out, command=args.command)

@@ -51,11 +51,11 @@ def curves(suite: Suite) -> Figure:
         notes=[
             f"Robust accuracy under {attacks_in_words(attacks)} ({labels.NORMS[config.norm]}). "
             f"Line: mean over seeds (seeds = {config.seeds}); {spread}. "
-            "Triangle: the checkpoint best on val (each seed), where robust accuracy on val is highest.",
+            f"Triangle{_of_whom(suite)}: the checkpoint best on val (each seed), of highest robust accuracy there.",
             "Robust overfitting shows past the triangle: robust accuracy still rises on train and falls on test.",
             *suite.notes,
-            "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that choose a "
-            "checkpoint or a rate, and that Adv-NTK's ϖ is trained on; test: watched in training, choose nothing.",
+            "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that "
+            f"{_val_in_words(suite)}; test: watched in training, choose nothing.",
         ],
         bands=bands,
         handles=_handles(),
@@ -75,8 +75,24 @@ def curves(suite: Suite) -> Figure:
         if chosen.empty:
             say(axes, f"no {labels.method_label(method)} curve\nin this suite")
         else:
-            _draw(axes, chosen, what)
+            _draw(axes, chosen, what, triangles=chooses(suite, method))
     return sheet.figure
+
+
+def chooses(suite: Suite, method: str) -> bool:
+    """Whether val chooses a checkpoint of a method: not of AT where it is trained on val too."""
+    return method != "at" or suite.config.protocol == "paired"
+
+
+def _of_whom(suite: Suite) -> str:
+    return "" if chooses(suite, "at") else " (Adv-NTK; AT is trained on val too, which chooses nothing)"
+
+
+def _val_in_words(suite: Suite) -> str:
+    """What val images are for."""
+    if chooses(suite, "at"):
+        return "choose a checkpoint or a rate, and that Adv-NTK's ϖ is trained on"
+    return "Adv-NTK's ϖ, and here AT too, is trained on"
 
 
 def _title(method: str, quantity: str, attacks: dict[str, str]) -> str:
@@ -85,7 +101,7 @@ def _title(method: str, quantity: str, attacks: dict[str, str]) -> str:
     return f"{labels.method_label(method)}, {quantity}{under}"
 
 
-def _draw(axes: Axes, chosen: pd.DataFrame, quantity: str) -> None:
+def _draw(axes: Axes, chosen: pd.DataFrame, quantity: str, *, triangles: bool) -> None:
     """Mean over seeds with their range on each split, and where val is best."""
     column, colours = f"{quantity}_accuracy", labels.SPLIT_COLOURS[quantity]
     for split, look in _LINES.items():
@@ -97,7 +113,7 @@ def _draw(axes: Axes, chosen: pd.DataFrame, quantity: str) -> None:
         low, high = over_seeds["min"].to_numpy(), over_seeds["max"].to_numpy()
         axes.fill_between(steps, low, high, color=colours[split], alpha=0.16, linewidth=0, zorder=1)
         axes.plot(steps, over_seeds["mean"].to_numpy(), color=colours[split], **look)
-    for step, accuracy in _best_on_val(chosen, column):
+    for step, accuracy in _best_on_val(chosen, column) if triangles else ():
         axes.plot([step], [accuracy], color=colours["test"], markeredgewidth=0.7, zorder=5, **_BEST)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
     axes.margins(x=0.04)

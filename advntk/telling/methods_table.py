@@ -12,6 +12,7 @@ from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Record
 from advntk.telling.comparisons import SIGNIFICANCE, Comparison, adjusted, comparisons
+from advntk.telling.curves import unfinished
 from advntk.telling.frames import Row, Suite, attack_settings, rows
 from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, stacked_title, told_once
 from advntk.telling.labels import NORMS, method_label, radius_label
@@ -149,6 +150,11 @@ def method_grids(
                     yield _grid(suite, heading, caption, part, chosen, known)
 
 
+def _at(suite: Suite, eps255: float) -> str:
+    """The radius of a cell, where the suite has several."""
+    return "" if _radius(suite) else f" at {radius_label(eps255)}"
+
+
 def _radius(suite: Suite) -> str:
     """The radius where there is one, for titles; several stand above the columns."""
     return f" at {radius_label(suite.config.eps255[0])}" if len(suite.config.eps255) == 1 else ""
@@ -220,7 +226,7 @@ def _attack(row: Row) -> str:
 def _caption(suite: Suite, chosen: Sequence[Row], *, bold: str) -> str:
     """What the numbers are, what is bold, and what a reader must know of the training."""
     what = "Columns other than clean: robust accuracy, correct without the attack that the column names and under it."
-    return " ".join([sizes_caption(chosen), what, bold, *_remarks(suite, chosen[0].dataset)])
+    return " ".join([sizes_caption(chosen), what, bold, *_remarks(suite, chosen)])
 
 
 def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standing]], tests: int) -> str:
@@ -238,18 +244,27 @@ def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standin
     )
 
 
-def _remarks(suite: Suite, dataset: str) -> list[str]:
-    """What is unequal between methods, or beyond the usual protocol."""
-    remarks = []
+def _remarks(suite: Suite, chosen: Sequence[Row]) -> list[str]:
+    """What is unequal between methods, was stopped too early, or is beyond the usual protocol."""
+    remarks, dataset = [], chosen[0].dataset
     groups: dict[str, dict[str, None]] = {}
     for item in suite.measured:
         if item.record.dataset == dataset:
             groups.setdefault(trained_on(item.record), {})[method_label(item.record.method)] = None
     if len(groups) > 1:
         words = "; ".join(f"{', '.join(methods)} on {images}" for images, methods in groups.items())
-        remarks.append(f"Methods were trained on different data: {words}.")
+        remarks.append(f"Methods were trained on different data (deviation D7): {words}.")
+    labels = {row.spec.label for row in chosen}
+    early = [
+        f"{method_label(one.method)} on {one.architecture}{_at(suite, one.eps255)} by {100 * one.gain[0]:.1f} "
+        f"[{100 * one.gain[1]:.1f}, {100 * one.gain[2]:.1f}] points up to step {one.step}"
+        for one in unfinished(suite.curves)
+        if one.dataset == dataset and one.architecture in labels
+    ]
+    if early and suite.config.protocol == "paired":
+        remarks.append(f"Stopped while robust accuracy on val still rose over the second half: {'; '.join(early)}.")
     if suite.config.protocol == "reference":
-        remarks.append("What the reference code's protocol gives instead: table reference_protocol.")
+        remarks.append("What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol.")
     return remarks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from advntk.telling.curves_figure import attacks_in_words, curve_attacks
+from advntk.telling.curves_figure import attacks_in_words, chooses, curve_attacks
 from advntk.telling.labels import attack_label
 from advntk.telling.series import attack_in_words
 from advntk.telling.suite_file import Suite
@@ -27,13 +27,15 @@ class Picture:
 
 
 def _curves(suite: Suite) -> str:
+    held_out = chooses(suite, "at")
+    also, whose = ("", "") if held_out else (", on which AT is trained here too", ", of Adv-NTK")
     return (
         f"Robust accuracy under {attacks_in_words(curve_attacks(suite))}, and clean accuracy, while training goes on: "
         "adversarial training (AT) of the finite network by its weight updates, beside it Adv-NTK by its steps on ϖ. "
         "Thick and dark: test images, which decide nothing. Light: images that are trained on. Dashed: validation "
-        "images. The triangle marks the checkpoint that is best on validation images. Robust overfitting is what "
-        "happens when, beyond the triangle, the light line still rises and the dark one falls: training on buys robust "
-        "accuracy on images it has seen with robust accuracy on images it has not."
+        f"images{also}. The triangle marks the checkpoint that is best on validation images{whose}. Robust overfitting "
+        "is what happens when, beyond the triangle, the light line still rises and the dark one falls: training on "
+        "buys robust accuracy on images it has seen with robust accuracy on images it has not."
     )
 
 

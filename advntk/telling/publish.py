@@ -61,6 +61,11 @@ def _outcomes(item: Measured) -> dict[str, np.ndarray]:
     return {f"{checkpoint}.{kind}": outcome for kind, own in kinds.items() for checkpoint, outcome in own.items()}
 
 
+def overlay_of(name: str) -> Path | None:
+    """The file that a suite is taken to be of: quick is the default configuration, every other has one of its name."""
+    return None if name == "quick" else Path("suites", f"{name}.yaml")
+
+
 def _command(name: str) -> str:
-    """What runs a suite: quick is the default configuration, every other an overlay of its name."""
-    return "snakemake --cores all" + ("" if name == "quick" else f" --configfile suites/{name}.yaml")
+    overlay = overlay_of(name)
+    return "snakemake --cores all" + (f" --configfile {overlay}" if overlay else "")

@@ -78,6 +78,7 @@ def changed(config, path, value):
         (["attack_options", "pgd", "kind"], "pgx", r"attack_options\.pgd\.kind: .*|unknown attack 'pgx'"),
         (["network", "width", "ccn"], 3, r"network\.width: unknown family 'ccn' \(did you mean 'cnn'\?\)"),
         (["overrides", 0, "when", "family"], "cn", r"overrides\.0\.when\.family: unknown family 'cn'"),
+        (["overrides", 0, "when", "dataset"], "svnh", r"overrides\.0\.when\.dataset: unknown dataset 'svnh'.*'svhn'"),
         (["overrides", 0, "method_options", "at", "stepz"], 3, r"overrides\.0\.method_options\.at\.stepz: unknown key"),
         (["method_options", "advntk", "learning_rate"], [], r"method_options\.advntk\.learning_rate"),
         (["method_options", "advntk", "learning_rate"], -1, r"method_options\.advntk\.learning_rate"),

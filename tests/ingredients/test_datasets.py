@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import gzip
 import http.server
 import importlib
 import os
@@ -394,3 +396,18 @@ def test_a_copy_of_the_source_prepares_generated_files(tmp_path):
     done = subprocess.run(command, cwd=tmp_path / "copy", env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     np.testing.assert_array_equal(read_prepared(tmp_path / "copy/out.npz").x_train, originals.images.x_train)
+
+
+def test_a_mirror_that_cannot_be_read_is_named_and_not_the_copy(tmp_path, monkeypatch):
+    """An error of the device under the mirror must not be told as one of the folder that is written to."""
+    originals = write("mnist", tmp_path / "mirror")
+    originals.accept(monkeypatch)
+
+    def broken(self, size=-1):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(gzip.GzipFile, "read", broken)
+    with pytest.raises(InputError, match=r"mirror/.*: cannot read \(Input/output error\); set 'mirror'") as told:
+        load(originals, tmp_path / "data")
+    assert "free disk space" not in str(told.value)
+    assert not left(tmp_path / "data")

@@ -11,8 +11,9 @@ import yaml
 
 from advntk import suite as suites
 from advntk.cli import main
+from advntk.foundation.errors import InputError
 from advntk.planning import plan, resources, telling
-from advntk.planning.config import read_suite
+from advntk.planning.config import read_suite, require_of_files
 from advntk.planning.costs import cpu_seconds, read_costs
 from advntk.planning.estimates import Estimates
 from advntk.planning.jobs import jobs_of
@@ -242,3 +243,23 @@ def test_memory_of_large_problems_is_what_was_measured(name):
         if path.exists():
             peak_mb = json.loads(path.read_text())["timing"]["peak_mb"]
             assert 1 / 1.1 <= estimate.memory.peak_mb(bases) / peak_mb <= 1.3, (part, peak_mb)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ([], None),
+        (["compute={memory_mb: 900}", "dataset_options={mnist: {mirror: elsewhere}}"], None),
+        (["seeds=5"], r"differs from suites/smoke.yaml in seeds; give --command"),
+        (["method_options={at: {steps: 7}}"], r"in method_options.at; give"),
+        (["suite=smoke_noisy"], r"no suites/smoke_noisy.yaml makes this suite; give --command"),
+    ],
+)
+def test_a_suite_of_other_settings_than_its_files_needs_its_command_to_be_published(settings, message):
+    smoke = Path("suites/smoke.yaml")
+    found = read_suite([smoke], settings).config
+    if message is None:
+        require_of_files(found, where=Path("suite.json"))
+    else:
+        with pytest.raises(InputError, match=message):
+            require_of_files(found, where=Path("suite.json"))

@@ -1,6 +1,7 @@
 """The table of methods: what is bold and why, the same numbers in all forms, captions that say what must be known."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -162,8 +163,8 @@ def test_other_training_data_and_the_reference_protocol_are_said(build, tmp_path
             builder.record("digits", spec, "at", 16, attack, seed, n_opt=900)
     write_methods(read_suite(builder.write()), tmp_path / "t.csv")
     text = (tmp_path / "t.md").read_text()
-    assert "Methods were trained on different data: NTK on 800 images; AT on 900 images." in text
-    assert "What the reference code's protocol gives instead: table reference_protocol." in text
+    assert "Methods were trained on different data (deviation D7): NTK on 800 images; AT on 900 images." in text
+    assert "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol." in text
 
 
 def test_doubts_are_footnotes(build, tmp_path):
@@ -198,3 +199,20 @@ def test_an_architecture_of_one_dataset_leaves_no_gap(build, tmp_path):
         write_figure(figure, suite, tmp_path / f"{figure}.svg")
         assert "in this suite" not in (tmp_path / f"{figure}.svg").read_text()  # an empty panel would say it
     assert "nan" not in (tmp_path / "methods.md").read_text().lower()
+
+
+@pytest.mark.parametrize(("late", "told"), [([0.50, 0.52, 0.54], True), ([0.38, 0.40, 0.42], False)])
+def test_training_that_was_stopped_too_early_is_said(build, tmp_path, late, told):
+    """Robust accuracy on val is 0.4 at half of AT's steps; at the end it is what is given."""
+    builder = build(**ONE, seeds=3).fill()
+    for entry in builder.curves:
+        if entry["method"] == "at":
+            rows = ["step,split,clean_accuracy,robust_accuracy,robust_loss"]
+            for split in ("train", "val", "test"):
+                end = late[entry["seed"]] if split == "val" else 0.9
+                rows += [f"{step},{split},0.9,{robust},0.3" for step, robust in ((0, 0.1), (100, 0.4), (200, end))]
+            Path(entry["path"]).write_text("\n".join(rows) + "\n")
+    write_methods(read_suite(builder.write()), tmp_path / "t.csv")
+    text = (tmp_path / "t.md").read_text()
+    assert ("rose over the second half: AT on mlp-3 by 12.0 [" in text) == told
+    assert ("up to step 200" in text) == told

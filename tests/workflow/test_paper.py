@@ -101,7 +101,7 @@ def test_a_corner_of_the_paper_suite_end_to_end(checkout):
 
 @pytest.mark.slow
 def test_the_paper_suite_at_a_fiftieth_end_to_end(checkout):
-    """All networks, methods and radii: about 700 jobs."""
+    """All networks, methods and radii: about 590 jobs."""
     suite = divided(50)
     run(checkout, suite, train=260, test=520)
     check(checkout, suite)

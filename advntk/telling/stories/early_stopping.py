@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
 from advntk.telling.comparisons import Comparison, comparisons
-from advntk.telling.curves import Curve
+from advntk.telling.curves import Curve, unfinished
 from advntk.telling.labels import method_label
 from advntk.telling.over_time import POINT, attacked, chosen, points
 from advntk.telling.story import Claim, Interval, Story, Told, above, below
@@ -134,15 +134,12 @@ def still_rising(curves: Sequence[Curve], one: Comparison, method: str) -> str:
     Returns:
         The words: its robust accuracy on val rose over the second half of its steps, by an interval over seeds.
     """
-    cell, gains, steps = (one.dataset, one.spec.label, method, one.eps255), [], 0
-    for curve in curves:
-        if (curve.dataset, curve.architecture, curve.method, curve.eps255) == cell:
-            val = curve.rows[curve.rows["split"] == "val"].set_index("step")["robust_accuracy"].sort_index()
-            steps = int(val.index[-1])
-            gains.append(float(val.iloc[-1] - val[val.index <= steps / 2].iloc[-1]))
-    if len(gains) < 2 or (gain := student_interval(gains))[1] <= 0:
-        return ""
-    return f"step {steps}, before it is done: over the second half its robust accuracy on val rose by {span(gain)}"
+    cell = (one.dataset, one.spec.label, method, one.eps255)
+    for found in unfinished(curves):
+        if (found.dataset, found.architecture, found.method, found.eps255) == cell:
+            rose = f"over the second half its robust accuracy on val rose by {span(found.gain)}"
+            return f"step {found.step}, before it is done: {rose}"
+    return ""
 
 
 def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str], curves: Sequence[Curve]) -> Claim:
