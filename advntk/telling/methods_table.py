@@ -264,7 +264,9 @@ def _remarks(suite: Suite, chosen: Sequence[Row]) -> list[str]:
     if early and suite.config.protocol == "paired":
         remarks.append(f"Stopped while robust accuracy on val still rose over the second half: {'; '.join(early)}.")
     if suite.config.protocol == "reference":
-        remarks.append("What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol.")
+        remarks.append(
+            "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol."
+        )
     return remarks
 
 
