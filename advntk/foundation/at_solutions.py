@@ -184,21 +184,26 @@ def integrate(
     late = np.abs(residual).max() / max(np.abs(gram).max(), tiny)
     ordered, where = np.unique(moments, return_inverse=True)
     extra: dict[str, Any] = {"jac": jacobian} if method == "Radau" else {}
-    solution = solve_ivp(
-        slope,
-        (0.0, end),
-        np.zeros(residual.size),
-        method=method,
-        t_eval=ordered,
-        rtol=tolerance,
-        atol=max(1e-3 * tolerance * min(early, late), tiny),
-        **extra,
-    )
-    if not solution.success or not np.isfinite(solution.y).all():
-        raise NumericalError(
-            f"the ODE solver stopped: {solution.message}",
-            where="at_dynamics",
-            remedy="use method Radau, a shorter time, or a weaker attack",
-        )
-    coefficients = solution.y.T[where].reshape(len(moments), points, classes)
+    state, begun, states = np.zeros(residual.size), 0.0, []
+    for moment in ordered:  # the solver ends at each time: in between it interpolates, which costs digits
+        if moment > begun:
+            solution = solve_ivp(
+                slope,
+                (begun, moment),
+                state,
+                method=method,
+                t_eval=[moment],
+                rtol=tolerance,
+                atol=max(1e-3 * tolerance * min(early, late), tiny),
+                **extra,
+            )
+            if not solution.success or not np.isfinite(solution.y).all():
+                raise NumericalError(
+                    f"the ODE solver stopped: {solution.message}",
+                    where="at_dynamics",
+                    remedy="use method Radau, a shorter time, or a weaker attack",
+                )
+            state, begun = solution.y[:, -1], moment
+        states.append(state)
+    coefficients = np.stack(states)[where].reshape(len(moments), points, classes)
     return Trajectory(times=moments, coefficients=coefficients, error=np.full(len(moments), tolerance))
