@@ -59,6 +59,7 @@ rule train:
         f"{SUITE.root}/benchmarks/train/{{dataset}}.seed{{seed}}.{{architecture}}.{{method}}.{{trained_at}}.jsonl"
     wildcard_constraints:
         method="|".join(NETWORK_METHODS) or NOTHING,
+    priority: 1  # long, and on few threads: the last one would leave other cores idle
     conda:
         JOBS.environment("networks")
     threads: JOBS.threads("train")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import geometric_interval, student_interval
@@ -272,6 +273,9 @@ def figure(told: Told) -> Figure:
         panel.axhline(options["threshold"], color="#999999", linewidth=0.8, zorder=0)
         low, high = panel.get_ylim()
         panel.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
+    for panel in axes[: len(factors)]:
+        panel.set_xticks(options["strengths"], [f"{strength:g}" for strength in options["strengths"]])
+        panel.xaxis.set_minor_locator(NullLocator())
     return drawn
 
 
