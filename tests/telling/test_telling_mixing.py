@@ -163,7 +163,7 @@ def test_verbs_refuse_in_one_line_unless_told(suite, tmp_path, capsys):
         ["tabulate", *read, "--table", "methods", "--out", str(tmp_path / "t.csv")],
         ["plot", *read, "--figure", "radius", "--out", str(tmp_path / "f.svg")],
         ["export", *read, "--out", str(tmp_path / "export")],
-        ["publish", *read, "--out", str(tmp_path / "reference" / "quick")],
+        ["publish", *read, "--out", str(tmp_path / "reference" / "quick"), "--command", "snakemake"],
     ):
         assert main(command) == 1
         (line,) = capsys.readouterr().err.splitlines()

@@ -36,7 +36,7 @@ def test_claims_stand_in_the_table_with_values_and_verdicts(measured, tmp_path):
     write_table("claims", read_suite(measured), tmp_path / "claims.csv")
     table = pd.read_csv(tmp_path / "claims.csv")
     assert table["experiment"].tolist() == ["E2"] * 4
-    assert table["verdict"].tolist() == ["does not hold", "holds", "does not hold", "holds"]
+    assert table["verdict"].tolist() == ["does not hold", "does not hold", "holds", "holds"]
     assert (table["lo"] <= table["value"]).all()
     assert (table["value"] <= table["hi"]).all()
     assert table["figure"].unique().tolist() == ["theory_ark_limit"]
