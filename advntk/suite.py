@@ -293,7 +293,10 @@ def _check_families(config: SuiteConfig) -> None:
         if when.dataset is not None:
             _require(when.dataset, registry.names(DATASETS), "dataset", f"{where}.dataset")
         if when.family is not None and when.depth is not None:
-            layers_of(Architecture(family=when.family, depth=when.depth))  # a depth that it does not have is told
+            try:
+                layers_of(Architecture(family=when.family, depth=when.depth))
+            except ConfigError as error:
+                raise ConfigError(error.what, where=f"{where}.depth", remedy=error.remedy) from error
 
 
 def _require(name: str, known: Sequence[str], what: str, where: str) -> None:

@@ -1,4 +1,4 @@
-"""The verbs ``plan``, ``costs`` and ``calibrate``: what they take and print; libraries are imported inside."""
+"""The verbs ``plan``, ``costs``, ``calibrate`` and ``publish``: libraries are imported inside."""
 
 from __future__ import annotations
 

@@ -82,6 +82,7 @@ class Unfinished:
     Attributes:
         step: at which it was stopped.
         gain: of robust accuracy on val over the second half of the steps: mean over seeds, and its 95% interval.
+            Adv-NTK learns from val, so its gain says that its training was not at its end, no more.
     """
 
     dataset: str
@@ -93,10 +94,10 @@ class Unfinished:
 
 
 def unfinished(curves: Iterable[Curve]) -> list[Unfinished]:
-    """Methods that more steps would have made more robust: whose robust accuracy on val surely rose at the end.
+    """Methods that were not done: whose robust accuracy on val surely rose over the second half of their steps.
 
     Args:
-        curves: of a suite in which val is held out.
+        curves: of a suite in which AT is not trained on val.
 
     Returns:
         One for each dataset, network, method and radius of two seeds or more whose interval lies above 0.

@@ -12,7 +12,7 @@ from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Record
 from advntk.telling.comparisons import SIGNIFICANCE, Comparison, adjusted, comparisons
-from advntk.telling.curves import unfinished
+from advntk.telling.curves import Unfinished, unfinished
 from advntk.telling.frames import Row, Suite, attack_settings, rows
 from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, stacked_title, told_once
 from advntk.telling.labels import NORMS, method_label, radius_label
@@ -133,7 +133,7 @@ def method_grids(
 ) -> Iterator[Grid]:
     """One grid for each dataset, kind of network and attack, a wide one split by networks and radii."""
     config, found, compared = suite.config, rows(suite), comparisons(suite)
-    known = standings(compared)
+    known, early = standings(compared), unfinished(suite.curves) if config.protocol == "paired" else []
     for dataset in config.datasets:
         for kind in dict.fromkeys(spec.kind for spec in config.specs()):
             for attack in config.attacks:
@@ -142,7 +142,7 @@ def method_grids(
                 if not chosen:
                     continue
                 title = f"{dataset}, {kind}, {chosen[0].attack_label}{_radius(suite)} ({NORMS[config.norm]})"
-                caption = _caption(suite, chosen, bold=_in_bold(chosen, known, len(compared)))
+                caption = _caption(suite, chosen, early, bold=_in_bold(chosen, known, len(compared)))
                 parts = list(_parts(suite, chosen, title_of, width))
                 for part in parts:
                     names = [_name_of(place, suite) for place in part]
@@ -223,10 +223,10 @@ def _attack(row: Row) -> str:
     return row.attack if row.attack == row.attack_label else f"{row.attack} (outside)"
 
 
-def _caption(suite: Suite, chosen: Sequence[Row], *, bold: str) -> str:
+def _caption(suite: Suite, chosen: Sequence[Row], early: Sequence[Unfinished], *, bold: str) -> str:
     """What the numbers are, what is bold, and what a reader must know of the training."""
     what = "Columns other than clean: robust accuracy, correct without the attack that the column names and under it."
-    return " ".join([sizes_caption(chosen), what, bold, *_remarks(suite, chosen)])
+    return " ".join([sizes_caption(chosen), what, bold, *_remarks(suite, chosen, early)])
 
 
 def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standing]], tests: int) -> str:
@@ -244,7 +244,7 @@ def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standin
     )
 
 
-def _remarks(suite: Suite, chosen: Sequence[Row]) -> list[str]:
+def _remarks(suite: Suite, chosen: Sequence[Row], early: Sequence[Unfinished]) -> list[str]:
     """What is unequal between methods, was stopped too early, or is beyond the usual protocol."""
     remarks, dataset = [], chosen[0].dataset
     groups: dict[str, dict[str, None]] = {}
@@ -255,14 +255,17 @@ def _remarks(suite: Suite, chosen: Sequence[Row]) -> list[str]:
         words = "; ".join(f"{', '.join(methods)} on {images}" for images, methods in groups.items())
         remarks.append(f"Methods were trained on different data (deviation D7): {words}.")
     labels = {row.spec.label for row in chosen}
-    early = [
+    stopped = [
         f"{method_label(one.method)} on {one.architecture}{_at(suite, one.eps255)} by {100 * one.gain[0]:.1f} "
         f"[{100 * one.gain[1]:.1f}, {100 * one.gain[2]:.1f}] points up to step {one.step}"
-        for one in unfinished(suite.curves)
+        for one in early
         if one.dataset == dataset and one.architecture in labels
     ]
-    if early and suite.config.protocol == "paired":
-        remarks.append(f"Stopped while robust accuracy on val still rose over the second half: {'; '.join(early)}.")
+    if stopped:
+        remarks.append(
+            "Stopped while robust accuracy on val, from which Adv-NTK learns, still rose over the second half: "
+            f"{'; '.join(stopped)}."
+        )
     if suite.config.protocol == "reference":
         remarks.append(
             "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol."

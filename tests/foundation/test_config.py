@@ -79,6 +79,11 @@ def changed(config, path, value):
         (["network", "width", "ccn"], 3, r"network\.width: unknown family 'ccn' \(did you mean 'cnn'\?\)"),
         (["overrides", 0, "when", "family"], "cn", r"overrides\.0\.when\.family: unknown family 'cn'"),
         (["overrides", 0, "when", "dataset"], "svnh", r"overrides\.0\.when\.dataset: unknown dataset 'svnh'.*'svhn'"),
+        (
+            ["overrides", 0, "when"],
+            {"family": "resnet", "depth": 19},
+            r"overrides\.0\.when\.depth: no ResNet of depth 19; give depth: 18 or 34",
+        ),
         (["overrides", 0, "method_options", "at", "stepz"], 3, r"overrides\.0\.method_options\.at\.stepz: unknown key"),
         (["method_options", "advntk", "learning_rate"], [], r"method_options\.advntk\.learning_rate"),
         (["method_options", "advntk", "learning_rate"], -1, r"method_options\.advntk\.learning_rate"),

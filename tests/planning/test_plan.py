@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import yaml
 
 from advntk import suite as suites
 from advntk.cli import main
+from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
+from advntk.foundation.options import validated
 from advntk.planning import plan, resources, telling
 from advntk.planning.config import read_suite, require_of_files
 from advntk.planning.costs import cpu_seconds, read_costs
@@ -263,3 +266,19 @@ def test_a_suite_of_other_settings_than_its_files_needs_its_command_to_be_publis
     else:
         with pytest.raises(InputError, match=message):
             require_of_files(found, where=Path("suite.json"))
+
+
+@pytest.mark.parametrize("name", json.loads((ROOT / "results/reference/index.json").read_text())["published"])
+def test_the_command_of_a_published_suite_gives_its_configuration(name):
+    """A suite file that was edited after the run needs a command that sets what was run."""
+    published = json.loads((ROOT / "results/reference" / name / "suite.json").read_text())
+    program, *arguments = shlex.split(published["command"])
+    assert program == "snakemake"
+    config = arguments.index("--config") if "--config" in arguments else len(arguments)
+    overlays = [Path(arguments[at + 1]) for at, word in enumerate(arguments[:config]) if word == "--configfile"]
+    found, made = read_suite(overlays, arguments[config + 1 :]).config, validated(SuiteConfig, published["config"], "")
+    for key in published["config"]:
+        ours, theirs = getattr(found, key), getattr(made, key)
+        if key == "method_options":  # other methods' change nothing
+            ours, theirs = ({method: options.get(method) for method in made.methods} for options in (ours, theirs))
+        assert ours == theirs, key

@@ -95,7 +95,10 @@ def test_what_rounding_made_negative_counts_as_the_floor(told):
     for one in told.findings:
         if one.settings["network"] == "mlp-relu" and one.seed == 0:
             one.found["blocks"][0][0] = -1e-16
-    claim = next(claim for claim in STORY.claims(told) if claim.claim == "Ξ^½ΘΞ^½ is positive definite (mlp-relu)")
+    name = "Ξ^½ΘΞ^½ is positive definite (mlp-relu)"
+    claim = next(claim for claim in STORY.claims(told) if claim.claim == name)
     assert claim.verdict == "open"
     assert claim.lo <= claim.value <= claim.hi
     assert claim.value > (2 * -5 - 13.1) / 3
+    told.findings[0].found["blocks"][0][0] = -1e-6  # more than rounding
+    assert {claim.claim: claim.verdict for claim in STORY.claims(told)}[name] == "does not hold"

@@ -6,7 +6,7 @@ import pytest
 
 from advntk.foundation.architecture import Architecture
 from advntk.telling.comparisons import Comparison
-from advntk.telling.curves import Curve
+from advntk.telling.curves import Curve, unfinished
 from advntk.telling.stories.early_stopping import ENTRY as STORY
 from advntk.telling.stories.early_stopping import method_claims
 from advntk.theory.experiments.early_stopping import ENTRY, Options
@@ -112,7 +112,7 @@ def curve_of(seed, late):
 @pytest.mark.parametrize(("late", "verdict"), [((0.6, 0.61, 0.62), "holds if"), ((0.45, 0.5, 0.55), "holds")])
 def test_a_rival_that_was_not_done_is_a_condition(late, verdict):
     one = compared(("advntk", "last"), ("at", "last"), (0.5, 0.3), (0.2, 0.1, 0.3))
-    (claim,) = method_claims([one], [curve_of(seed, value) for seed, value in enumerate(late)])
+    (claim,) = method_claims([one], unfinished([curve_of(seed, value) for seed, value in enumerate(late)]))
     assert claim.verdict == verdict
     assert ("stops at step 100" in claim.condition) == (verdict == "holds if")
 

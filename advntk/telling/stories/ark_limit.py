@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import power_of, student_interval
+from advntk.foundation.statistics import student_interval
+from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
 from advntk.telling.story import Claim, Interval, Story, Told, below, within
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
@@ -28,22 +29,12 @@ def _families(told: Told) -> list[str]:
 def slope_in_width(told: Told, family: str) -> Interval:
     """Power of the width at the smallest d, over its upper half, where a plateau would show."""
     _, widths = _sizes(told, family)
-    half = len(widths) // 2 if len(widths) > 3 else 0
-    return student_interval([power_of(widths[half:], seed[0, half:]) for seed in _deviations(told, family)])
-
-
-def pairs(told: Told, family: str) -> list[tuple[int, int]]:
-    """Positions of d and width in which d is the width."""
-    d, widths = _sizes(told, family)
-    return [(d.index(width), at) for at, width in enumerate(widths) if width in d]
+    return power(widths, _deviations(told, family)[:, 0], upper=True)
 
 
 def slope_in_both(told: Told, family: str) -> Interval:
     """Power of the width where d is the width."""
-    _, widths = _sizes(told, family)
-    at_d, at_width = map(list, zip(*pairs(told, family), strict=True))
-    chosen = [widths[at] for at in at_width]
-    return student_interval([power_of(chosen, seed[at_d, at_width]) for seed in _deviations(told, family)])
+    return power_along(*_sizes(told, family), _deviations(told, family))
 
 
 def claims(told: Told) -> list[Claim]:
@@ -61,8 +52,8 @@ def claims(told: Told) -> list[Claim]:
                 source="assumed for the closed form (Fu & Wang 2024)",
                 quantity=f"power of the width in ‖ARK/κ − I‖, d = {d[0]}, upper half of the widths",
                 interval=fixed,
-                expected="-0.5 (below -0.4)",
-                verdict=below(fixed, -0.4),
+                expected=EXPECTED,
+                verdict=below(fixed, NEEDED),
                 setup=setup,
             ),
             Claim(
@@ -84,17 +75,16 @@ def claims(told: Told) -> list[Claim]:
                 setup=setup,
             ),
         ]
-        if len(pairs(told, family)) > 1:
+        if len(both_sizes := shared(d, widths)) > 1:
             both = slope_in_both(told, family)
             found.append(
                 Claim(
                     claim=f"ARK of a wide {family} tends to κ I as width and input dimension grow together",
                     source="this suite",
-                    quantity="power of the width in ‖ARK/κ − I‖, d = width = "
-                    f"{', '.join(str(widths[at]) for _, at in pairs(told, family))}",
+                    quantity=f"power of the width in ‖ARK/κ − I‖, d = width = {', '.join(map(str, both_sizes))}",
                     interval=both,
-                    expected="-0.5 (below -0.4)",
-                    verdict=below(both, -0.4),
+                    expected=EXPECTED,
+                    verdict=below(both, NEEDED),
                     setup=setup,
                 )
             )
@@ -146,7 +136,7 @@ def caption(told: Told) -> str:
     parts = []
     for family in _families(told):
         d, widths = _sizes(told, family)
-        last, grown = _deviations(told, family)[:, :, -1].mean(axis=0), len(pairs(told, family)) > 1
+        last, grown = _deviations(told, family)[:, :, -1].mean(axis=0), len(shared(d, widths)) > 1
         parts.append(
             f"{family}: at d = {d[0]} the deviation falls with the width to the power "
             f"{span(slope_in_width(told, family))} over the upper half of the widths and is {last[0]:.2f} at width "

@@ -55,7 +55,9 @@ def cost(told: Told, network: str) -> Interval:
 
 
 def _definite(told: Told, network: str, name: str) -> Verdict:
-    """Holds where every smallest eigenvalue is above float64's floor; below it float64 cannot tell."""
+    """Holds where every smallest eigenvalue is above float64's floor, not where one is as far below 0; else open."""
+    if (smallest(told, network, name) < -floor(told, name)).any():
+        return "does not hold"
     sure = not lost_in_rounding(told, network, name)
     return above(worst_log(told, network, name), float(np.log10(floor(told, name)))) if sure else "open"
 
@@ -72,7 +74,7 @@ def claims(told: Told) -> list[Claim]:
                     source=PAPER,
                     quantity="log10 of the smallest eigenvalue over the largest, the worst radius and strength",
                     interval=interval,
-                    expected=f"above float64's floor, {edge:.1f}; there float64 cannot tell",
+                    expected=f"above float64's floor, {edge:.1f}, below which it cannot tell",
                     verdict=_definite(told, network, name),
                     setup=setup,
                 )

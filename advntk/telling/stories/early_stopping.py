@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
 from advntk.telling.comparisons import Comparison, comparisons
-from advntk.telling.curves import Curve, unfinished
+from advntk.telling.curves import Unfinished, unfinished
 from advntk.telling.labels import method_label
 from advntk.telling.over_time import POINT, attacked, chosen, points
 from advntk.telling.story import Claim, Interval, Story, Told, above, below
@@ -56,7 +56,12 @@ def claims(told: Told) -> list[Claim]:
 
 def _of_methods(told: Told) -> list[Claim]:
     """The claims about the suite's methods, where it measured any."""
-    return method_claims(comparisons(told.suite), told.suite.curves) if told.suite.measured else []
+    suite = told.suite
+    if not suite.measured:
+        return []
+    # where AT is trained on val too, a rise there says nothing
+    early = unfinished(suite.curves) if suite.config.protocol == "paired" else []
+    return method_claims(comparisons(suite), early)
 
 
 def _network_claims(told: Told, network: str) -> list[Claim]:
@@ -99,12 +104,12 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
     ]
 
 
-def method_claims(found: Iterable[Comparison], curves: Sequence[Curve]) -> list[Claim]:
+def method_claims(found: Iterable[Comparison], early: Sequence[Unfinished]) -> list[Claim]:
     """Adv-NTK against AT and against early-stopped NTK: a claim for each dataset, network and radius.
 
     Args:
         found: comparisons of a suite; of several attacks the one under which Adv-NTK is least robust counts.
-        curves: of the suite; they tell of a rival whether more steps would have made it more robust.
+        early: training of the suite that was stopped before it was done.
 
     Returns:
         Claims; none where the suite has no Adv-NTK.
@@ -119,15 +124,15 @@ def method_claims(found: Iterable[Comparison], curves: Sequence[Curve]) -> list[
         key, (own, robust) = (one.dataset, one.spec.label, one.eps255, rival), sides["advntk"]
         if robust < least.get(key, np.inf):
             least[key] = robust
-            strongest[key] = _method_claim(one, own, sides[rival][0], curves)
+            strongest[key] = _method_claim(one, own, sides[rival][0], early)
     return list(strongest.values())
 
 
-def still_rising(curves: Sequence[Curve], one: Comparison, method: str) -> str:
+def stopped_early(early: Sequence[Unfinished], one: Comparison, method: str) -> str:
     """The step at which a method stopped too early, and what it still gained, in words; empty where that is not sure.
 
     Args:
-        curves: of a suite.
+        early: training of the suite that was stopped before it was done.
         one: says dataset, network and radius.
         method: that may be trained in steps; another has no curves.
 
@@ -135,19 +140,20 @@ def still_rising(curves: Sequence[Curve], one: Comparison, method: str) -> str:
         The words: its robust accuracy on val rose over the second half of its steps, by an interval over seeds.
     """
     cell = (one.dataset, one.spec.label, method, one.eps255)
-    for found in unfinished(curves):
+    for found in early:
         if (found.dataset, found.architecture, found.method, found.eps255) == cell:
-            rose = f"over the second half its robust accuracy on val rose by {span(found.gain)}"
+            learns = ", from which it learns," if method == "advntk" else ""
+            rose = f"over the second half its robust accuracy on val{learns} rose by {span(found.gain)}"
             return f"step {found.step}, before it is done: {rose}"
     return ""
 
 
-def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str], curves: Sequence[Curve]) -> Claim:
+def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str], early: Sequence[Unfinished]) -> Claim:
     mean, low, high = one.difference
     interval = (mean, low, high) if one.a == own else (-mean, -high, -low)
     verdict = above(interval)
     loser = rival[0] if verdict == "holds" else own[0]
-    rising = still_rising(curves, one, loser) if verdict != "open" else ""
+    rising = stopped_early(early, one, loser) if verdict != "open" else ""
     conditional = verdict == "holds" and bool(rising)
     return Claim(
         claim=f"{method_label(*own)} is more robust than {method_label(*rival)} ({one.dataset}, {one.spec.label})",

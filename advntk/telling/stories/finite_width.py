@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, power_of, student_interval
+from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, student_interval
+from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
 from advntk.telling.story import Claim, Interval, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
@@ -43,22 +44,17 @@ def _outcomes(told: Told, name: str, kind: str = "robust") -> list[np.ndarray]:
 
 def slope_at_data(told: Told) -> Interval:
     """Power of the width in the off-diagonal mass on the data, over its upper half, where a plateau would show."""
-    widths = told.options["widths"]
-    half = len(widths) // 2 if len(widths) > 3 else 0
-    return student_interval([power_of(widths[half:], seed[0, half:]) for seed in _mass(told)])
-
-
-def pairs(told: Told) -> list[tuple[int, int]]:
-    """Positions of normal inputs and of the width that is their dimension."""
-    d, widths = _inputs(told)[1], told.options["widths"]
-    return [(d.index(width, 1), at) for at, width in enumerate(widths) if width in d[1:]]
+    return power(told.options["widths"], _mass(told)[:, 0], upper=True)
 
 
 def slope_in_both(told: Told) -> Interval:
     """Power of the width where the dimension of normal inputs is the width."""
-    widths, (at_d, at_width) = told.options["widths"], map(list, zip(*pairs(told), strict=True))
-    chosen = [widths[at] for at in at_width]
-    return student_interval([power_of(chosen, seed[at_d, at_width]) for seed in _mass(told)])
+    return power_along(_normal(told), told.options["widths"], _mass(told)[:, 1:])
+
+
+def _normal(told: Told) -> list[int]:
+    """Dimensions of the normal inputs, which come after the data."""
+    return _inputs(told)[1][1:]
 
 
 def claims(told: Told) -> list[Claim]:
@@ -74,8 +70,8 @@ def claims(told: Told) -> list[Claim]:
             source=_PAPER,
             quantity=f"power of the width in the off-diagonal mass, {names[0]}, d = {d[0]}, upper half of the widths",
             interval=fixed,
-            expected="-0.5 (below -0.4)",
-            verdict=below(fixed, -0.4),
+            expected=EXPECTED,
+            verdict=below(fixed, NEEDED),
             setup=setup,
         ),
         Claim(
@@ -97,17 +93,17 @@ def claims(told: Told) -> list[Claim]:
             setup=setup,
         ),
     ]
-    if len(pairs(told)) > 1:
+    if len(both_sizes := shared(_normal(told), options["widths"])) > 1:
         both = slope_in_both(told)
         found.append(
             Claim(
                 claim="blocks of exp(ARK η S) become diagonal as width and input dimension grow together",
                 source=_HERE,
                 quantity="power of the width in the off-diagonal mass, normal inputs, d = width = "
-                f"{', '.join(str(options['widths'][at]) for _, at in pairs(told))}",
+                f"{', '.join(map(str, both_sizes))}",
                 interval=both,
-                expected="-0.5 (below -0.4)",
-                verdict=below(both, -0.4),
+                expected=EXPECTED,
+                verdict=below(both, NEEDED),
                 setup=setup,
             )
         )
@@ -183,9 +179,8 @@ def caption(told: Told) -> str:
     more = paired_bootstrap(_outcomes(told, "blocks"), _outcomes(told, "diagonal"))
     change = student_interval(list(_change(told, "diagonal").max(axis=1)))
     last = student_interval(list(_mass(told)[:, 0, -1]))
-    both = (
-        f"; on normal inputs with d = width, to the power {span(slope_in_both(told))}" if len(pairs(told)) > 1 else ""
-    )
+    grown = len(shared(_normal(told), options["widths"])) > 1
+    both = f"; on normal inputs with d = width, to the power {span(slope_in_both(told))}" if grown else ""
     return (
         f"{_setup(told)}. On {names[0]} (d = {d[0]}) the off-diagonal mass of exp(ARK η S) is {span(last)} of the "
         f"diagonal's at width {options['widths'][-1]} and falls with the width to the power "

@@ -6,12 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import power_of, student_interval
+from advntk.foundation.statistics import student_interval
+from advntk.telling.powers import EXPECTED, NEEDED, power
 from advntk.telling.story import Claim, Interval, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
-NEEDED = -0.4
-"""The power of the width below which a gap counts as falling like width^−½, the theorem's rate, or faster."""
 NONE = 0.01
 """A relative gap that counts as none."""
 PAPER = "equivalence of AT and its linearisation (Fu & Wang 2024)"
@@ -36,12 +35,6 @@ def _line(told: Told, name: str, *, d: int | None, part: int = TEST) -> tuple[li
     ]
     chosen = sorted(chosen, key=lambda one: int(one.settings["width"]))
     return [one.settings["width"] for one in chosen], np.array([relative(one, name, part) for one in chosen]).T
-
-
-def power(widths: list[int], gaps: np.ndarray, *, upper: bool = False) -> Interval:
-    """Power of the width, one a network, with its interval; ``upper``: the upper half of four widths or more."""
-    first = len(widths) // 2 if upper and len(widths) > 3 else 0
-    return student_interval([power_of(widths[first:], network[first:]) for network in gaps])
 
 
 def law(told: Told, d: int) -> np.ndarray:
@@ -94,7 +87,7 @@ def _theorem(told: Told, d: int, part: int) -> Claim:
         source=PAPER,
         quantity="power of the width in the relative gap, upper half of the widths",
         interval=fixed,
-        expected=f"−0.5 (below {NEEDED})",
+        expected=EXPECTED,
         verdict="holds if" if bought else verdict,
         condition=f"the input dimension grows with the width (then the power is {span(both)})" if bought else "",
         setup=_setup(told),
