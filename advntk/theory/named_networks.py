@@ -1,8 +1,16 @@
-"""Networks by short names, such as ``mlp-erf`` or ``cnn_average-relu``: family, pooling or padding, activation."""
+"""Networks by short names: family, pooling or padding, activation or depth, such as ``mlp-erf``, ``cnn_average-5``."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationError
+
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.errors import ConfigError
+from advntk.ingredients.networks.layers import layers_of
+
+_ANY_DEPTH = 2  # where a name tells none
 
 
 def named(network: str, *, mlp_depth: int, cnn_depth: int, width: int = 512) -> Architecture:
@@ -27,3 +35,35 @@ def of_kind(kind: str, **fields: str | int) -> Architecture:
     family, _, special = kind.partition("_")
     own = {"": {}, "circular": {"padding": "circular"}}.get(special, {"pooling": special})
     return Architecture.model_validate({"family": family, **own, **fields})
+
+
+def _check(name: str, kind: str, **fields: str | int) -> str:
+    """The name, if there is such a network; else a ``ValueError``, which pydantic tells with the key."""
+    try:
+        layers_of(of_kind(kind, **{"depth": _ANY_DEPTH, **fields}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"'{name}' is no network: {first['loc'][0]}: {first['msg']}") from error
+    except ConfigError as error:
+        raise ValueError(f"'{name}' is no network: {error.line()}") from error
+    return name
+
+
+def _of_activation(name: str) -> str:
+    kind, _, activation = name.partition("-")
+    return _check(name, kind, activation=activation)
+
+
+def _of_depth(name: str) -> str:
+    kind, _, depth = name.partition("-")
+    return _check(name, kind, depth=depth)
+
+
+Kind = Annotated[str, AfterValidator(lambda kind: _check(kind, kind))]
+"""An option that names a kind: ``mlp``, ``cnn_average``."""
+
+ActivatedNetwork = Annotated[str, AfterValidator(_of_activation)]
+"""An option that names kind and activation: ``cnn_circular-erf``."""
+
+DeepNetwork = Annotated[str, AfterValidator(_of_depth)]
+"""An option that names kind and depth: ``resnet-18``."""

@@ -14,12 +14,13 @@ from pydantic import Field
 
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
+from advntk.theory.named_networks import DeepNetwork, of_kind
 
 
 class Options(Closed):
     """Networks, data and times."""
 
-    networks: list[str] = Field(
+    networks: list[DeepNetwork] = Field(
         default=["mlp-2", "mlp-3", "mlp-5", "mlp-8", "cnn-1", "cnn-2", "cnn-3", "cnn-5", "cnn_average-2", "resnet-18"],
         description="infinite ReLU networks: family (cnn_average: with pooling), depth",
     )
@@ -48,7 +49,6 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.ingredients.splits import with_label_noise
     from advntk.theory.at_curves import at_curves, natural_times
     from advntk.theory.kernel_lab import KernelLab, first_of
-    from advntk.theory.named_networks import of_kind
 
     options, split = study.options, study.data
     kind, depth = study.unit.settings["network"].split("-")

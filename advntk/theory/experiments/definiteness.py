@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from advntk.foundation.architecture import Activation
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
+from advntk.theory.named_networks import Kind, named
 
 
 class Options(Closed):
     """Networks, images and strengths."""
 
-    families: list[str] = Field(default=["mlp", "cnn", "cnn_average"], description="networks; _average: with pooling")
-    activations: list[str] = Field(default=["relu", "erf", "gelu"], description="activations")
+    families: list[Kind] = Field(default=["mlp", "cnn", "cnn_average"], description="networks; _average: with pooling")
+    activations: list[Activation] = Field(default=["relu", "erf", "gelu"], description="activations")
     mlp_depth: int = Field(default=3, ge=2, description="dense layers")
     cnn_depth: int = Field(default=2, ge=1, description="convolutions")
     width: int = Field(default=128, ge=1, description="units of the finite mlp; a cnn has a quarter")
@@ -52,7 +54,6 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.ingredients.networks.jacobians import empirical_ark
     from advntk.theory.conditioning import conditioning, weighted
     from advntk.theory.kernel_lab import first_of
-    from advntk.theory.named_networks import named
 
     options, split = study.options, study.data
     depths = {"mlp_depth": options.mlp_depth, "cnn_depth": options.cnn_depth}

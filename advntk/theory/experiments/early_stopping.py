@@ -17,19 +17,20 @@ from pydantic import Field
 
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
+from advntk.theory.named_networks import ActivatedNetwork, named
 
 
 class Options(Closed):
     """Networks, data, strengths and times."""
 
-    networks: list[str] = Field(
+    networks: list[ActivatedNetwork] = Field(
         default=[
             *("mlp-relu", "cnn-relu", "mlp-erf", "cnn-erf", "mlp-gelu", "cnn-gelu"),
             *("cnn_circular-relu", "cnn_circular-erf", "cnn_average-relu", "cnn_average-erf"),
         ],
         description="infinite networks: family (cnn_average: with pooling, cnn_circular: so padded), activation",
     )
-    without_curves: list[str] = Field(
+    without_curves: list[ActivatedNetwork] = Field(
         default=["cnn-gelu", "cnn_circular-relu", "cnn_circular-erf"],
         description="of these κ and the clock alone, no accuracies (PGD through GELU's kernel takes thrice Erf's time)",
     )
@@ -57,7 +58,6 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.ingredients.splits import with_label_noise
     from advntk.theory.at_curves import at_curves, clock_gap, natural_times
     from advntk.theory.kernel_lab import KernelLab, first_of
-    from advntk.theory.named_networks import named
 
     options, split = study.options, study.data
     spec = named(study.unit.settings["network"], mlp_depth=options.mlp_depth, cnn_depth=options.cnn_depth)

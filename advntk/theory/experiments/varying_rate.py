@@ -23,12 +23,13 @@ from pydantic import Field
 
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
+from advntk.theory.named_networks import ActivatedNetwork, named
 
 
 class Options(Closed):
     """Networks, data, attack and times."""
 
-    networks: list[str] = Field(
+    networks: list[ActivatedNetwork] = Field(
         default=["mlp-relu", "cnn-relu", "mlp-erf", "cnn-erf"], description="infinite networks: family, activation"
     )
     mlp_depth: int = Field(default=3, ge=2, description="dense layers")
@@ -73,7 +74,6 @@ def run(study: Study) -> dict[str, Any]:
     from advntk.foundation.at_dynamics import InnerFlow, outputs, turning
     from advntk.foundation.at_solutions import closed_form, integrate
     from advntk.theory.kernel_lab import KernelLab, first_of
-    from advntk.theory.named_networks import named
 
     options, split = study.options, study.data
     spec = named(study.unit.settings["network"], mlp_depth=options.mlp_depth, cnn_depth=options.cnn_depth)
