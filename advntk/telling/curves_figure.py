@@ -16,7 +16,7 @@ from advntk.telling.frames import Suite, curves_frame
 from advntk.telling.series import top
 from advntk.telling.sheet import Band, Group, Shape, Sheet, bands_of, say
 
-METHODS = ("at", "advntk")
+_FIRST = ("at", "advntk")
 QUANTITIES = ("robust", "clean")
 _STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
 _LINES: dict[str, dict[str, Any]] = {
@@ -25,47 +25,52 @@ _LINES: dict[str, dict[str, Any]] = {
     "test": {"linestyle": "-", "linewidth": 2.0, "zorder": 4},
 }
 _BEST: dict[str, Any] = {"marker": "^", "linestyle": "", "markersize": 5, "markeredgecolor": "white"}
-_ACROSS = 4  # panels: one network
+_SIDE_BY_SIDE = 2  # methods, each with two panels
 
 
 def curves(suite: Suite) -> Figure:
-    """Robust and clean accuracy along AT's training beside Adv-NTK's, on train, val and test."""
+    """Robust and clean accuracy along the training of every method that trains in steps, on train, val and test."""
     frame, config, attacks = curves_frame(suite), suite.config, curve_attacks(suite)
+    methods = stepwise(suite) or list(_FIRST)  # of a suite that has none the panels say so
+    beside = [methods[start : start + _SIDE_BY_SIDE] for start in range(0, len(methods), _SIDE_BY_SIDE)]
     for quantity in QUANTITIES:
         frame[f"{quantity}_accuracy"] = 100 * frame[f"{quantity}_accuracy"].astype(float)
+    chosen_by_val = [method for method in methods if chooses(suite, method)]
     bands: list[Band] = []
     for dataset in config.datasets:
         for eps255 in config.eps255:
             groups = [
                 Group(
                     heading=spec.label,
-                    keys=[(dataset, eps255, spec.label, method, what) for what in QUANTITIES for method in METHODS],
-                    titles=[_title(method, what, attacks) for what in QUANTITIES for method in METHODS],
+                    keys=[(dataset, eps255, spec.label, method, what) for what in QUANTITIES for method in some],
+                    titles=[_title(method, what, attacks) for what in QUANTITIES for method in some],
                 )
                 for spec in config.specs_on(dataset)
+                for some in beside
             ]
-            bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups, _ACROSS)
+            across = _SIDE_BY_SIDE * len(QUANTITIES)
+            bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups, across)
     spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"
     sheet = Sheet(
-        title="Accuracy along training: adversarial training (AT) beside Adv-NTK",
+        title=f"Accuracy along training: {', '.join(map(labels.method_label, methods))}",
         notes=[
             f"Robust accuracy under {attacks_in_words(attacks)} ({labels.NORMS[config.norm]}). "
-            f"Line: mean over seeds (seeds = {config.seeds}); {spread}. "
-            f"Triangle{_of_whom(suite)}: the checkpoint best on val (each seed), of highest robust accuracy there.",
-            "Robust overfitting shows past the triangle: robust accuracy still rises on train and falls on test.",
+            f"Line: mean over seeds (seeds = {config.seeds}); {spread}.{_triangle_in_words(suite, chosen_by_val)}",
+            f"Robust overfitting shows {'past the triangle' if chosen_by_val else 'where lines part'}: robust accuracy "
+            "still rises on train and falls on test.",
             *suite.notes,
             "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that "
             f"{_val_in_words(suite)}; test: watched in training, choose nothing.",
         ],
         bands=bands,
-        handles=_handles(),
+        handles=_handles(triangle=bool(chosen_by_val)),
         y_label="accuracy (%)",
         x_label="",
         y_top=top(frame[[f"{quantity}_accuracy" for quantity in QUANTITIES]].to_numpy().ravel()),
         shape=Shape(height=2.0),
     )
     for (dataset, eps255, label, method, what), axes in sheet.panels.items():
-        axes.set_xlabel(_STEP_NAMES[method], labelpad=2)
+        axes.set_xlabel(_STEP_NAMES.get(method, "step"), labelpad=2)
         chosen = frame[
             (frame["dataset"] == dataset)
             & (frame["eps255"] == eps255)
@@ -75,17 +80,28 @@ def curves(suite: Suite) -> Figure:
         if chosen.empty:
             say(axes, f"no {labels.method_label(method)} curve\nin this suite")
         else:
-            _draw(axes, chosen, what, triangles=chooses(suite, method))
+            _draw(axes, chosen, what, triangles=method in chosen_by_val)
     return sheet.figure
 
 
+def stepwise(suite: Suite) -> list[str]:
+    """Methods that have curves, AT and Adv-NTK first, the others as the suite lists them."""
+    known = {curve.method for curve in suite.curves}
+    return [method for method in dict.fromkeys((*_FIRST, *suite.config.methods)) if method in known]
+
+
 def chooses(suite: Suite, method: str) -> bool:
-    """Whether val chooses a checkpoint of a method: not of AT where it is trained on val too."""
-    return method != "at" or suite.config.protocol == "paired"
+    """Whether val chooses a checkpoint of a method: not of a finite network where it is trained on val too."""
+    networks = {item.record.method for item in suite.measured if item.record.kind == "network"}
+    return suite.config.protocol == "paired" or method not in networks
 
 
-def _of_whom(suite: Suite) -> str:
-    return "" if chooses(suite, "at") else " (Adv-NTK; AT is trained on val too, which chooses nothing)"
+def _triangle_in_words(suite: Suite, methods: list[str]) -> str:
+    """What a triangle marks, if there is any, and which methods have one, if not all."""
+    if not methods:
+        return ""
+    whose = "" if chooses(suite, "at") else f" ({', '.join(map(labels.method_label, methods))})"
+    return f" Triangle{whose}: the checkpoint best on val (each seed), of highest robust accuracy there."
 
 
 def _val_in_words(suite: Suite) -> str:
@@ -131,19 +147,20 @@ def _best_on_val(chosen: pd.DataFrame, column: str) -> list[tuple[float, float]]
     return found
 
 
-def _handles() -> list[Line2D]:
+def _handles(*, triangle: bool) -> list[Line2D]:
     lines = [
         Line2D([], [], color=labels.SPLIT_COLOURS[quantity][split], label=f"{quantity}, {split}", **look)
         for split, look in _LINES.items()
         for quantity in QUANTITIES
     ]
-    return [*lines, Line2D([], [], color="#555555", label="best on val, on test", **_BEST)]
+    best = Line2D([], [], color="#555555", label="best on val, on test", **_BEST)
+    return [*lines, best] if triangle else lines
 
 
 def curve_attacks(suite: Suite) -> dict[str, str]:
     """The attacks that watched training by method, from the options that the records carry."""
     found = {}
-    for method in METHODS:
+    for method in stepwise(suite):
         options = next((item.record.method_options for item in suite.measured if item.record.method == method), None)
         if options is not None:
             attack = options.get("report_attack") or options.get("attack") or {}

@@ -210,7 +210,7 @@ def _draw_points(
 
 
 FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
-    "curves": (curves, "robust and clean accuracy along AT's training beside Adv-NTK's, on train, val and test"),
+    "curves": (curves, "robust and clean accuracy along training, of AT beside Adv-NTK, on train, val and test"),
     "depth": (depth, "clean and robust accuracy over depth, by method and checkpoint"),
     "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
     "strength": (strength, "robust accuracy over the strength of an attack: radius, steps, restarts"),

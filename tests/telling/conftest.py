@@ -86,8 +86,8 @@ class Builder:
         threat = ThreatModel(eps255=eps255, norm=self.config.norm)
         record = Record(
             dataset=dataset, architecture=spec, method=method,
-            kind="network" if method == "at" else "kernel",
-            method_options={"report_attack": {"steps": 10, "loss": "squared_error"}} if method == "at" else {},
+            kind="network" if method.startswith("at") else "kernel",
+            method_options={"report_attack": {"steps": 10, "loss": "squared_error"}} if method.startswith("at") else {},
             trained_at=None if method == "ntk" else threat, threat=threat,
             attack=AttackRecord(
                 name=attack, kind=attack if outside or attack == "autoattack" else "pgd",
@@ -149,7 +149,7 @@ class Builder:
             for spec, method, eps255, seed in grid:
                 for attack in config.attacks:
                     self.record(dataset, spec, method, eps255, attack, seed)
-                if method in ("at", "advntk"):
+                if method.startswith(("at", "advntk")):
                     self.curve(dataset, spec.label, method, eps255, seed)
         return self
 

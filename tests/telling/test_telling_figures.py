@@ -60,8 +60,8 @@ def test_degenerate_suites_are_drawn(build, tmp_path, name, case):
     write_figure(name, suite, tmp_path / "f.svg")
     text = words(tmp_path / "f.svg")
     assert ("seeds = 1" if case == "one of everything" else "seeds = 2") in text
-    if name == "curves" and case in {"no AT", "one of everything"}:
-        assert "no AT curve" in text
+    if name == "curves":
+        assert ("no AT curve" in text) == (case in {"one of everything", "unknown method"})  # none trains in steps
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -122,6 +122,28 @@ def test_curves_have_a_panel_for_each_method_and_quantity_and_a_line_for_each_sp
         assert len(lines) == 3
         assert len({line.get_color() for line in lines}) == 3
         assert len(axes.collections) == 3  # a band each
+
+
+def test_every_method_that_trains_in_steps_has_its_panels(build):
+    suite = read_suite(build(**ONE, methods=["advntk", "at_longer", "at"]).fill().write())
+    with style():
+        titles = [one.get_title(loc="left") for one in FIGURES["curves"][0](suite).axes]
+    assert titles == [
+        *("AT, robust: PGD-10", "Adv-NTK, robust: PGD", "AT, clean", "Adv-NTK, clean"),
+        *("at_longer, robust: PGD-10", "at_longer, clean"),
+    ]
+
+
+def test_without_at_there_are_no_panels_of_it(build):
+    titles = list(curve_panels(read_suite(build(**ONE, methods=["ntk", "advntk"]).fill().write())))
+    assert titles == ["Adv-NTK, robust: PGD", "Adv-NTK, clean"]
+
+
+def test_where_val_chooses_nothing_nothing_is_said_of_a_triangle(build, tmp_path):
+    suite = read_suite(build(**ONE, methods=["at"], protocol="reference").fill().write())
+    write_figure("curves", suite, tmp_path / "f.svg")
+    assert "riangle" not in words(tmp_path / "f.svg")
+    assert "best on val" not in words(tmp_path / "f.svg")
 
 
 def test_triangles_stand_on_the_test_line_where_val_is_best(build):
