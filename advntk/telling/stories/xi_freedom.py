@@ -235,7 +235,7 @@ def caption(told: Told) -> str:
                 f"Where val's labels are as wrong, the diagonal gains {span(gain)} over one stopping time and "
                 f"{span(rest)} over training on both."
             )
-    parts.append("Number, diagonal and diagonal per class at 10,000 training images: suite `fashion_freedom`.")
+    parts.append("The first three at 10,000 training images: [fashion_freedom](results.md#fashion_freedom).")
     return f"{_setup(told)}. " + " ".join(parts)
 
 
