@@ -91,7 +91,8 @@ class Suite:
 
     def images_of(self, method: str) -> TrainingImages:
         """Which training images a method's predictor is made from, under the suite's protocol."""
-        return self.methods[method].reference_images if self.config.protocol == "reference" else "opt"
+        entry = self.methods[method]
+        return entry.reference_images if self.config.protocol == "reference" else entry.images
 
     @property
     def gram_images(self) -> TrainingImages:

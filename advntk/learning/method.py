@@ -111,7 +111,8 @@ class Method:
         depends_on_radius: whether training sees the threat model.
         checkpoints: names of its checkpoints, the default one first.
         trains_in_steps: whether its curves run over training steps.
-        reference_images: what the reference code makes its predictor from; elsewhere that is ``opt``.
+        images: what its predictor is made from.
+        reference_images: the same under ``protocol: reference``, as the reference code does it.
         check: says what is wrong with options for given sizes, or None; asked before any job.
         fit: the training itself, deterministic under the task's seed.
         load: the predictor of one checkpoint of a saved fit.
@@ -126,5 +127,6 @@ class Method:
     fit: Callable[[Task], Fit]
     load: Callable[[Saved, str], Predictor]
     description: str
+    images: TrainingImages = "opt"
     reference_images: TrainingImages = "opt"
     check: Callable[[Any, SplitSizes], str | None] = lambda options, sizes: None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from advntk.foundation.at_options import AdversarialTrainingOptions
@@ -83,6 +83,10 @@ def kernel_fit(kind: str, options: Any, kernel: KernelWork, sizes: Sizes) -> dic
             return {"start": start, "solve": {"factor": n**3 / 3, "entry": 4.0 * n**2, "theta": kernel.classes * n**2}}
         case "early_stopped_ntk":
             return {"start": start, **_early_stopped(options, kernel, sizes)}
+        case "early_stopped_refit":  # time chosen with the images that are not val, then another spectrum
+            opt = replace(sizes, n=sizes.n - sizes.n_val)
+            found = _early_stopped(options, kernel, opt)
+            return {"start": start, **found, "refit": _early_stopped(options, kernel, sizes)["solve"]}
         case "advntk":
             return {"start": start, **_adv_ntk(options, kernel, sizes)}
     return None

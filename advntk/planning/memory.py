@@ -127,9 +127,9 @@ def fit_memory(kind: str, options: Any, kernel: KernelWork, sizes: Sizes, stored
     match kind:
         case "ntk":
             held = matrix_mb(n, entry=8) + images
-        case "early_stopped_ntk" if n <= DENSE_LIMIT:
+        case "early_stopped_ntk" | "early_stopped_refit" if n <= DENSE_LIMIT:
             held = max(3 * matrix_mb(n, entry=8), matrix_mb(n, entry=8) + attack) + kept + images
-        case "early_stopped_ntk":
+        case "early_stopped_ntk" | "early_stopped_refit":
             basis = min(compute.memory_mb / 2, matrix_mb(n, 200 * kernel.classes, entry=8))
             held = kept + images + basis + attack
         case _:

@@ -6,14 +6,26 @@ from collections.abc import Sequence
 
 from matplotlib.typing import LineStyleType
 
-METHODS = {"ntk": "NTK", "early_stopped_ntk": "early-stopped NTK", "advntk": "Adv-NTK", "at": "AT"}
+METHODS = {
+    "ntk": "NTK",
+    "early_stopped_ntk": "early-stopped NTK",
+    "early_stopped_refit": "early-stopped NTK, opt + val",
+    "advntk": "Adv-NTK",
+    "at": "AT",
+}
 CHECKPOINTS = {"final": "", "last": "last", "best_val": "best on val"}
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
 OUTSIDE = "outside threat model"
 
 # Okabe and Ito's palette, distinguishable with every common colour blindness
-_METHOD_COLOURS = {"ntk": "#4d4d4d", "early_stopped_ntk": "#009e73", "advntk": "#0072b2", "at": "#d55e00"}
-_OTHER_COLOURS = ("#cc79a7", "#e69f00", "#56b4e9", "#b8a900")
+_METHOD_COLOURS = {
+    "ntk": "#4d4d4d",
+    "early_stopped_ntk": "#009e73",
+    "early_stopped_refit": "#56b4e9",
+    "advntk": "#0072b2",
+    "at": "#d55e00",
+}
+_OTHER_COLOURS = ("#cc79a7", "#e69f00", "#b8a900", "#7a4ea3")
 SPLIT_COLOURS = {
     "robust": {"train": "#c9a6e0", "val": "#9a5cc0", "test": "#4b1070"},
     "clean": {"train": "#f5c766", "val": "#e08a00", "test": "#8a4b00"},

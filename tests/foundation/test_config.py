@@ -152,12 +152,15 @@ def test_the_reference_protocol_adds_its_attack_and_the_right_one(quick):
     assert list(resolve(suite.config.model_dump()).attacks) == list(suite.attacks)
 
 
-def test_only_the_reference_protocol_trains_on_val(quick):
+def test_which_images_a_method_is_made_from(quick):
     paired, reference = (resolve(quick | {"protocol": protocol}) for protocol in ("paired", "reference"))
     assert {name: paired.images_of(name) for name in paired.methods} == dict.fromkeys(paired.methods, "opt")
     expected = {"ntk": "all", "early_stopped_ntk": "opt", "advntk": "opt", "at": "all"}
     assert {name: reference.images_of(name) for name in reference.methods} == expected
     assert (paired.gram_size("digits"), reference.gram_size("digits")) == (800, 1000)
+    refit = resolve(quick | {"methods": ["ntk", "early_stopped_refit"]})
+    assert (refit.images_of("ntk"), refit.images_of("early_stopped_refit")) == ("opt", "all")
+    assert refit.gram_size("digits") == 1000
     # no kernel method needs more than opt: the network alone does
     assert resolve(quick | {"protocol": "reference", "methods": ["advntk", "at"]}).gram_size("digits") == 800
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import scipy.linalg
 
 from advntk.attacks.entries import pgd
 from advntk.foundation.architecture import Architecture
@@ -16,7 +19,7 @@ from advntk.ingredients.kernels.engine import make_engine
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, StateFile
 from advntk.learning.kernel_predictor import KernelPredictor, targets_of
 from advntk.learning.method import Task
-from advntk.learning.methods import advntk, early_stopped_ntk, ntk
+from advntk.learning.methods import advntk, early_stopped_ntk, early_stopped_refit, ntk
 from advntk.learning.randomness import batch_indices, stream_seed
 
 SPEC = Architecture(family="mlp", depth=3)
@@ -131,7 +134,7 @@ def test_test_images_never_change_a_fit(digits_split, gram_path, tmp_path):
         (advntk, AdvNtkOptions(steps=3, batch=30, report_every=1)),
         (early_stopped_ntk, early_stopped_ntk.Options(decades=1, halvings=1)),
     ):
-        one, two = (method.fit(task(s, gram_path, tmp_path, options)) for s in (digits_split, shuffled))
+        one, two = (method.ENTRY.fit(task(s, gram_path, tmp_path, options)) for s in (digits_split, shuffled))
         assert one.checkpoints == two.checkpoints
         for name, array in one.arrays.items():
             np.testing.assert_array_equal(array, two.arrays[name])
@@ -202,12 +205,27 @@ def test_krylov_and_dense_time_families_agree(digits_split, gram_path, monkeypat
 
 def test_the_stopping_time_is_the_best_on_val(digits_split, gram_path, tmp_path):
     options = early_stopped_ntk.Options(decades=2, halvings=2)
-    fit = early_stopped_ntk.fit(task(digits_split, gram_path, tmp_path, options))
+    fit = early_stopped_ntk.stopped_on_val(task(digits_split, gram_path, tmp_path, options))
     accuracies = [row["robust_accuracy"] for row in fit.curves]
     best = next(row for row in fit.curves if row["step"] == fit.checkpoints["final"]["t"])
     assert best["robust_accuracy"] == max(accuracies)
     assert len(fit.curves) <= 9 + 4
     assert {row["split"] for row in fit.curves} == {"val"}
+
+
+def test_the_refit_is_the_dense_form_on_opt_and_val_at_the_time_that_opt_alone_had(digits_split, tmp_path):
+    grams.build_gram(digits_split, SPEC, images="all", out=tmp_path / "all.npy", compute=CPU, threads=1)
+    options = early_stopped_ntk.Options(decades=2, halvings=1)
+    given = replace(task(digits_split, tmp_path / "all.npy", tmp_path, options), images="all")
+    fit, alone = early_stopped_refit.fit(given), early_stopped_ntk.stopped_on_val(replace(given, images="opt"))
+    assert fit.checkpoints == alone.checkpoints
+    assert fit.curves == alone.curves
+    t = fit.checkpoints["final"]["t"]
+    theta = np.array(grams.open_gram(tmp_path / "all.npy", digits_split, SPEC, "all"), dtype=np.float64)
+    labels = np.concatenate([digits_split.opt.labels, digits_split.val.labels])
+    dense = np.linalg.solve(theta, np.eye(len(theta)) - scipy.linalg.expm(-t * theta)) @ np.eye(10)[labels]
+    np.testing.assert_allclose(fit.arrays["coef.final"], dense, atol=1e-7 * np.abs(dense).max())
+    assert len(alone.arrays["coef.final"]) == len(digits_split.opt) < len(dense)
 
 
 def test_a_ridge_and_a_singular_kernel():

@@ -109,6 +109,10 @@ def test_solving_grows_with_the_cube_and_attacks_with_n():
     assert parts[1]["solve_s"]["krylov"] > 4 * parts[0]["solve_s"]["krylov"]
     dense = fits.kernel_fit("early_stopped_ntk", early_stopped_ntk.Options(), kernel(), Sizes(n=900, n_val=9, n_test=9))
     assert dense["solve"]["eigenvectors"] == 900**3
+    both = Sizes(n=909, n_val=9, n_test=9)
+    refit = fits.kernel_fit("early_stopped_refit", early_stopped_ntk.Options(), kernel(), both)
+    assert (refit["solve"], refit["attack"]) == (dense["solve"], dense["attack"])  # t is chosen without val
+    assert refit["refit"]["eigenvectors"] == 909**3
 
 
 def test_each_rate_that_is_searched_costs_a_training():

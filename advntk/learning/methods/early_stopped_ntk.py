@@ -19,6 +19,7 @@ from advntk.foundation.krylov_basis import Basis
 from advntk.foundation.options import Closed
 from advntk.foundation.phi_functions import phi
 from advntk.foundation.progress import Progress
+from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.grams import open_gram
 from advntk.ingredients.kernels.engine import make_engine
@@ -118,18 +119,29 @@ def search(score: Callable[[float], Row], unit: float, options: Options) -> tupl
     return float(tried[best]["step"]), [tried[e] for e in sorted(tried)]
 
 
-def fit(task: Task) -> Fit:
-    """Choose t on the selecting images of val, attacked with a seed that evaluation does not use."""
+def theta(task: Task, images: TrainingImages) -> GramOperator:
+    """Θ of some of the training images of a task."""
     assert task.gram is not None
-    gram = open_gram(task.gram, task.split, task.spec, task.images)
-    operator = GramOperator(gram, device=task.compute.device, memory_mb=task.compute.memory_mb, where=task.gram)
+    gram = open_gram(task.gram, task.split, task.spec, images)
+    return GramOperator(gram, device=task.compute.device, memory_mb=task.compute.memory_mb, where=task.gram)
+
+
+def stopped_on_val(task: Task) -> Fit:
+    """The predictor of the opt images at the t that is best on the selecting images of val.
+
+    They are attacked with a seed that evaluation does not use.
+
+    Returns:
+        The fit; ``checkpoints.final.t`` is the time.
+    """
+    opt, operator = task.split.training("opt"), theta(task, "opt")
     engine = make_engine(
         task.spec, task.split.input_shape, engine=task.compute.kernel_engine, device=task.compute.device
     )
-    kernel = engine.bind(task.training.images, memory_mb=task.compute.memory_mb)
+    kernel = engine.bind(opt.images, memory_mb=task.compute.memory_mb)
     unit = 1.0 / operator.mean_diagonal()
     longest = unit * 10.0 ** (task.options.decades + (1 - 0.5**task.options.halvings) / task.options.per_decade)
-    family = TimeFamily.of(operator, targets_of(task.training, task.split.classes), longest)
+    family = TimeFamily.of(operator, targets_of(opt, task.split.classes), longest)
 
     def score(t: float) -> Row:
         predictor = KernelPredictor(kernel, family.coef(t), task.split.input_shape)
@@ -158,7 +170,7 @@ ENTRY = Method(
     depends_on_radius=True,
     checkpoints=("final",),
     trains_in_steps=False,
-    fit=fit,
+    fit=stopped_on_val,
     load=load_kernel,
     description="infinitely wide network stopped at the one time t that is most robust on val",
 )
