@@ -33,11 +33,12 @@ TINY = {
 
 
 class Checkout:
-    """A copy of the project that Snakemake runs in."""
+    """A copy of the project that Snakemake runs in; one that is there already is left as it is."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for part in PARTS:
+        self.resumed = (folder / PARTS[0]).exists()
+        for part in () if self.resumed else PARTS:
             source = ROOT / part
             if source.is_dir():
                 shutil.copytree(source, folder / part)  # compiled kernels in __pycache__ come along
