@@ -53,7 +53,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     options.add_argument(
         "--options",
         default="{}",
-        help="options as JSON, keys as in config.yaml (defaults: the paper's)",
+        help="options as JSON, keys as in config.yaml (what is left out: defaults of the code)",
     )
 
     suite = argparse.ArgumentParser(add_help=False)

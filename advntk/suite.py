@@ -92,7 +92,8 @@ class Suite:
     def images_of(self, method: str) -> TrainingImages:
         """Which training images a method's predictor is made from, under the suite's protocol."""
         entry = self.methods[method]
-        return entry.reference_images if self.config.protocol == "reference" else entry.images
+        reference = self.config.protocol == "reference" and entry.reference_images
+        return reference or entry.images
 
     @property
     def gram_images(self) -> TrainingImages:

@@ -113,8 +113,8 @@ class SuiteConfig(Closed):
     attack_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by attack name")
     protocol: Literal["paired", "reference"] = Field(
         default="paired",
-        description="paired: all methods train on opt; reference: NTK and AT train on opt and val, as in the paper's "
-        "reference code, and its attack is evaluated beside the right one",
+        description="paired: all methods train on opt, early_stopped_refit on val too; reference: NTK and AT train on "
+        "both, as in the paper's reference code, and its attack is evaluated beside the right one",
     )
     sweeps: dict[SweepName, SweepEntry] = Field(
         default_factory=dict, description="robust accuracy over radius, steps and restarts of an attack"

@@ -112,7 +112,7 @@ class Method:
         checkpoints: names of its checkpoints, the default one first.
         trains_in_steps: whether its curves run over training steps.
         images: what its predictor is made from.
-        reference_images: the same under ``protocol: reference``, as the reference code does it.
+        reference_images: the same under ``protocol: reference``, as the reference code does it, if it is another.
         check: says what is wrong with options for given sizes, or None; asked before any job.
         fit: the training itself, deterministic under the task's seed.
         load: the predictor of one checkpoint of a saved fit.
@@ -128,5 +128,5 @@ class Method:
     load: Callable[[Saved, str], Predictor]
     description: str
     images: TrainingImages = "opt"
-    reference_images: TrainingImages = "opt"
+    reference_images: TrainingImages | None = None
     check: Callable[[Any, SplitSizes], str | None] = lambda options, sizes: None

@@ -9,7 +9,7 @@ import pandas as pd
 
 from advntk.foundation.findings import FIGURE
 from advntk.telling.listing import Listing, write_listings
-from advntk.telling.story import Claim, Story
+from advntk.telling.story import Claim, Interval, Story
 from advntk.telling.suite_file import Suite
 from advntk.telling.told_stories import stories
 
@@ -50,7 +50,7 @@ def claims_listings(suite: Suite) -> list[Listing]:
                 claim.claim,
                 claim.source,
                 claim.quantity,
-                f"{claim.value:.3g} [{claim.lo:.3g}, {claim.hi:.3g}]",
+                "{:.3g} [{:.3g}, {:.3g}]".format(*_rounded(claim.interval)),
                 claim.expected,
                 f"{claim.verdict} {claim.condition}".strip(),
             ]
@@ -67,6 +67,12 @@ def claims_listings(suite: Suite) -> list[Listing]:
             )
         )
     return listings
+
+
+def _rounded(interval: Interval) -> Iterator[float]:
+    """What is rounding beside the rest of an interval is 0."""
+    least = 1e-12 * max(map(abs, interval))
+    return (value if abs(value) > least else 0.0 for value in interval)
 
 
 def write_claims(suite: Suite, out_csv: str | Path) -> None:

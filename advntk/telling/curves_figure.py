@@ -1,7 +1,8 @@
-"""The figure of curves: accuracy along AT's training beside Adv-NTK's; does robust accuracy fall again?"""
+"""The figure of curves: accuracy along training, of AT beside Adv-NTK; does robust accuracy fall again?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,10 @@ def curves(suite: Suite) -> Figure:
     """Robust and clean accuracy along the training of every method that trains in steps, on train, val and test."""
     frame, config, attacks = curves_frame(suite), suite.config, curve_attacks(suite)
     methods = stepwise(suite) or list(_FIRST)  # of a suite that has none the panels say so
+    held_out = [method for method in methods if method not in trained_on_val(suite)]
     beside = [methods[start : start + _SIDE_BY_SIDE] for start in range(0, len(methods), _SIDE_BY_SIDE)]
     for quantity in QUANTITIES:
         frame[f"{quantity}_accuracy"] = 100 * frame[f"{quantity}_accuracy"].astype(float)
-    chosen_by_val = [method for method in methods if chooses(suite, method)]
     bands: list[Band] = []
     for dataset in config.datasets:
         for eps255 in config.eps255:
@@ -52,18 +53,18 @@ def curves(suite: Suite) -> Figure:
             bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups, across)
     spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"
     sheet = Sheet(
-        title=f"Accuracy along training: {', '.join(map(labels.method_label, methods))}",
+        title=f"Accuracy along training: {labels.listed(methods)}",
         notes=[
             f"Robust accuracy under {attacks_in_words(attacks)} ({labels.NORMS[config.norm]}). "
-            f"Line: mean over seeds (seeds = {config.seeds}); {spread}.{_triangle_in_words(suite, chosen_by_val)}",
-            f"Robust overfitting shows {'past the triangle' if chosen_by_val else 'where lines part'}: robust accuracy "
+            f"Line: mean over seeds (seeds = {config.seeds}); {spread}.{_triangle_in_words(methods, held_out)}",
+            f"Robust overfitting shows {'past the triangle' if held_out else 'where lines part'}: robust accuracy "
             "still rises on train and falls on test.",
             *suite.notes,
-            "train: some of the images that AT's weights, or Adv-NTK's kernel, are made from; val: those that "
-            f"{_val_in_words(suite)}; test: watched in training, choose nothing.",
+            f"train: some of the images that a method is made from; val: {val_in_words(suite)}; test: watched in "
+            "training, choose nothing.",
         ],
         bands=bands,
-        handles=_handles(triangle=bool(chosen_by_val)),
+        handles=_handles(triangle=bool(held_out)),
         y_label="accuracy (%)",
         x_label="",
         y_top=top(frame[[f"{quantity}_accuracy" for quantity in QUANTITIES]].to_numpy().ravel()),
@@ -80,7 +81,7 @@ def curves(suite: Suite) -> Figure:
         if chosen.empty:
             say(axes, f"no {labels.method_label(method)} curve\nin this suite")
         else:
-            _draw(axes, chosen, what, triangles=method in chosen_by_val)
+            _draw(axes, chosen, what, triangles=method in held_out)
     return sheet.figure
 
 
@@ -90,25 +91,27 @@ def stepwise(suite: Suite) -> list[str]:
     return [method for method in dict.fromkeys((*_FIRST, *suite.config.methods)) if method in known]
 
 
-def chooses(suite: Suite, method: str) -> bool:
-    """Whether val chooses a checkpoint of a method: not of a finite network where it is trained on val too."""
-    networks = {item.record.method for item in suite.measured if item.record.kind == "network"}
-    return suite.config.protocol == "paired" or method not in networks
+def trained_on_val(suite: Suite) -> list[str]:
+    """Methods with curves that are made from val too, which then chooses no checkpoint of theirs."""
+    made = {item.record.method for item in suite.measured if item.record.images == "all"}
+    return [method for method in stepwise(suite) if method in made]
 
 
-def _triangle_in_words(suite: Suite, methods: list[str]) -> str:
+def _triangle_in_words(methods: Sequence[str], held_out: Sequence[str]) -> str:
     """What a triangle marks, if there is any, and which methods have one, if not all."""
-    if not methods:
+    if not held_out:
         return ""
-    whose = "" if chooses(suite, "at") else f" ({', '.join(map(labels.method_label, methods))})"
+    whose = "" if len(held_out) == len(methods) else f" ({labels.listed(held_out)})"
     return f" Triangle{whose}: the checkpoint best on val (each seed), of highest robust accuracy there."
 
 
-def _val_in_words(suite: Suite) -> str:
-    """What val images are for."""
-    if chooses(suite, "at"):
-        return "choose a checkpoint or a rate, and that Adv-NTK's ϖ is trained on"
-    return "Adv-NTK's ϖ, and here AT too, is trained on"
+def val_in_words(suite: Suite) -> str:
+    """What val images are for, by the methods that are shown."""
+    shown, trained = stepwise(suite), trained_on_val(suite)
+    uses = ["choose a checkpoint or a rate"] if set(shown) - set(trained) else []
+    uses += ["Adv-NTK's ϖ is trained on them"] if "advntk" in shown else []
+    uses += [f"{labels.listed(trained)} trained on them too"] if trained else []
+    return ", ".join(uses) or "choose nothing"
 
 
 def _title(method: str, quantity: str, attacks: dict[str, str]) -> str:

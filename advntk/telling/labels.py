@@ -9,7 +9,7 @@ from matplotlib.typing import LineStyleType
 METHODS = {
     "ntk": "NTK",
     "early_stopped_ntk": "early-stopped NTK",
-    "early_stopped_refit": "early-stopped NTK, opt + val",
+    "early_stopped_refit": "early-stopped NTK on opt + val",
     "advntk": "Adv-NTK",
     "at": "AT",
 }
@@ -17,7 +17,7 @@ CHECKPOINTS = {"final": "", "last": "last", "best_val": "best on val"}
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
 OUTSIDE = "outside threat model"
 
-# Okabe and Ito's palette, distinguishable with every common colour blindness
+# Okabe and Ito's palette, distinguishable with every common colour blindness; the last ones are not of it
 _METHOD_COLOURS = {
     "ntk": "#4d4d4d",
     "early_stopped_ntk": "#009e73",
@@ -25,7 +25,7 @@ _METHOD_COLOURS = {
     "advntk": "#0072b2",
     "at": "#d55e00",
 }
-_OTHER_COLOURS = ("#cc79a7", "#e69f00", "#b8a900", "#7a4ea3")
+_OTHER_COLOURS = ("#cc79a7", "#e69f00", "#b8a900", "#7a4ea3", "#8c564b", "#000000")
 SPLIT_COLOURS = {
     "robust": {"train": "#c9a6e0", "val": "#9a5cc0", "test": "#4b1070"},
     "clean": {"train": "#f5c766", "val": "#e08a00", "test": "#8a4b00"},
@@ -41,6 +41,11 @@ def method_label(method: str, checkpoint: str = "final") -> str:
     name = METHODS.get(method, method)
     choice = CHECKPOINTS.get(checkpoint, checkpoint)
     return f"{name} ({choice})" if choice else name
+
+
+def listed(methods: Sequence[str]) -> str:
+    """Methods in words, one after the other."""
+    return ", ".join(map(method_label, methods))
 
 
 def attack_label(attack: str, *, inside_threat_model: bool) -> str:

@@ -255,16 +255,17 @@ def _remarks(suite: Suite, chosen: Sequence[Row], early: Sequence[Unfinished]) -
         words = "; ".join(f"{', '.join(methods)} on {images}" for images, methods in groups.items())
         remarks.append(f"Methods were trained on different data (deviation D7): {words}.")
     labels = {row.spec.label for row in chosen}
+    early = [one for one in early if one.dataset == dataset and one.architecture in labels]
     stopped = [
         f"{method_label(one.method)} on {one.architecture}{_at(suite, one.eps255)} by {100 * one.gain[0]:.1f} "
         f"[{100 * one.gain[1]:.1f}, {100 * one.gain[2]:.1f}] points up to step {one.step}"
         for one in early
-        if one.dataset == dataset and one.architecture in labels
     ]
     if stopped:
+        kernels = {item.record.method for item in suite.measured if item.record.kind == "kernel"}
+        learns = ", from which Adv-NTK learns," if any(one.method in kernels for one in early) else ""
         remarks.append(
-            "Stopped while robust accuracy on val, from which Adv-NTK learns, still rose over the second half: "
-            f"{'; '.join(stopped)}."
+            f"Stopped while robust accuracy on val{learns} still rose over the second half: {'; '.join(stopped)}."
         )
     if suite.config.protocol == "reference":
         remarks.append(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from advntk.telling.curves_figure import attacks_in_words, chooses, curve_attacks, stepwise
-from advntk.telling.labels import attack_label, method_label
+from advntk.telling.curves_figure import attacks_in_words, curve_attacks, stepwise, trained_on_val, val_in_words
+from advntk.telling.labels import attack_label, listed
 from advntk.telling.series import attack_in_words
 from advntk.telling.suite_file import Suite
 
@@ -27,18 +27,18 @@ class Picture:
 
 
 def _curves(suite: Suite) -> str:
-    methods = stepwise(suite)
+    methods, trained = stepwise(suite), trained_on_val(suite)
     steps = {"at": "AT by weight updates of the finite network", "advntk": "Adv-NTK by steps on ϖ"}
     told = [steps[method] for method in methods if method in steps]
     others = [method for method in methods if method not in steps]
-    told += [f"{_in_words(others)} by {'their' if len(others) > 1 else 'its'} own steps"] if others else []
-    chosen = [method for method in methods if chooses(suite, method)]
-    some = "" if len(chosen) == len(methods) else f" of {_in_words(map(method_label, chosen))}"
-    triangle = f"The triangle marks the checkpoint{some} that is best on validation images. " if chosen else ""
+    told += [f"{listed(others)} by {'their' if len(others) > 1 else 'its'} own steps"] if others else []
+    held_out = [method for method in methods if method not in trained]
+    whose = f" of {listed(held_out)}" if trained else ""
+    triangle = f" The triangle marks the checkpoint{whose} that is best on validation images." if held_out else ""
     return (
         f"Robust accuracy under {attacks_in_words(curve_attacks(suite))}, and clean accuracy, while training goes on: "
         f"{'; '.join(told)}. Thick and dark: test images, which decide nothing. Light: images that are trained on. "
-        f"Dashed: validation images{'' if chooses(suite, 'at') else ', on which AT is trained here too'}. {triangle}"
+        f"Dashed: validation images ({val_in_words(suite)}).{triangle} "
         "Robust overfitting is what happens when the light line still rises and the dark one falls: training on "
         "buys robust accuracy on images it has seen with robust accuracy on images it has not."
     )

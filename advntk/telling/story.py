@@ -16,6 +16,11 @@ Interval = tuple[float, float, float]
 Verdict = Literal["holds", "holds if", "does not hold", "open"]
 
 
+def wrong_labels(share: float) -> str:
+    """Training labels in words: ``30% wrong labels``."""
+    return f"{100 * share:g}% wrong labels" if share else "true labels"
+
+
 def above(interval: Interval, bound: float = 0.0) -> Verdict:
     """Whether a quantity is above a bound; an interval that reaches the bound leaves it open."""
     return "holds" if interval[1] > bound else "does not hold" if interval[2] < bound else "open"

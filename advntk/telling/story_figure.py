@@ -89,5 +89,5 @@ def accuracy_dots(axes: Axes, row: int, robust: Sequence[np.ndarray], clean: Seq
 
 def span(interval: Interval, digits: int = 2) -> str:
     """A value with its interval, in words: ``-0.50 [-0.53, -0.47]``."""
-    value, low, high = interval
+    value, low, high = (round(one, digits) + 0.0 for one in interval)  # no −0.00
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

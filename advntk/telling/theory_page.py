@@ -94,4 +94,5 @@ def _overview(suite: Suite) -> Listing:
 
 
 def _made(*, suite_facts: dict[str, str]) -> str:
-    return f"Machine: {suite_facts['machine']}; code digest {suite_facts['code']}; {suite_facts['finished']}.\n"
+    digests = suite_facts["code"].replace("; ", ", ")
+    return f"Machine: {suite_facts['machine']}; code digest {digests}; {suite_facts['finished']}.\n"

@@ -10,7 +10,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError
 from advntk.ingredients.networks.layers import layers_of
 
-_ANY_DEPTH = 2  # where a name tells none
+_DEPTHS = (2, 18)  # where a name tells none, one of these is of every family
 
 
 def named(network: str, *, mlp_depth: int, cnn_depth: int, width: int = 512) -> Architecture:
@@ -39,14 +39,19 @@ def of_kind(kind: str, **fields: str | int) -> Architecture:
 
 def _check(name: str, kind: str, **fields: str | int) -> str:
     """The name, if there is such a network; else a ``ValueError``, which pydantic tells with the key."""
-    try:
-        layers_of(of_kind(kind, **{"depth": _ANY_DEPTH, **fields}))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"'{name}' is no network: {first['loc'][0]}: {first['msg']}") from error
-    except ConfigError as error:
-        raise ValueError(f"'{name}' is no network: {error.line()}") from error
-    return name
+    depths = (fields.pop("depth"),) if "depth" in fields else _DEPTHS
+    wrong = ""
+    for depth in depths:
+        try:
+            layers_of(of_kind(kind, depth=depth, **fields))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            wrong = wrong or f"{first['loc'][0]}: {first['msg']}"
+        except ConfigError as error:
+            wrong = wrong or error.what
+        else:
+            return name
+    raise ValueError(f"'{name}' is no network: {wrong}")
 
 
 def _of_activation(name: str) -> str:

@@ -55,15 +55,20 @@ class Originals:
             monkeypatch.setattr(module, constant, checksums)
 
     def write_into(self, checkout: Path) -> None:
-        """Make a copy of the source tree take these files for the originals: put their checksums into its source."""
-        path = checkout.joinpath(*PACKAGE.split("."), f"{self.dataset}.py")
-        source = path.read_text(encoding="utf-8")
-        for checksums in self.constants.values():
-            for name, digest in checksums.items():
-                entry = re.compile(rf'("{re.escape(name)}": ")[0-9a-f]{{{len(digest)}}}(")')
-                source, count = entry.subn(rf"\g<1>{digest}\g<2>", source)
-                assert count == 1, f"{path}: {count} checksums of {name}"
-        path.write_text(source, encoding="utf-8")
+        """Make a copy of the source tree take these files for the originals."""
+        put_checksums(checkout, self.dataset, self.constants)
+
+
+def put_checksums(checkout: Path, dataset: str, constants: Mapping[str, Mapping[str, str]]) -> None:
+    """Put checksums into the source of a dataset's module in a copy of the source tree."""
+    path = checkout.joinpath(*PACKAGE.split("."), f"{dataset}.py")
+    source = path.read_text(encoding="utf-8")
+    for checksums in constants.values():
+        for name, digest in checksums.items():
+            entry = re.compile(rf'("{re.escape(name)}": ")[0-9a-f]{{{len(digest)}}}(")')
+            source, count = entry.subn(rf"\g<1>{digest}\g<2>", source)
+            assert count == 1, f"{path}: {count} checksums of {name}"
+    path.write_text(source, encoding="utf-8")
 
 
 def write(dataset: str, folder: Path, *, train: int = 60, test: int = 40, seed: int = 0) -> Originals:

@@ -97,6 +97,8 @@ class Builder:
             seed=seed, n_opt=800, n_val=200, split_hash=f"{dataset}{seed}", training={}, evaluations=evaluations,
             provenance=self.provenance, timing={"attack_s": 2.0 + seed, "wall_s": 5.0, "peak_mb": 300.0 + seed},
         )  # fmt: skip
+        if self.config.protocol == "reference" and record.kind == "network":
+            record = record.model_copy(update={"images": "all"})
         self.fit(record)
         write_record(place, record.model_copy(update=changes))
         files.write_npz(place.removesuffix("json") + "npz", arrays)

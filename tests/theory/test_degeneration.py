@@ -115,36 +115,36 @@ def verdicts(story):
 
 def test_each_claim_is_decided_by_its_interval():
     found = verdicts(told())
-    assert found["AT tends to the natural solution Θ⁻¹Y (digits mlp-3, right labels)"].verdict == "holds"
+    assert found["AT tends to the natural solution Θ⁻¹Y (digits mlp-3, true labels)"].verdict == "holds"
     falls = "robust accuracy falls on the way (robust overfitting; digits mlp-3, {})"
     assert found[falls.format("30% wrong labels")].verdict == "holds"
     assert found[falls.format("30% wrong labels")].value == pytest.approx(0.3)
-    assert found[falls.format("right labels")].verdict == "does not hold"
-    earlier = found["a stronger attack reaches its best robust accuracy earlier (digits mlp-3, right labels)"]
+    assert found[falls.format("true labels")].verdict == "does not hold"
+    earlier = found["a stronger attack reaches its best robust accuracy earlier (digits mlp-3, true labels)"]
     assert (earlier.verdict, earlier.value) == ("holds", pytest.approx(np.log(10)))
-    ends = "AT with {} has come to the standard-trained network at ln t = 4 (finite mlp, right labels)"
+    ends = "AT with {} has come to the standard-trained network at ln t = 4 (finite mlp, true labels)"
     assert found[ends.format("inner flow")].verdict == "holds"
     assert found[ends.format("PGD")].verdict == "does not hold"
-    more = "AT with {} reaches more robust accuracy than clean training at its own best time (finite mlp, right labels)"
+    more = "AT with {} reaches more robust accuracy than clean training at its own best time (finite mlp, true labels)"
     assert found[more.format("PGD")].verdict == "holds"
     assert found[more.format("PGD")].value == pytest.approx(0.2)
     assert found[more.format("inner flow")].verdict == "does not hold"
-    wide = "width 64 reaches more robust accuracy than width 16 (finite mlp, {}, right labels)"
+    wide = "width 64 reaches more robust accuracy than width 16 (finite mlp, {}, true labels)"
     assert found[wide.format("PGD")].verdict == "holds"
     assert found[wide.format("PGD")].value == pytest.approx(0.3)
     assert found[wide.format("clean")].verdict == "does not hold"
-    factor = "{} multiplies the training error by a factor that stays the same (finite mlp, right labels)"
+    factor = "{} multiplies the training error by a factor that stays the same (finite mlp, true labels)"
     assert found[factor.format("inner flow")].verdict == "holds"
     assert found[factor.format("PGD")].verdict == "does not hold"
 
 
 def test_other_findings_give_other_verdicts():
     found = verdicts(told(overfits=False, degenerates=False, steady=True))
-    assert found["AT tends to the natural solution Θ⁻¹Y (digits mlp-3, right labels)"].verdict == "does not hold"
+    assert found["AT tends to the natural solution Θ⁻¹Y (digits mlp-3, true labels)"].verdict == "does not hold"
     assert "does not hold" in {
         claim.verdict for name, claim in found.items() if "30%" in name and "robust overfitting" in name
     }
-    factor = "PGD multiplies the training error by a factor that stays the same (finite mlp, right labels)"
+    factor = "PGD multiplies the training error by a factor that stays the same (finite mlp, true labels)"
     assert found[factor].verdict == "holds"
     assert "open" in {claim.verdict for claim in verdicts(told(spread=0.3)).values()}
 

@@ -24,6 +24,12 @@ def test_a_kind_has_the_fields_that_are_given():
     assert (spec.label, spec.width) == ("resnet-18", 4)
 
 
+def test_a_family_of_few_depths_is_taken():
+    options = {"networks": ["resnet-relu"], "cnn_depth": 18}
+    found = validated(registry.get(EXPERIMENTS, "varying_rate").options, options, "varying_rate")
+    assert named(found.networks[0], mlp_depth=3, cnn_depth=found.cnn_depth).label == "resnet-18"
+
+
 @pytest.mark.parametrize(
     ("experiment", "options", "told"),
     [
@@ -33,7 +39,7 @@ def test_a_kind_has_the_fields_that_are_given():
         ("definiteness", {"families": ["cnn_averag"]}, "'cnn_averag' is no network: pooling: .* 'average'"),
         ("definiteness", {"activations": ["rleu"]}, "did you mean 'relu'"),
         ("architectures", {"networks": ["mlp-x"]}, "'mlp-x' is no network: depth: .* integer"),
-        ("architectures", {"networks": ["resnet-19"]}, "no ResNet of depth 19; give depth: 18 or 34"),
+        ("architectures", {"networks": ["resnet-19"]}, "'resnet-19' is no network: no ResNet of depth 19"),
         ("architectures", {"networks": ["cn-3"]}, "unknown entry 'cn' .did you mean 'cnn'"),
     ],
 )

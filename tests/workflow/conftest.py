@@ -33,15 +33,15 @@ TINY = {
 
 
 class Checkout:
-    """A copy of the project that Snakemake runs in; one that is there already is left as it is."""
+    """A copy of the project that Snakemake runs in; what else is in its folder stays."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.resumed = (folder / PARTS[0]).exists()
-        for part in () if self.resumed else PARTS:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, folder / part)  # compiled kernels in __pycache__ come along
+                shutil.copytree(source, folder / part, dirs_exist_ok=True)  # compiled kernels in __pycache__ come along
             else:
                 shutil.copy2(source, folder / part)
 

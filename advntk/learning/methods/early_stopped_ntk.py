@@ -73,8 +73,8 @@ class TimeFamily:
         if error > TOLERANCE:
             raise NumericalError(
                 f"{basis.size} Krylov columns reach t = {basis.reach(longest, TOLERANCE):.3g} of {longest:.3g}",
-                where="early_stopped_ntk",
-                remedy="raise compute.memory_mb, or lower method_options.early_stopped_ntk.decades",
+                where="early stopping",
+                remedy="raise compute.memory_mb, or lower the option 'decades' of the method",
             )
         values, inner = basis.ritz()
         return cls(values=values, vectors=basis.vectors @ inner, rows=inner.T @ basis.start_rows)
@@ -99,7 +99,7 @@ def search(score: Callable[[float], Row], unit: float, options: Options) -> tupl
     exponents = list(np.linspace(-options.decades, options.decades, count))
     spacing = exponents[1] - exponents[0]
     total = count + 2 * options.halvings
-    progress = Progress("early_stopped_ntk", total, unit="times")
+    progress = Progress("early stopping", total, unit="times")
     tried: dict[float, Row] = {}
 
     def visit(exponent: float) -> None:

@@ -28,7 +28,6 @@ ENTRY = Method(
     checkpoints=("final",),
     trains_in_steps=False,
     images="all",
-    reference_images="all",
     fit=fit,
     load=load_kernel,
     description="the early-stopped NTK with val among its training images, at the time that val chose before",

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import paired_bootstrap, power_of, student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, above, below
+from advntk.telling.story import Claim, Interval, Story, Told, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 WORDS = {
@@ -97,7 +97,7 @@ def claims(told: Told) -> list[Claim]:
     found = []
     strongest, setup = _strengths(told)[-1], _setup(told)
     for noise in _noise(told):
-        labels = f"{noise:.0%} of labels wrong"
+        labels = wrong_labels(noise)
         for loss in _losses(told):
             power, distance, rest = (measure(told, noise, loss) for measure in (decay, off_path, left))
             degeneration = "AT degeneration (Fu & Wang 2024)" if loss == "squared" else OPEN
@@ -194,8 +194,8 @@ def figure(told: Told) -> Figure:
     """Robust accuracy over t for each loss and noise, and the distance from clean training."""
     losses, strengths, moments = _losses(told), _strengths(told), _moments(told)
     shares = _noise(told)
-    titles = [f"{WORDS[loss]}\n{share:.0%} of labels wrong" for share in shares for loss in losses]
-    titles += [f"{WORDS[loss]}\n{shares[-1]:.0%} of labels wrong" for loss in losses]
+    titles = [f"{WORDS[loss]}\n{wrong_labels(share)}" for share in shares for loss in losses]
+    titles += [f"{WORDS[loss]}\n{wrong_labels(shares[-1])}" for loss in losses]
     drawn, axes = panels(
         titles,
         title="Does adversarial training degenerate under cross-entropy?",
@@ -233,7 +233,7 @@ def caption(told: Told) -> str:
         for loss in _losses(told):
             gain = paired_bootstrap(chosen(told, share, loss, attacked=True), chosen(told, share, loss, attacked=False))
             parts.append(
-                f"{WORDS[loss]}, {share:.0%} of labels wrong: late in training the distance from clean training goes "
+                f"{WORDS[loss]}, {wrong_labels(share)}: late in training the distance from clean training goes "
                 f"with t to the power {span(decay(told, share, loss))}, and at the last t "
                 f"{span(left(told, share, loss))} of its largest is left; the distance from clean training's path is "
                 f"at most {span(off_path(told, share, loss), 3)}; AT's best robust accuracy less clean training's is "

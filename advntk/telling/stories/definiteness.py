@@ -170,7 +170,7 @@ def caption(told: Told) -> str:
         f"{_setup(told)}. As the exponential of a symmetric matrix, Ξ is positive definite by construction; what is at "
         f"stake is the conditioning. The smallest eigenvalue over the largest is at worst 10^{low['ark'][0]:.1f} for "
         f"ARK ({low['ark'][1]}), 10^{low['theta'][0]:.1f} for Θ ({low['theta'][1]}) and 10^{low['blocks'][0]:.1f} for "
-        f"Ξ^½ΘΞ^½ ({low['blocks'][1]}). {verdict} The strongest attack makes the condition number larger by "
+        f"Ξ^½ΘΞ^½ ({low['blocks'][1]}). {verdict} The strongest attack multiplies the condition number by "
         f"10^{min(paid.values()):.1f} to 10^{paid[most]:.1f} ({most}; means over seeds)."
     )
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import student_interval
 from advntk.telling.over_time import POINT, chosen
-from advntk.telling.story import Claim, Interval, Story, Told, above, below
+from advntk.telling.story import Claim, Interval, Story, Told, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 PAPER = "Fu & Wang 2024, AT degeneration"
@@ -123,7 +123,7 @@ def _width_claims(told: Told) -> list[Claim]:
             found.append(
                 Claim(
                     claim=f"width {options['finite_width']} reaches more robust accuracy than width "
-                    f"{options['narrow_width']} (finite mlp, {name}, {_labels(noise)})",
+                    f"{options['narrow_width']} (finite mlp, {name}, {wrong_labels(noise)})",
                     source="open question of Fu & Wang 2024",
                     quantity="difference of best-on-val robust accuracies",
                     interval=more,
@@ -135,15 +135,11 @@ def _width_claims(told: Told) -> list[Claim]:
     return found
 
 
-def _labels(noise: float) -> str:
-    return f"{100 * noise:g}% wrong labels" if noise else "right labels"
-
-
 def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[Claim]:
     options, name = told.options, f"{network[0]} {network[1]}-{told.options['depth']}"
     left, fallen, earlier = (measure(told, network, noise) for measure in (distance_left, lost, sooner))
     strongest, setup = options["exposures"][-1], _kernel_setup(told)
-    where = f"{name}, {_labels(noise)}"
+    where = f"{name}, {wrong_labels(noise)}"
     return [
         Claim(
             claim=f"AT tends to the natural solution Θ⁻¹Y ({where})",
@@ -177,7 +173,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
 
 def _finite_claims(told: Told, noise: float) -> list[Claim]:
     found = []
-    where, setup, last = f"finite mlp, {_labels(noise)}", _finite_setup(told), told.options["finite_log_times"][1]
+    where, setup, last = f"finite mlp, {wrong_labels(noise)}", _finite_setup(told), told.options["finite_log_times"][1]
     for training in ("flow", "pgd"):
         name = TRAININGS[training]
         apart, fallen = finite_distance(told, training, noise), finite_lost(told, training, noise)
@@ -251,10 +247,10 @@ def figure(told: Told) -> Figure:
     noises, titles = list(options["noise"]), []
     for dataset, family in _networks(told):
         name = f"{dataset} {family}-{options['depth']}"
-        titles += [f"{name}, {_labels(noise)}" for noise in noises] + [f"{name}: distance to Θ⁻¹Y"]
+        titles += [f"{name}, {wrong_labels(noise)}" for noise in noises] + [f"{name}: distance to Θ⁻¹Y"]
     finite = options["finite_noise"][-1:]
     for noise in finite:
-        titles += [f"finite, {_labels(noise)}", "finite: distance to standard", "finite: factor of the attack"]
+        titles += [f"finite, {wrong_labels(noise)}", "finite: distance to standard", "finite: factor of the attack"]
     drawn, axes = panels(
         titles,
         title="Where adversarial training ends",
@@ -317,10 +313,10 @@ def caption(told: Told) -> str:
     for network in _networks(told):
         name = f"{network[0]} {network[1]}"
         left = max(distance_left(told, network, noise)[0] for noise in options["noise"])
-        falls = ", ".join(f"{span(lost(told, network, noise))} with {_labels(noise)}" for noise in options["noise"])
+        falls = [f"{span(lost(told, network, noise))} with {wrong_labels(noise)}" for noise in options["noise"]]
         parts.append(
             f"{name}: at the last time AT is within {left:.1e} of the natural solution; from its best time to the end "
-            f"the strongest attack's training loses robust accuracy {falls}; it reaches its best "
+            f"robust accuracy of the strongest attack's training falls by {', '.join(falls)}; it reaches its best "
             f"{span(sooner(told, network, options['noise'][-1]), 1)} e-folds of time before clean training."
         )
     for noise in options["finite_noise"]:
@@ -332,7 +328,7 @@ def caption(told: Told) -> str:
             f"{span(factor_range(told, training, noise), 1)} e-folds"
             for training in ("flow", "pgd")
         )
-        parts.append(f"Finite networks, {_labels(noise)}: {ends}.")
+        parts.append(f"Finite networks, {wrong_labels(noise)}: {ends}.")
     for noise in _compared(told):
         gains = ", ".join(f"{span(wider(told, training, noise))} ({name})" for training, name in TRAININGS.items())
         parts.append(

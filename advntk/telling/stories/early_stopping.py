@@ -232,7 +232,8 @@ def caption(told: Told) -> str:
     gains = "; ".join(f"{network} {span(gain(told, network), 3)}" for network in attacked(told))
     parts.append(f"Best robust accuracy of AT minus that of clean training, times chosen on val: {gains}.")
     if methods := _of_methods(told):
-        listed = "; ".join(f"{claim.claim}: {span(claim.interval, 3)}" for claim in methods)
+        pairs = [claim.claim.replace(" is more robust than ", " − ") for claim in methods]
+        listed = "; ".join(f"{pair}: {span(claim.interval, 3)}" for pair, claim in zip(pairs, methods, strict=True))
         parts.append(f"The suite's methods, difference of robust accuracy: {listed}.")
     return f"{_setup(told)}. " + " ".join(parts)
 

@@ -133,7 +133,7 @@ def _setup(told: Told) -> str:
         f"ReLU MLP-{options['depth']}, {options['classes']} classes; mass: {options['points']} inputs, κηS = "
         f"{options['exposure']:g}, {options['repetitions']} times {options['networks']} networks; "
         f"Adv-NTK: width {options['width']}, {options['train']} training images with {100 * options['noise']:.0f}% "
-        f"wrong labels, {options['val']} val (right labels) and {options['test']} test images of {options['dataset']}, "
+        f"wrong labels, {options['val']} val (true labels) and {options['test']} test images of {options['dataset']}, "
         f"PGD-{options['attack_steps']} on the margin (on the squared error where Ξ is learned), ℓ∞ radius "
         f"{options['eps255']:g}/255, {options['seeds']} splits"
     )

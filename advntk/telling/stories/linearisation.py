@@ -285,15 +285,15 @@ def caption(told: Told) -> str:
     threshold = one.options["threshold"]
     strengths = one.options["strengths"]
     parts = [
-        f"{words}: the error passes {threshold:.0%} at a κηS of {breaks(one, name)}; at {strengths[-1]:g}, where the "
+        f"{words}: the error passes {threshold:.0%} at κηS {breaks(one, name)}; at {strengths[-1]:g}, where the "
         "attack at the start of training moves an image by "
         f"{span(student_interval(list(np.array(one.found['size'])[:, -1])))} of its distance from grey, it is "
         f"{span(student_interval(list(errors(one, name)[:, -1])))}."
         for name, words in WORDS.items()
     ]
     others = "; ".join(
-        f"{other.settings['variant']} {span(ratio(told, other, 'frozen', 0))} and "
-        f"{span(ratio(told, other, 'frozen', -1))} (past {threshold:.0%} from κηS = {breaks(other, 'frozen')} on)"
+        f"{' = '.join(other.settings['variant'].split('.', 1))}: {span(ratio(told, other, 'frozen', 0))} and "
+        f"{span(ratio(told, other, 'frozen', -1))} (past {threshold:.0%} at κηS {breaks(other, 'frozen')})"
         for other in told.findings
         if other is not one
     )

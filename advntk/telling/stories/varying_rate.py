@@ -126,10 +126,10 @@ def caption(told: Told) -> str:
         parts.append(f"Where Ξ'(t) is a number times a constant matrix, the closed form is the ODE's to {worst:.0e}.")
     if turned:
         listed = "; ".join(
-            f"{network}, {name}: {gap(told, network, name)[0]:.1g} (turning {turning(told, network, name):.1g})"
+            f"{network}, {WORDS[name]}: {gap(told, network, name)[0]:.1g} ({turning(told, network, name):.1g})"
             for network, name in turned
         )
-        parts.append(f"Elsewhere it is not, by a relative gap of {listed}.")
+        parts.append(f"Elsewhere it is not; relative gap, and how much Ξ'(t) turns: {listed}.")
     return f"{_setup(told)}. " + " ".join(parts)
 
 

@@ -102,7 +102,7 @@ def claims(told: Told) -> list[Claim]:
         Claim(
             claim=f"the gap to the frozen linearisation vanishes at infinite width (d = {size})",
             source=PAPER,
-            quantity="c of the fit gap² = a/width + c over all widths: its square at infinite width",
+            quantity="c of the fit gap² = a/width + c over all widths, the squared gap at infinite width",
             interval=left_over(told, size),
             expected=f"0 (below {NONE:g}²)",
             verdict=below(left_over(told, size), NONE**2),

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict, above, below
+from advntk.telling.story import Claim, Interval, Story, Told, Verdict, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
 NAMES = {
@@ -90,17 +90,17 @@ def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Cl
     return Claim(
         claim=sentence,
         source=source,
-        quantity=f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired, with {_labels(least)}",
+        quantity=f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired, with {wrong_labels(least)}",
         interval=found[least],
         expected="above 0",
         verdict=verdicts[0] if same else "holds if" if holding else failing,
-        condition="" if same else " or ".join(_labels(noise) for noise in holding),
+        condition="" if same else " or ".join(wrong_labels(noise) for noise in holding),
         setup=_setup(told),
     )
 
 
 def _claims(told: Told, noise: float) -> list[Claim]:
-    where, setup = f", {_labels(noise)}", _setup(told)
+    where, setup = f", {wrong_labels(noise)}", _setup(told)
     robust = "robust test accuracy, {} − {}, paired"
     found = []
     for one, other, sentence, source in _COMPARED + (_WITH_NOISY_VAL if noise else ()):
@@ -152,14 +152,6 @@ def _claims(told: Told, noise: float) -> list[Claim]:
     return found
 
 
-def _labels(noise: float) -> str:
-    return f"{100 * noise:.0f}% of the training labels wrong" if noise else "true labels"
-
-
-def _short(noise: float) -> str:
-    return f"{100 * noise:.0f}% wrong labels" if noise else "true labels"
-
-
 def _last_step(told: Told) -> int:
     return int(told.findings[0].found["advntk"]["steps"][-1])
 
@@ -177,7 +169,7 @@ def figure(told: Told) -> Figure:
     """Accuracies of all predictors, the gap from val to test over freedom, and Adv-NTK over its steps."""
     noises = told.values("noise")
     drawn, axes = panels(
-        [*(f"test, {_short(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
+        [*(f"test, {wrong_labels(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
         title="How free should Ξ be, and what does val give?",
         notes=[
             f"{_setup(told)}. Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals, "
@@ -197,7 +189,7 @@ def figure(told: Told) -> Figure:
         panel.invert_yaxis()
     gap, steps = axes[len(noises) :]
     for index, noise in enumerate(noises):
-        style = {"color": COLOURS[index], "label": _short(noise)}
+        style = {"color": COLOURS[index], "label": wrong_labels(noise)}
         gaps = np.stack([_gaps(told, noise, name) for name in FREEDOMS], axis=1)
         line_with_band(gap, range(len(FREEDOMS)), gaps, **style)
         curves = [one.found["advntk"] for one in told.of(noise=noise)]
@@ -221,7 +213,7 @@ def caption(told: Told) -> str:
         }
         listed = ", ".join(f"{values[name]:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name in FREEDOMS)
         parts.append(
-            f"With {_labels(noise)}, robust test accuracy is {values['natural']:.2f} at t = ∞ and "
+            f"With {wrong_labels(noise)}, robust test accuracy is {values['natural']:.2f} at t = ∞ and "
             f"{values['early_stopped']:.2f} with one stopping time; with Ξ learned on val it is {listed}. The diagonal "
             f"gains {span(_difference(told, noise, 'diagonal', 'scalar'))} over a number, the full matrix "
             f"{span(_difference(told, noise, 'full', 'diagonal'))} over the diagonal. Training on both train and val "
@@ -235,7 +227,10 @@ def caption(told: Told) -> str:
                 f"Where val's labels are as wrong, the diagonal gains {span(gain)} over one stopping time and "
                 f"{span(rest)} over training on both."
             )
-    parts.append("The first three at 10,000 training images: [fashion_freedom](results.md#fashion_freedom).")
+    parts.append(
+        "One stopping time, the diagonal and the diagonal per class at 10,000 Fashion-MNIST images: "
+        "[fashion_freedom](results.md#fashion_freedom)."
+    )
     return f"{_setup(told)}. " + " ".join(parts)
 
 
