@@ -159,7 +159,7 @@ def test_other_training_data_and_the_reference_protocol_are_said(build, tmp_path
     builder = build(**ONE, attacks=["pgd", OUTSIDE], protocol="reference", methods=["ntk", "at"]).fill()
     write_methods(read_suite(builder.write()), tmp_path / "t.csv")
     text = (tmp_path / "t.md").read_text()
-    assert "Methods were trained on different data (deviation D7): NTK on 800 images; AT on 1000 images (opt and val)." in text
+    assert "different data (deviation D7): NTK on 800 images; AT on 1000 images (opt and val)." in text
     assert "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol." in text
 
 
