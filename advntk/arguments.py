@@ -66,6 +66,9 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
         sub.set_defaults(run=functions[name])
         return sub
 
+    sub = verb("list")
+    sub.add_argument("kind", nargs="?", default="", help="datasets, families, methods, attacks or experiments")
+    sub.add_argument("name", nargs="?", default="", help="one of them: its options, as in config.yaml")
     sub = verb("prepare", [options])
     sub.add_argument("--dataset", required=True, help="registry entry, such as digits")
     sub.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="folder for original files")

@@ -19,6 +19,7 @@ from advntk.arguments import parser
 from advntk.foundation import threads
 from advntk.foundation.errors import AdvntkError, ConfigError
 from advntk.foundation.gpus import hide_gpus
+from advntk.planning import verbs
 
 if TYPE_CHECKING:
     from advntk.attacks.named import NamedAttack
@@ -278,13 +279,6 @@ def export(args: argparse.Namespace) -> None:
     robustbench.export(read_suite(args.suite, allow_mixed=args.allow_mixed), args.out)
 
 
-def publish(args: argparse.Namespace) -> None:
-    """A finished suite → a few small files (csv and json) that hold all that its tables and figures need."""
-    from advntk.planning.verbs import run_publish
-
-    run_publish(args)
-
-
 def page(args: argparse.Namespace) -> None:
     """Published suites → one page of results with its figures."""
     from advntk.telling.results_page import write_page
@@ -311,27 +305,6 @@ def provenance(args: argparse.Namespace) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def plan(args: argparse.Namespace) -> None:
-    """Say what a suite costs before it runs: time, memory and disk by rule, and what will not fit."""
-    from advntk.planning.verbs import run_plan
-
-    run_plan(args)
-
-
-def costs(args: argparse.Namespace) -> None:
-    """Keep what the jobs of a suite took, in one small file."""
-    from advntk.planning.verbs import run_costs
-
-    run_costs(args)
-
-
-def calibrate(args: argparse.Namespace) -> None:
-    """Fit the rates of plan to finished suites and to short measurements."""
-    from advntk.planning.verbs import run_calibrate
-
-    run_calibrate(args)
-
-
 def bench(args: argparse.Namespace) -> None:
     """Measure speed, accuracy and memory against the reference form of the same computation."""
     from advntk.bench.benches import run_bench
@@ -340,6 +313,7 @@ def bench(args: argparse.Namespace) -> None:
 
 
 VERBS = {
+    "list": verbs.run_list,
     "prepare": prepare,
     "split": split,
     "gram": gram,
@@ -355,13 +329,13 @@ VERBS = {
     "tabulate": tabulate,
     "plot": plot,
     "export": export,
-    "publish": publish,
+    "publish": verbs.run_publish,
     "page": page,
     "theory-page": theory_page,
     "provenance": provenance,
-    "plan": plan,
-    "costs": costs,
-    "calibrate": calibrate,
+    "plan": verbs.run_plan,
+    "costs": verbs.run_costs,
+    "calibrate": verbs.run_calibrate,
     "bench": bench,
 }
 

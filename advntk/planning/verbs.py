@@ -1,4 +1,4 @@
-"""The verbs ``plan``, ``costs``, ``calibrate`` and ``publish``: libraries are imported inside."""
+"""The verbs ``list``, ``plan``, ``costs``, ``calibrate`` and ``publish``: libraries are imported inside."""
 
 from __future__ import annotations
 
@@ -51,8 +51,16 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--figure", type=Path, help="png of predicted over measured times")
 
 
+def run_list(args: argparse.Namespace) -> None:
+    """What a configuration can name: datasets, families, methods, attacks, experiments; with a NAME its options."""
+    from advntk.planning.entries import KINDS, details, overview
+
+    lines = details(args.kind, args.name) if args.name else overview([args.kind] if args.kind else list(KINDS))
+    print("\n".join(lines))
+
+
 def run_plan(args: argparse.Namespace) -> None:
-    """Plan a suite, or compare estimates with a finished one."""
+    """Say what a suite costs before it runs: time, memory and disk by rule, and what will not fit."""
     from advntk.planning import telling
     from advntk.planning.costs import read_costs
     from advntk.planning.rates import RATES, read_rates
@@ -128,14 +136,14 @@ def plan_in_markdown(plan: Plan) -> list[str]:
 
 
 def run_costs(args: argparse.Namespace) -> None:
-    """Keep what the jobs of a suite took."""
+    """Keep what the jobs of a suite took, in one small file."""
     from advntk.planning.costs import read_costs, write_costs
 
     write_costs(read_costs(args.suite), args.out)
 
 
 def run_calibrate(args: argparse.Namespace) -> None:
-    """Fit rates to finished suites and probes, write them, and tell how well they fit.
+    """Fit the rates of plan to finished suites and to short measurements.
 
     Raises:
         ConfigError: nothing to fit to.
@@ -203,7 +211,7 @@ def fit_in_markdown(suites: list[tuple[str, Costs]], rates: Rates) -> list[str]:
 
 
 def run_publish(args: argparse.Namespace) -> None:
-    """Publish a suite, if it is known which command made it."""
+    """A finished suite → a few small files (csv and json) that hold all that its tables and figures need."""
     from advntk.planning.config import require_of_files
     from advntk.telling.publish import publish
     from advntk.telling.suite_file import read_suite
