@@ -205,7 +205,7 @@ def test_a_claim_may_hold_for_some_labels():
     ]
     told = Told(findings=findings, suite=SimpleNamespace())
     found = next(claim for claim in STORY.claims(told) if "one stopping time chosen" in claim.claim)
-    assert (found.verdict, found.condition) == ("holds if", "30% of the training labels wrong")
+    assert (found.verdict, found.condition) == ("holds if", "30% wrong labels")
     assert found.interval == (0.0, 0.0, 0.0)
 
 
