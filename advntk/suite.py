@@ -92,8 +92,9 @@ class Suite:
     def images_of(self, method: str) -> TrainingImages:
         """Which training images a method's predictor is made from, under the suite's protocol."""
         entry = self.methods[method]
-        reference = self.config.protocol == "reference" and entry.reference_images
-        return reference or entry.images
+        if self.config.protocol == "reference" and entry.reference_images:
+            return entry.reference_images
+        return entry.images
 
     @property
     def gram_images(self) -> TrainingImages:

@@ -14,9 +14,12 @@ from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.losses import LossName, one_hot
 from advntk.foundation.predictor import Predictor, Pullback
 from advntk.foundation.threat import ThreatModel
+from advntk.foundation.training_images import TrainingImages
+from advntk.ingredients.gram_operator import GramOperator
+from advntk.ingredients.grams import open_gram
 from advntk.ingredients.kernels.engine import BoundKernel, make_engine
 from advntk.ingredients.splits import Part
-from advntk.learning.method import Row, Saved
+from advntk.learning.method import Row, Saved, Task
 
 
 class KernelPredictor:
@@ -60,6 +63,13 @@ def load_kernel(saved: Saved, checkpoint: str) -> KernelPredictor:
     engine = make_engine(saved.spec, shape, engine=compute.kernel_engine, device=compute.device)
     kernel = engine.bind(saved.split.training(saved.images).images, memory_mb=compute.memory_mb)
     return KernelPredictor(kernel, saved.arrays[f"coef.{checkpoint}"], shape)
+
+
+def theta_of(task: Task, images: TrainingImages) -> GramOperator:
+    """Θ of some of the training images of a task, from its Gram matrix."""
+    assert task.gram is not None
+    gram = open_gram(task.gram, task.split, task.spec, images)
+    return GramOperator(gram, device=task.compute.device, memory_mb=task.compute.memory_mb, where=task.gram)
 
 
 def targets_of(part: Part, classes: int) -> np.ndarray:

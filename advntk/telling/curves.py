@@ -97,7 +97,7 @@ def unfinished(curves: Iterable[Curve]) -> list[Unfinished]:
     """Methods that were not done: whose robust accuracy on val surely rose over the second half of their steps.
 
     Args:
-        curves: of a suite in which AT is not trained on val.
+        curves: of methods whose predictors are not made from val.
 
     Returns:
         One for each dataset, network, method and radius of two seeds or more whose interval lies above 0.

@@ -33,7 +33,8 @@ def curves(suite: Suite) -> Figure:
     """Robust and clean accuracy along the training of every method that trains in steps, on train, val and test."""
     frame, config, attacks = curves_frame(suite), suite.config, curve_attacks(suite)
     methods = stepwise(suite) or list(_FIRST)  # of a suite that has none the panels say so
-    held_out = [method for method in methods if method not in trained_on_val(suite)]
+    trained = trained_on_val(suite)
+    held_out = [method for method in methods if method not in trained]
     beside = [methods[start : start + _SIDE_BY_SIDE] for start in range(0, len(methods), _SIDE_BY_SIDE)]
     for quantity in QUANTITIES:
         frame[f"{quantity}_accuracy"] = 100 * frame[f"{quantity}_accuracy"].astype(float)
@@ -53,7 +54,7 @@ def curves(suite: Suite) -> Figure:
             bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups, across)
     spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"
     sheet = Sheet(
-        title=f"Accuracy along training: {labels.listed(methods)}",
+        title="Accuracy along training",
         notes=[
             f"Robust accuracy under {attacks_in_words(attacks)} ({labels.NORMS[config.norm]}). "
             f"Line: mean over seeds (seeds = {config.seeds}); {spread}.{_triangle_in_words(methods, held_out)}",

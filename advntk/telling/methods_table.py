@@ -133,7 +133,8 @@ def method_grids(
 ) -> Iterator[Grid]:
     """One grid for each dataset, kind of network and attack, a wide one split by networks and radii."""
     config, found, compared = suite.config, rows(suite), comparisons(suite)
-    known, early = standings(compared), unfinished(suite.curves) if config.protocol == "paired" else []
+    held_out = {item.record.method for item in suite.measured if item.record.images == "opt"}
+    known, early = standings(compared), unfinished(curve for curve in suite.curves if curve.method in held_out)
     for dataset in config.datasets:
         for kind in dict.fromkeys(spec.kind for spec in config.specs()):
             for attack in config.attacks:

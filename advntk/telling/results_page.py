@@ -126,7 +126,7 @@ def _facts(suite: Suite) -> dict[str, str]:
         "seeds": str(config.seeds),
         "images": "; ".join(sizes),
         "networks": ", ".join(networks),
-        "methods": ", ".join(labels.method_label(method) for method in config.methods),
+        "methods": labels.listed(config.methods),
         "threat model": f"{labels.NORMS[config.norm]}, {', '.join(map(labels.radius_label, config.eps255))}",
         **{f"attack `{name}`": text for name, text in attack_settings(suite).items()},
     }

@@ -146,6 +146,17 @@ def test_where_val_chooses_nothing_nothing_is_said_of_a_triangle(build, tmp_path
     assert "best on val" not in words(tmp_path / "f.svg")
 
 
+def test_a_method_that_is_trained_on_val_has_no_triangle_and_others_have(build, tmp_path):
+    suite = read_suite(build(**ONE, methods=["advntk", "at"], protocol="reference").fill().write())
+    write_figure("curves", suite, tmp_path / "f.svg")
+    text = words(tmp_path / "f.svg")
+    assert "Triangle (Adv-NTK): the checkpoint best on val" in text
+    assert "Adv-NTK's ϖ is trained on them, AT trained on them too" in text
+    panels = curve_panels(suite)
+    single = {title: [line for line in axes.lines if len(line.get_xdata()) == 1] for title, axes in panels.items()}
+    assert [bool(lines) for lines in single.values()] == [False, True, False, True]
+
+
 def test_triangles_stand_on_the_test_line_where_val_is_best(build):
     builder = build(**ONE, seeds=1).fill()
     axes = curve_panels(read_suite(builder.write()))["AT, robust: PGD-10"]

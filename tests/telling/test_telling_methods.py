@@ -163,6 +163,18 @@ def test_other_training_data_and_the_reference_protocol_are_said(build, tmp_path
     assert "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol." in text
 
 
+@pytest.mark.parametrize("protocol", ["paired", "reference"])
+def test_training_that_still_rose_on_held_out_val_is_said(build, tmp_path, protocol):
+    builder = build(**ONE, methods=["advntk", "at"], protocol=protocol).fill()
+    for entry in builder.curves:  # half of the images are won in the last step
+        rows = [f"{step},{part},0.9,{robust},0.1" for part in ("train", "val") for step, robust in ((0, 0.1), (9, 0.6))]
+        Path(entry["path"]).write_text("\n".join(["step,split,clean_accuracy,robust_accuracy,robust_loss", *rows]))
+    write_methods(read_suite(builder.write()), tmp_path / "t.csv")
+    text = (tmp_path / "t.md").read_text()
+    assert "on val, from which Adv-NTK learns, still rose over the second half: Adv-NTK on mlp-3 by 50.0 [50" in text
+    assert ("; AT on mlp-3 by 50.0 [50" in text) == (protocol == "paired")  # else AT is trained on val
+
+
 def test_doubts_are_footnotes(build, tmp_path):
     builder = build(**ONE)
     builder.flags["ntk", "final", 1] = ["50% of gradients are 0 & λ_max > 1e5"]

@@ -12,12 +12,11 @@ from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.progress import counted
 from advntk.foundation.provenance import code_digest
-from advntk.ingredients.gram_operator import GramOperator
-from advntk.ingredients.grams import open_gram, sidecar
+from advntk.ingredients.grams import sidecar
 from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Batch, StateFile, Trajectory
-from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of
+from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of, theta_of
 from advntk.learning.method import Fit, Method, Row, Task
 from advntk.learning.randomness import batch_indices, stream_seed
 
@@ -69,12 +68,7 @@ def fit(task: Task) -> Fit:
     compute, shape = task.compute, task.split.input_shape
     engine = make_engine(task.spec, shape, engine=compute.kernel_engine, device=compute.device)
     problem = AdvNtk(
-        operator=GramOperator(
-            open_gram(task.gram, task.split, task.spec, task.images),
-            device=compute.device,
-            memory_mb=compute.memory_mb,
-            where=task.gram,
-        ),
+        operator=theta_of(task, task.images),
         kernel=engine.bind(task.training.images, memory_mb=compute.memory_mb),
         targets=targets_of(task.training, task.split.classes),
         options=options,

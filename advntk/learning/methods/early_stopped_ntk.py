@@ -19,11 +19,9 @@ from advntk.foundation.krylov_basis import Basis
 from advntk.foundation.options import Closed
 from advntk.foundation.phi_functions import phi
 from advntk.foundation.progress import Progress
-from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.gram_operator import GramOperator
-from advntk.ingredients.grams import open_gram
 from advntk.ingredients.kernels.engine import make_engine
-from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of
+from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of, theta_of
 from advntk.learning.method import Fit, Method, Row, Task
 from advntk.learning.randomness import stream_seed
 
@@ -119,13 +117,6 @@ def search(score: Callable[[float], Row], unit: float, options: Options) -> tupl
     return float(tried[best]["step"]), [tried[e] for e in sorted(tried)]
 
 
-def theta(task: Task, images: TrainingImages) -> GramOperator:
-    """Θ of some of the training images of a task."""
-    assert task.gram is not None
-    gram = open_gram(task.gram, task.split, task.spec, images)
-    return GramOperator(gram, device=task.compute.device, memory_mb=task.compute.memory_mb, where=task.gram)
-
-
 def stopped_on_val(task: Task) -> Fit:
     """The predictor of the opt images at the t that is best on the selecting images of val.
 
@@ -134,7 +125,7 @@ def stopped_on_val(task: Task) -> Fit:
     Returns:
         The fit; ``checkpoints.final.t`` is the time.
     """
-    opt, operator = task.split.training("opt"), theta(task, "opt")
+    opt, operator = task.split.training("opt"), theta_of(task, "opt")
     engine = make_engine(
         task.spec, task.split.input_shape, engine=task.compute.kernel_engine, device=task.compute.device
     )

@@ -167,6 +167,11 @@ def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str],
     )
 
 
+def _pair(claim: Claim) -> str:
+    """The two methods of a claim of ``_of_methods``, as a difference."""
+    return claim.claim.replace(" is more robust than ", " − ").replace(" (last)", "")
+
+
 def _setup(told: Told) -> str:
     options = told.options
     pooled = f" ({options['n_pooled']} each with pooling)" if len(attacked(told)) < len(options["networks"]) else ""
@@ -205,8 +210,12 @@ def figure(told: Told) -> Figure:
     axes[3].set(xscale="log", xlabel="t × e^κηS", ylabel="robust accuracy", ylim=(0, None))
     axes[3].legend(fontsize=7, frameon=False)
     if methods:
-        names = [claim.claim.replace(" is more robust than ", " − ").replace(" (last)", "") for claim in methods]
-        points(axes[4], names, [claim.interval for claim in methods], "difference of robust accuracy")
+        points(
+            axes[4],
+            [_pair(claim) for claim in methods],
+            [claim.interval for claim in methods],
+            "difference of robust accuracy",
+        )
         axes[4].tick_params(axis="y", labelsize=6)
         axes[4].axvline(0, color="#555555", lw=0.8)
     return drawn
@@ -232,8 +241,7 @@ def caption(told: Told) -> str:
     gains = "; ".join(f"{network} {span(gain(told, network), 3)}" for network in attacked(told))
     parts.append(f"Best robust accuracy of AT minus that of clean training, times chosen on val: {gains}.")
     if methods := _of_methods(told):
-        pairs = [claim.claim.replace(" is more robust than ", " − ") for claim in methods]
-        listed = "; ".join(f"{pair}: {span(claim.interval, 3)}" for pair, claim in zip(pairs, methods, strict=True))
+        listed = "; ".join(f"{_pair(claim)}: {span(claim.interval, 3)}" for claim in methods)
         parts.append(f"The suite's methods, difference of robust accuracy: {listed}.")
     return f"{_setup(told)}. " + " ".join(parts)
 

@@ -227,10 +227,7 @@ def caption(told: Told) -> str:
                 f"Where val's labels are as wrong, the diagonal gains {span(gain)} over one stopping time and "
                 f"{span(rest)} over training on both."
             )
-    parts.append(
-        "One stopping time, the diagonal and the diagonal per class at 10,000 Fashion-MNIST images: "
-        "[fashion_freedom](results.md#fashion_freedom)."
-    )
+    parts.append("Suite `fashion_freedom` has one stopping time and the two diagonals at 10,000 Fashion-MNIST images.")
     return f"{_setup(told)}. " + " ".join(parts)
 
 
