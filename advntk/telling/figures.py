@@ -39,7 +39,7 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
     Raises:
         ConfigError: there is no such figure.
     """
-    known = {key: draw for key, (draw, _) in FIGURES.items()} | told_stories.figures(suite)
+    known = FIGURES | told_stories.figures(suite)
     if name not in known:
         raise ConfigError(
             f"unknown figure '{name}'{nearest(name, known)}", where="figures", remedy=f"allowed: {', '.join(known)}"
@@ -209,10 +209,10 @@ def _draw_points(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-FIGURES: dict[str, tuple[Callable[[Suite], Figure], str]] = {
-    "curves": (curves, "robust and clean accuracy along training, of AT beside Adv-NTK, on train, val and test"),
-    "depth": (depth, "clean and robust accuracy over depth, by method and checkpoint"),
-    "radius": (radius, "robust accuracy over the radius ε, clean accuracy dotted"),
-    "strength": (strength, "robust accuracy over the strength of an attack: radius, steps, restarts"),
-    "transfer": (transfer, "accuracy of each predictor on images made against each other"),
+FIGURES: dict[str, Callable[[Suite], Figure]] = {
+    "curves": curves,
+    "depth": depth,
+    "radius": radius,
+    "strength": strength,
+    "transfer": transfer,
 }

@@ -70,7 +70,7 @@ def write_page(reference: Path, out: Path, *, allow_mixed: bool = False) -> list
         for figure, file in drawn.items():
             figures.append(out.parent / "figures" / file)
             with style():
-                save_png(FIGURES[figure][0](suite), figures[-1])
+                save_png(FIGURES[figure](suite), figures[-1])
         sections += _suite(suite, drawn, f"{link}/{name}")
     if not listed.published:
         sections.append(_NONE)
