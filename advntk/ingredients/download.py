@@ -162,6 +162,16 @@ def _is_final(error: Exception) -> bool:
     return isinstance(error, urllib.error.URLError) and isinstance(error.reason, FileNotFoundError)
 
 
+def _arriving(answer: BinaryIO) -> bytes:
+    """The next block; a route that is gone is a broken connection too, not a target that could not be written."""
+    try:
+        return answer.read(BLOCK)
+    except (ConnectionError, TimeoutError, ssl.SSLError):
+        raise
+    except OSError as error:
+        raise ConnectionError(error.strerror or error) from error
+
+
 def _receive(url: str, out: BinaryIO) -> None:
     """Append the rest of a file to what ``out`` holds; start over where the server cannot go on in the middle.
 
@@ -177,7 +187,7 @@ def _receive(url: str, out: BinaryIO) -> None:
         length = answer.headers.get("Content-Length")
         total = held + int(length) if length else 0
         progress = Progress(f"download: {url}", -(-total // BLOCK), unit="MiB", done=held // BLOCK)
-        while block := answer.read(BLOCK):
+        while block := _arriving(answer):
             out.write(block)
             if total:
                 progress.advance()

@@ -333,6 +333,30 @@ def test_a_download_that_breaks_off_is_completed(server, tmp_path, capsys, range
     assert [path.name for path in left(tmp_path)] == ["file"]
 
 
+def test_a_route_that_is_lost_is_tried_again_and_not_taken_for_a_full_disk(tmp_path, monkeypatch, capsys):
+    """Such errors of the system are neither connection errors nor timeouts of Python's."""
+
+    class Lost:
+        status, headers = 200, {"Content-Length": "10"}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+        def read(self, size):
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda *args, **kwargs: Lost())
+    with pytest.raises(
+        InputError, match=r"/a: cannot download \(No route to host\); check the network, or set 'mirror'"
+    ):
+        download.fetch({"a": "0" * 64}, source="http://far.invalid", folder=tmp_path)
+    assert capsys.readouterr().err.count("try ") == download.TRIES
+    assert not left(tmp_path)
+
+
 def test_a_download_that_never_ends_is_given_up(server, tmp_path):
     server.breaks = 100
     message = r"/file: cannot download \(.* of 3,000,000 bytes came\); check the network, or set 'mirror'"
