@@ -14,7 +14,7 @@ from advntk.attacks.attack import BATCH
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files
 from advntk.foundation.at_options import NetworkForm
-from advntk.foundation.errors import InputError
+from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.strength import SweepName
 from advntk.ingredients.gram_spectrum import BLOCK, DENSE_CHECK, PASSES, SUBSET
 from advntk.ingredients.gram_tiles import parts_that_fit
@@ -103,13 +103,18 @@ class Estimates:
 
         Raises:
             InputError: a user's own file is not there or not of the documented form.
+            ConfigError: the dataset does not say what has to be known before it is prepared.
         """
         entry, sizes = self.suite.datasets[dataset]
         shape, classes, pools = type(sizes).shape, entry.classes, type(sizes).pools
         if shape is None or classes is None or pools is None:
             path = getattr(sizes, "path", None)
             if path is None:
-                raise InputError(f"shape of {dataset} unknown", where="plan", remedy="give its options a 'shape'")
+                raise ConfigError(
+                    f"'{dataset}' does not say how many images it has, of what shape, and of how many classes",
+                    where="datasets",
+                    remedy="give its options 'pools' and 'shape', and its ENTRY 'classes' (docs/extend.md)",
+                )
             try:
                 shape, classes, *counted = _of_file(str(path))
             except (KeyError, IndexError) as error:
@@ -126,7 +131,7 @@ class Estimates:
         options = self.suite.datasets[dataset][1]
         n = self.suite.gram_size(dataset)
         if method is not None:
-            n = options.n_opt + (options.n_val if self.suite.images_of(method) == "all" else 0)
+            n = options.training(self.suite.images_of(method))
         return Sizes(n=n, n_val=options.n_val, n_test=self.facts(dataset).n_test)
 
     def kernel(self, dataset: str, architecture: str) -> KernelWork:

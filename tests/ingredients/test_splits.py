@@ -151,6 +151,9 @@ def test_every_dataset_keeps_the_contract(name):
     assert issubclass(entry.options, SplitSizes)
     assert entry.source
     assert all(field.description for field in entry.options.model_fields.values())
+    # known before any job, or read from a user's own file
+    declared = entry.options.pools, entry.options.shape, entry.classes
+    assert all(fact is not None for fact in declared) or "path" in entry.options.model_fields
 
 
 def test_the_manifest_is_plain_json(tmp_path):
