@@ -91,10 +91,7 @@ class Suite:
 
     def images_of(self, method: str) -> TrainingImages:
         """Which training images a method's predictor is made from, under the suite's protocol."""
-        entry = self.methods[method]
-        if self.config.protocol == "reference" and entry.reference_images:
-            return entry.reference_images
-        return entry.images
+        return self.methods[method].images_under(self.config.protocol)
 
     @property
     def gram_images(self) -> TrainingImages:
@@ -104,8 +101,7 @@ class Suite:
 
     def gram_size(self, dataset: str) -> int:
         """Rows of a Gram matrix of a dataset."""
-        sizes = self.datasets[dataset][1]
-        return sizes.n_opt + (sizes.n_val if self.gram_images == "all" else 0)
+        return self.datasets[dataset][1].training(self.gram_images)
 
     def cells(self) -> list[Cell]:
         """All combinations of dataset, seed, architecture, method and radius, in the config's order."""

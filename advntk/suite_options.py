@@ -14,7 +14,7 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.options import Closed, validated
 from advntk.ingredients.images import Dataset, SplitSizes
-from advntk.learning.method import METHODS, Method
+from advntk.learning.method import METHODS, Method, Setting
 from advntk.theory.experiment import EXPERIMENTS, Experiment
 
 __all__ = ["ATTACKS", "DATASETS", "METHODS", "merged", "resolve_attacks", "resolve_datasets"]
@@ -124,8 +124,10 @@ def resolve_options(
                 options = merged(options, override.method_options[method])
                 where = f"overrides.{index}.method_options.{method}"
         chosen = validated(methods[method].options, options, where)
-        if (problem := methods[method].check(chosen, sizes[dataset])) is not None:
-            raise ConfigError(problem, where=where, remedy=f"change it, or dataset_options.{dataset}")
+        images = methods[method].images_under(config.protocol)
+        setting = Setting(spec=specs[label], images=images, sizes=sizes[dataset])
+        if (problem := methods[method].check(chosen, setting)) is not None:
+            raise ConfigError(problem, where=where, remedy=f"change it for {label} on {dataset}, or leave that out")
         resolved[dataset, label, method] = chosen
     return resolved
 

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
+from advntk.foundation.training_images import TrainingImages
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -22,9 +23,10 @@ class SplitSizes(Closed):
     """How many images each part of a split takes; every dataset has these options.
 
     Attributes:
-        pools: training and test images that there are, where that is known before the data are; without test images
-            the split takes them from the training images.
-        shape: (H, W, C) of an image, where that is known before the data are.
+        pools: training and test images that there are; without test images the split takes them from the training
+            images.
+        shape: (H, W, C) of an image. Both are asked for before any job; only where the data are a user's file, whose
+            ``path`` is then an option, can they be left to it.
     """
 
     pools: ClassVar[tuple[int, int] | None] = None
@@ -42,6 +44,10 @@ class SplitSizes(Closed):
         if self.pools is not None and (problem := self.excess(*self.pools)):
             raise ValueError(problem)
         return self
+
+    def training(self, images: TrainingImages) -> int:
+        """How many images a predictor is made from."""
+        return self.n_opt + (self.n_val if images == "all" else 0)
 
     def excess(self, train: int, test: int) -> str | None:
         """What asks for more images than a dataset of ``train`` and ``test`` ones has, or None."""

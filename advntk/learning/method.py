@@ -102,6 +102,20 @@ class Saved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is known of a fit before any job.
+
+    Attributes:
+        images: which of them the method trains on, under the suite's protocol.
+        sizes: of the split.
+    """
+
+    spec: Architecture
+    images: TrainingImages
+    sizes: SplitSizes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Method:
     """A registry entry.
 
@@ -113,7 +127,7 @@ class Method:
         trains_in_steps: whether its curves run over training steps.
         images: what its predictor is made from.
         reference_images: the same under ``protocol: reference``, as the reference code does it, if it is another.
-        check: says what is wrong with options for given sizes, or None; asked before any job.
+        check: says what is wrong with options in a setting, or None; asked before any job.
         fit: the training itself, deterministic under the task's seed.
         load: the predictor of one checkpoint of a saved fit.
         description: one line.
@@ -129,4 +143,8 @@ class Method:
     description: str
     images: TrainingImages = "opt"
     reference_images: TrainingImages | None = None
-    check: Callable[[Any, SplitSizes], str | None] = lambda options, sizes: None
+    check: Callable[[Any, Setting], str | None] = lambda options, setting: None
+
+    def images_under(self, protocol: str) -> TrainingImages:
+        """Which training images its predictor is made from under a protocol."""
+        return (protocol == "reference" and self.reference_images) or self.images

@@ -181,11 +181,70 @@ def test_which_images_a_method_is_made_from(quick):
             {"protocol": "reference", "attack_options": {"pgd": {"restarts": 2}}},
             r"attack_options\.pgd: the reference protocol needs",
         ),
+        (
+            {
+                "architectures": [{"family": "resnet", "depth": 18, "activation": "gelu"}],
+                "method_options": {"at": {"network": "reference"}},
+            },
+            r"method_options\.at: the reference code's ResNet has ReLU only, not gelu: set network: ntk",
+        ),
+        ({"method_options": {"at": {"batch": 801}}}, r"batch 801 is more than the 800 training images"),
+        (
+            {"method_options": {"at": {"batch": 1001}}, "protocol": "reference"},
+            r"batch 1001 is more than the 1000 training images",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(quick, changes, message):
     with pytest.raises(ConfigError, match=message):
         resolve(merged(quick, changes))
+
+
+def test_a_batch_may_be_as_large_as_what_the_protocol_trains_on(quick):
+    changes = {"method_options": {"at": {"batch": 1000}}, "protocol": "reference"}
+    assert resolve(merged(quick, changes)).options["digits", "mlp-3", "at"].batch == 1000
+
+
+ZETA = {
+    ("cifar10", "resnet", 18): 1e-6,
+    ("cifar10", "resnet", 34): 1e-10,
+    ("svhn", "resnet", 18): 5e-5,
+    ("svhn", "resnet", 34): 1e-8,
+}
+"""ζ of the paper's ResNets; 0.1 for all else on CIFAR-10, 1 on SVHN."""
+
+
+def test_the_paper_suite_has_the_papers_settings(quick):
+    """Each cell's own options, overrides merged in: whatever a later edit reorders or drops."""
+    suite = resolve(merged(quick, yaml.safe_load((ROOT / "suites/paper.yaml").read_text())))
+    labels = {f"{family}-{depth}" for family in ("mlp", "cnn") for depth in (3, 4, 5, 8, 10)}
+    assert set(suite.specs) == labels | {"resnet-18", "resnet-34"}
+    assert suite.config.datasets == ["cifar10", "svhn"]
+    assert (suite.config.eps255, suite.config.seeds, suite.config.norm) == ([4, 8], 3, "linf")
+    assert suite.config.protocol == "reference"
+    for (dataset, label, method), options in suite.options.items():
+        spec, where = suite.specs[label], (dataset, label, method)
+        assert (spec.sigma_w, spec.sigma_b, spec.activation) == (1.76, 0.18, "relu")
+        assert spec.width == {"mlp": 512, "cnn": 256, "resnet": 64}[spec.family]
+        if method == "advntk":
+            zeta = ZETA.get((dataset, spec.family, spec.depth), {"cifar10": 0.1, "svhn": 1.0}[dataset])
+            assert options.rates() == [zeta], where
+            assert (options.steps, options.batch, options.diagonal, options.normalize) == (50, 128, "shared", False)
+        if method == "at":
+            slow = dataset == "svhn" or spec.family == "resnet"
+            assert (options.learning_rate, options.learning_rate_fraction) == (0.01 if slow else 0.1, None), where
+            assert (options.steps, options.batch) == (20_000, 128)
+            assert (options.momentum, options.weight_decay) == (0.9, 5e-4)
+            assert (options.lr_decay_every, options.lr_decay_factor) == (8_000, 0.1)
+            assert (options.network, options.loss) == ("reference", "torch_mse")
+        if method in ("advntk", "at"):
+            assert (options.attack.steps, options.attack.step_ratio, options.attack.random_start) == (10, 0.2, True)
+    for dataset, (_, sizes) in suite.datasets.items():
+        assert (sizes.n_opt, sizes.n_val, sizes.n_test) == (10_000, 2_000, 0), dataset
+        assert sizes.training(suite.images_of("ntk")) == sizes.training(suite.images_of("at")) == 12_000
+    assert suite.images_of("advntk") == "opt"
+    pgd = suite.attacks["pgd"]
+    assert (pgd.kind, pgd.options.steps, pgd.options.step_ratio, pgd.options.restarts) == ("pgd", 10, 0.2, 1)
 
 
 def test_a_suite_is_resolved_without_what_attacks_and_trains():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.predictor import Predictor
-from advntk.ingredients.images import SplitSizes
-from advntk.learning.method import Fit, Method, Saved, Task
+from advntk.learning.method import Fit, Method, Saved, Setting, Task
 
 
 class Options(AdversarialTrainingOptions):
@@ -41,10 +40,13 @@ def fit(task: Task) -> Fit:
     )
 
 
-def check(options: Options, sizes: SplitSizes) -> str | None:
-    """Whether a batch fits into the training set."""
-    if options.batch > sizes.n_opt:
-        return f"batch {options.batch} is more than the {sizes.n_opt} images of opt"
+def check(options: Options, setting: Setting) -> str | None:
+    """Whether a batch fits into the training set, and whether there is such a network."""
+    count, spec = setting.sizes.training(setting.images), setting.spec
+    if options.batch > count:
+        return f"batch {options.batch} is more than the {count} training images"
+    if options.network == "reference" and spec.family == "resnet" and spec.activation != "relu":
+        return f"the reference code's ResNet has ReLU only, not {spec.activation}: set network: ntk"
     return None
 
 
