@@ -47,6 +47,10 @@ class AdvNtkOptions(Closed):
     report_every: int = Field(default=5, ge=1, description="updates between two measurements on val (best_val, curves)")
     tolerance: float = Field(default=1e-9, gt=0, lt=1e-2, description="relative error at which a Krylov basis stops")
     attack: AttackOptions = Field(default=AttackOptions(), description="attack inside training and on val")
+    training_attack: Literal["pgd", "reference_fixed_gradient"] = Field(
+        default="pgd",
+        description="kind of the attack inside training; the reference code's leaves the threat model, up to 2ε",
+    )
 
     def rates(self) -> list[float]:
         """All ζ to try."""

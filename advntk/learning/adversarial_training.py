@@ -73,7 +73,6 @@ class AdversarialTrainingResult:
         learning_rate: the undecayed rate used.
         hessian_top: λmax of the mean training loss at initialisation; None where the rate was given.
         resumed_at: step of the state that this run started from; None for a fresh start.
-        seconds: wall time of this call.
     """
 
     checkpoints: dict[str, Checkpoint]
@@ -81,7 +80,6 @@ class AdversarialTrainingResult:
     learning_rate: float
     hessian_top: float | None
     resumed_at: int | None
-    seconds: float
 
 
 def to_stderr(line: str) -> None:
@@ -128,7 +126,6 @@ def adversarial_training(
         InputError: data of the wrong form, or no ``val``.
         NumericalError: training diverged.
     """
-    started = time.perf_counter()
     say = progress or (lambda line: None)
     splits = {"opt": data}
     for name, (images, labels) in monitors.items():
@@ -178,7 +175,6 @@ def adversarial_training(
         learning_rate=run.rate,
         hessian_top=top,
         resumed_at=first or None,
-        seconds=time.perf_counter() - started,
     )
 
 

@@ -59,9 +59,9 @@ def passes(kind: str, options: Any, *, classes: int) -> Passes | None:
     return None
 
 
-def training(attack: Any) -> Passes:
+def training(attack: Any, kind: str = "pgd") -> Passes:
     """What the attack inside of a training asks."""
-    return Passes(gradients=attack.steps, values=0, steps=attack.steps)
+    return Passes(gradients=attack.steps if kind == "pgd" else 1, values=0, steps=attack.steps)
 
 
 def _pgd(options: Any, classes: int) -> Passes:

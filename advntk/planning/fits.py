@@ -112,11 +112,12 @@ def _adv_ntk(options: AdvNtkOptions, kernel: KernelWork, sizes: Sizes) -> dict[s
     once = n**2 * kernel.classes
     mean = once * solved / (1 + SPECTRUM)  # over steps: λmax grows in proportion
     points = options.batch * n
+    inside = training(options.attack, options.training_attack)
     reports = len({*range(0, options.steps + 1, options.report_every), options.steps})
     choices = len(rates) if len(rates) > 1 else 0
     return {
         "solve_s": {"krylov": options.steps * mean, "solution": len(rates) * options.steps},
-        "attack_s": times(len(rates) * options.steps, attacked(kernel, training(options.attack), options.batch, n)),
+        "attack_s": times(len(rates) * options.steps, attacked(kernel, inside, options.batch, n)),
         "gradient_s": total(
             {"krylov": options.steps * mean, "solution": len(rates) * options.steps},
             times(len(rates) * options.steps, kernel.values(points)),

@@ -179,6 +179,23 @@ def test_a_batch_larger_than_val_is_refused(digits_split, gram_path, tmp_path):
         advntk.fit(task(digits_split, gram_path, tmp_path, AdvNtkOptions()))
 
 
+def test_training_under_the_reference_codes_attack_leaves_the_threat_model(digits_split, gram_path, tmp_path):
+    """PGD stays within ε of the clean images; the reference code's attack goes beyond and is another training."""
+    sizes, coefs = {}, {}
+    for kind in ("pgd", "reference_fixed_gradient"):
+        options = AdvNtkOptions(steps=3, batch=60, training_attack=kind)
+        job = task(digits_split, gram_path, tmp_path, options)
+        given = problem(digits_split, gram_path, **options.model_dump())
+        coefs[kind] = given.solve(np.full(120, 0.1)).coef
+        attacked, _ = advntk.attacked_batches(given, job)(0, coefs[kind])
+        clean = digits_split.val.images[batch_indices(60, 60, 0, stream_seed(0, "advntk batches"))]
+        sizes[kind] = 255 * np.abs(attacked - clean).max()
+        coefs[kind] = advntk.fit(job).arrays["coef.last"]
+    assert sizes["pgd"] <= THREAT.eps255 * (1 + 1e-5)
+    assert 1.5 * THREAT.eps255 < sizes["reference_fixed_gradient"] <= 2 * THREAT.eps255 * (1 + 1e-5)
+    assert not np.allclose(coefs["pgd"], coefs["reference_fixed_gradient"], rtol=1e-3)
+
+
 def test_ntk_is_the_exact_solution_and_the_limit_of_early_stopping(digits_split, gram_path, tmp_path):
     fit = ntk.fit(task(digits_split, gram_path, tmp_path, ntk.Options()))
     theta = np.array(grams.open_gram(gram_path, digits_split, SPEC), dtype=np.float64)

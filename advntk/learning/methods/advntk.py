@@ -6,32 +6,32 @@ from typing import Any
 
 import numpy as np
 
-from advntk.attacks.entries import pgd
+from advntk.attacks.entries import pgd, reference_fixed_gradient
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.progress import counted
 from advntk.foundation.provenance import code_digest
 from advntk.ingredients.grams import sidecar
-from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Batch, StateFile, Trajectory
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of, theta_of
-from advntk.learning.method import Fit, Method, Row, Task
+from advntk.learning.method import Fit, Method, Row, Setting, Task
 from advntk.learning.randomness import batch_indices, stream_seed
 
 
 def attacked_batches(problem: AdvNtk, task: Task) -> Any:
     """Inputs for training: each step's batch of val, attacked against the step's own predictor."""
     val, options = task.split.val, task.options
-    attack = pgd.Options(**options.attack.model_dump())
+    entry = {"pgd": pgd.ENTRY, "reference_fixed_gradient": reference_fixed_gradient.ENTRY}[options.training_attack]
+    attack = entry.options(**options.attack.model_dump())
 
     def inputs(step: int, coef: np.ndarray) -> Batch:
         chosen = batch_indices(len(val), options.batch, step, stream_seed(task.seed, "advntk batches"))
         images, labels = val.images[chosen], val.labels[chosen]
         predictor = KernelPredictor(problem.kernel, coef, task.split.input_shape)
         seed = stream_seed(task.seed, f"advntk attack {step}")
-        attacked = pgd.run(predictor, images, labels, options=attack, threat=task.threat, seed=seed).images
+        attacked = entry.run(predictor, images, labels, options=attack, threat=task.threat, seed=seed).images
         return attacked, np.asarray(one_hot(labels, task.split.classes, np.float64))
 
     return inputs
@@ -131,10 +131,10 @@ def _row(predictor: KernelPredictor, name: str, step: int, task: Task) -> Row:
     )
 
 
-def check(options: AdvNtkOptions, sizes: SplitSizes) -> str | None:
+def check(options: AdvNtkOptions, setting: Setting) -> str | None:
     """Whether the batch fits into val."""
-    if options.batch > sizes.n_val:
-        return f"batch {options.batch} is more than the {sizes.n_val} images of val"
+    if options.batch > setting.sizes.n_val:
+        return f"batch {options.batch} is more than the {setting.sizes.n_val} images of val"
     return None
 
 
