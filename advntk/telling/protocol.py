@@ -1,4 +1,4 @@
-"""What the reference code would have reported, beside what this suite reports."""
+"""What the reference code's evaluation says of the same predictors, beside what this suite reports."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _listing(found: Sequence[Protocols], norm: str) -> Listing:
             f"correct on the clean image and under {first.attack}, which takes a fresh gradient at each step and stays "
             "within ε. Reference is what the reference code counts: correct under its attack, whatever the clean "
             "image's class, where its attack on kernels follows one gradient from a random start and reaches up to 2ε, "
-            f"and its attack on networks is {first.attack}."
+            f"and its attack on networks is {first.attack}. Both judge the same predictors, as this suite trained them."
         ),
         head=[
             *("network", "method", "kind", "clean", "robust", "reference", "reference, clean too"),
