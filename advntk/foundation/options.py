@@ -38,6 +38,11 @@ class Compute(Closed):
     )
     container: str = Field(default="", description="image that jobs run in, with --sdm apptainer: a path or a URL")
 
+    def of_kind(self, kind: Literal["kernel", "network"]) -> Compute:
+        """The same for predictors of one kind, in a job of both: on a CPU for kernels that numba computes there only."""
+        on_cpu = kind == "kernel" and self.kernel_engine == "numba"
+        return self.model_copy(update={"device": "cpu"}) if on_cpu else self
+
 
 def validated(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
     """Check a mapping against a model.

@@ -56,7 +56,7 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
     robust = np.zeros((len(fits), len(fits), len(test)), bool)
     progress = Progress("transfer", len(fits), unit="predictors")
     for target, (folder, name) in enumerate(zip(fits, names, strict=True)):
-        predictor = load_checkpoint(folder, name, compute)
+        predictor = load_checkpoint(folder, name, compute.of_kind(measured[target].kind))
         clean[target] = predictor.logits(test.images).argmax(axis=1) == test.labels
         for source, images in enumerate(shown):
             robust[source, target] = clean[target] & (predictor.logits(images).argmax(axis=1) == test.labels)

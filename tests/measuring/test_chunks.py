@@ -241,6 +241,15 @@ def test_transfer_is_the_evaluation_on_the_diagonal(fits, tmp_path):
     assert result.robust_correct[0][1] >= result.robust_correct[1][1]
 
 
+def test_transfer_takes_numba_kernels_beside_networks_on_a_gpu(fits, tmp_path):
+    evaluated(fits[0], pgd.ENTRY, tmp_path / "0.json", pgd.Options(), keep_images=True)
+    compute = Compute(device="gpu", kernel_engine="numba")  # of a suite with networks: the job asks for a GPU
+    transfer([tmp_path / "0.json"], fits[:1], out=tmp_path / "transfer.json", compute=compute, threads=1)
+    assert compute.of_kind("network") is compute
+    automatic = Compute(device="gpu")
+    assert automatic.of_kind("kernel") is automatic
+
+
 def test_transfer_needs_images_of_one_attack(fits, tmp_path):
     records = [tmp_path / f"{index}.json" for index in range(2)]
     evaluated(fits[0], pgd.ENTRY, records[0], pgd.Options())
