@@ -39,7 +39,7 @@ class Compute(Closed):
     container: str = Field(default="", description="image that jobs run in, with --sdm apptainer: a path or a URL")
 
     def of_kind(self, kind: Literal["kernel", "network"]) -> Compute:
-        """The same for predictors of one kind, in a job of both: on a CPU for kernels that numba computes there only."""
+        """The same for predictors of one kind, in a job of both: numba computes kernels on a CPU only."""
         on_cpu = kind == "kernel" and self.kernel_engine == "numba"
         return self.model_copy(update={"device": "cpu"}) if on_cpu else self
 
