@@ -93,6 +93,7 @@ rule gram_gather:
         JOBS.environment("kernels")
     threads: JOBS.threads("gram_gather")
     resources:
+        gpu=0,
         device="cpu",
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=JOBS.mem_mb("gram_gather"),

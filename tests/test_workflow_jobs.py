@@ -64,6 +64,24 @@ def test_a_cluster_profile_names_every_group(name):
     assert named == {f"{rule}_{kind}" for rule in grouped & kinds for kind in ("kernel", "network")} | grouped - kinds
 
 
+def test_rules_of_a_cluster_name_what_is_submitted():
+    """A job that lacks one of them cannot be submitted."""
+    profile = yaml.safe_load((ROOT / "profiles/cluster-generic/config.yaml").read_text(encoding="utf-8"))
+    wanted = set(re.findall(r"{resources\.(\w+)}", profile["cluster-generic-submit-cmd"]))
+    assert "gpu" in wanted
+    for file in (ROOT / "rules").glob("*.smk"):
+        head, *rules = re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        declared = re.search(r"^localrules:\n((?: +\w+,\n)+)", head, flags=re.MULTILINE)
+        local = re.findall(r"\w+", declared[1]) if declared else []
+        for rule in rules:
+            if (name := rule.partition(":")[0]) in local:
+                continue
+            _, _, resources = rule.partition("    resources:\n")
+            named = re.match(r"(?: {8}.*\n)*", resources)
+            assert named
+            assert wanted <= set(re.findall(r"^ +(\w+)=", named[0], flags=re.MULTILINE)), name
+
+
 def test_environments_follow_the_config():
     assert jobs().environment("attacks") == "../envs/attacks.yaml"
     gpu = jobs(environments="cuda12")
