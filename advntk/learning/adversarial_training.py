@@ -24,6 +24,7 @@ from advntk.foundation.losses import one_hot
 from advntk.foundation.provenance import code_digest
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
+from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.at_run import Checkpoint, Run, base_rate
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import DeviceName, choose_device
@@ -236,7 +237,7 @@ def _fingerprint(run: Run, spec: Architecture, splits: Mapping[str, TrainingData
             "arrays": sha256_of_arrays(arrays),
             "device": run.images.device.type,
             "torch": str(torch.__version__),
-            "code": code_digest("advntk.learning.adversarial_training"),
+            "code": code_digest("advntk.learning.adversarial_training", f"{FAMILIES}.{spec.family}"),
         }
     )
 

@@ -13,6 +13,7 @@ from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
+from advntk.learning import adversarial_training as training
 from advntk.learning import at_run
 from advntk.learning.adversarial_training import STATE_FILE, TrainingData, adversarial_training
 from advntk.learning.network_predictor import NetworkPredictor
@@ -201,6 +202,17 @@ def test_foreign_and_broken_states_are_ignored_aloud(digits, tmp_path):
     lines.clear()
     assert same(whole, train(digits, tmp_path, progress=lines.append))
     assert "unreadable state" in lines[0]
+
+
+def test_a_state_of_an_edited_family_is_not_resumed(digits, tmp_path, monkeypatch):
+    sources = {f"advntk.ingredients.networks.families.{SPEC.family}": "as it was"}
+    monkeypatch.setattr(training, "code_digest", lambda *modules: str([sources.get(name) for name in modules]))
+    whole = train(digits, tmp_path)
+    assert train(digits, tmp_path).resumed_at == 20
+    sources.update(dict.fromkeys(sources, "edited"))
+    again = train(digits, tmp_path)
+    assert again.resumed_at is None
+    assert same(whole, again)
 
 
 def test_divergence_stops_with_advice(digits, tmp_path):
