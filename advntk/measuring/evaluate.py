@@ -12,7 +12,6 @@ import numpy as np
 from advntk.attacks.attack import BROKEN, NOT_TRIED, Attack, Attacked
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
-from advntk.foundation.errors import NumericalError
 from advntk.foundation.options import Compute
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.records import Evaluation, Record, Stage, write_record
@@ -24,6 +23,7 @@ from advntk.learning.loading import load_checkpoint, split_of
 from advntk.measuring import made_from
 from advntk.measuring.chunks import ChunkedAttack, distinct_checkpoints, evaluation_seed
 from advntk.measuring.health import diagnose
+from advntk.measuring.logits import finite_logits, predictor_name
 
 Outcome = dict[str, np.ndarray]
 """Of each test image: ``clean`` and ``robust`` (n_test,) boolean, and ``stage.NAME`` of attacks made of several."""
@@ -58,6 +58,7 @@ def judge(
     options: Any,
     threat: ThreatModel,
     seed: int,
+    name: str = "evaluate",
 ) -> tuple[Evaluation, Outcome]:
     """Counts, intervals and doubts from the images that an attack found.
 
@@ -69,6 +70,7 @@ def judge(
         options: its options.
         threat: ball and box.
         seed: of the attack.
+        name: of the predictor, for messages.
 
     Returns:
         Counts with intervals and flags, and the outcome of each example; robust means correct on the clean image and
@@ -77,15 +79,8 @@ def judge(
     Raises:
         NumericalError: a logit is NaN or infinite.
     """
-    clean_logits, logits = predictor.logits(test.images), predictor.logits(found.images)
-    for what, values in (("clean", clean_logits), ("attacked", logits)):
-        if not np.isfinite(values).all():
-            bad = int((~np.isfinite(values).all(axis=1)).sum())
-            raise NumericalError(
-                f"NaN or infinite logits on {bad} of {len(test)} {what} images",
-                where="evaluate",
-                remedy="look at the fit's diagnostics; a ridge or a smaller learning rate may help",
-            )
+    clean_logits = finite_logits(predictor, test.images, what="clean", where=name)
+    logits = finite_logits(predictor, found.images, what="attacked", where=name)
     clean = clean_logits.argmax(axis=1) == test.labels
     right = logits.argmax(axis=1) == test.labels
     for outcome in found.stages.values():  # on the boundary another batch may round to the other side
@@ -205,7 +200,8 @@ def evaluate_fit(
             found = attack.entry.run(predictor, split.test.images, split.test.labels, **settings)
             seconds = time.perf_counter() - began
         timing["attack_s"] += seconds
-        evaluation, outcome = judge(predictor, split.test, found, attack=attack.entry, **settings)
+        name = predictor_name(folder, checkpoint)
+        evaluation, outcome = judge(predictor, split.test, found, attack=attack.entry, **settings, name=name)
         evaluations[checkpoint] = evaluation
         outcomes |= {f"{checkpoint}.{key}": value for key, value in outcome.items()}
         if keep_images:

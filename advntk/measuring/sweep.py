@@ -19,6 +19,7 @@ from advntk.learning.fits import read_fit
 from advntk.learning.loading import load_checkpoint, split_of
 from advntk.measuring import made_from
 from advntk.measuring.chunks import evaluation_seed
+from advntk.measuring.logits import finite_logits, predictor_name
 
 
 def sweep_fit(
@@ -46,6 +47,9 @@ def sweep_fit(
 
     Returns:
         The sweep.
+
+    Raises:
+        NumericalError: a logit is NaN or infinite.
     """
     start = time.perf_counter()
     content, arrays = read_fit(folder)
@@ -54,7 +58,8 @@ def sweep_fit(
     test, seed = split.test, evaluation_seed(content)
     checkpoint = next(iter(content.checkpoints))
     predictor = load_checkpoint(folder, checkpoint, compute)
-    clean = predictor.logits(test.images).argmax(axis=1) == test.labels
+    name = predictor_name(folder, checkpoint)
+    clean = finite_logits(predictor, test.images, what="clean", where=name).argmax(axis=1) == test.labels
     points, outcomes = [], []
     progress = Progress(f"sweep over {kind}", len(values), unit="points")
     for value in values:
@@ -64,7 +69,8 @@ def sweep_fit(
         else:
             options = validated(type(options), options.model_dump() | {kind: value}, kind)
         found = attack.entry.run(predictor, test.images, test.labels, options=options, threat=here, seed=seed).images
-        robust = clean & (predictor.logits(found).argmax(axis=1) == test.labels)
+        logits = finite_logits(predictor, found, what="attacked", where=name)
+        robust = clean & (logits.argmax(axis=1) == test.labels)
         count = int(robust.sum())
         points.append(
             SweepPoint(

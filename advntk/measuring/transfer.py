@@ -18,6 +18,7 @@ from advntk.foundation.records import Record, read_record
 from advntk.foundation.strength import Shown, Transfer
 from advntk.learning.fits import read_fit
 from advntk.learning.loading import load_checkpoint, split_of
+from advntk.measuring.logits import finite_logits, predictor_name
 from advntk.measuring.made_from import modules_behind_fit
 
 
@@ -33,6 +34,10 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
 
     Returns:
         The transfer.
+
+    Raises:
+        InputError: the records are not alike, not of these fits, or without images.
+        NumericalError: a logit is NaN or infinite.
     """
     start = time.perf_counter()
     measured = [read_record(path) for path in records]
@@ -57,9 +62,12 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
     progress = Progress("transfer", len(fits), unit="predictors")
     for target, (folder, name) in enumerate(zip(fits, names, strict=True)):
         predictor = load_checkpoint(folder, name, compute.of_kind(measured[target].kind))
-        clean[target] = predictor.logits(test.images).argmax(axis=1) == test.labels
+        where = predictor_name(folder, name)
+        logits = finite_logits(predictor, test.images, what="clean", where=where)
+        clean[target] = logits.argmax(axis=1) == test.labels
         for source, images in enumerate(shown):
-            robust[source, target] = clean[target] & (predictor.logits(images).argmax(axis=1) == test.labels)
+            logits = finite_logits(predictor, images, what="attacked", where=where)
+            robust[source, target] = clean[target] & (logits.argmax(axis=1) == test.labels)
         progress.advance()
     first = measured[0]
     result = Transfer(

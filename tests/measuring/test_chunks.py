@@ -10,15 +10,18 @@ from advntk.attacks.entries import pgd
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import read_sweep, read_transfer
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.grams import build_gram
 from advntk.ingredients.splits import write_split
 from advntk.learning.fits import write_fit
+from advntk.learning.loading import load_checkpoint
 from advntk.learning.method import Task
 from advntk.learning.methods import ntk
+from advntk.measuring import evaluate, sweep
+from advntk.measuring import transfer as transfers
 from advntk.measuring.chunks import ChunkedAttack
 from advntk.measuring.evaluate import evaluate_fit
 from advntk.measuring.sweep import sweep_fit
@@ -266,6 +269,49 @@ def test_transfer_needs_each_record_with_its_own_fit(fits, tmp_path):
         evaluated(fit, pgd.ENTRY, out, pgd.Options(), keep_images=True)
     with pytest.raises(InputError, match="its architecture is not that of the fit in"):
         transfer(records, fits[::-1], out=tmp_path / "t.json", compute=COMPUTE, threads=1)
+
+
+class Spoiled:
+    """A predictor whose logits are NaN on all images but those that it is told of: for class 0 these would be right."""
+
+    def __init__(self, inner, known):
+        self.inner, self.known = inner, known
+        self.classes, self.input_shape, self.native = inner.classes, inner.input_shape, inner.native
+        self.loss_and_gradient, self.linearize = inner.loss_and_gradient, inner.linearize
+
+    def logits(self, images):
+        logits = self.inner.logits(images)
+        return logits if np.array_equal(images, self.known) else np.full_like(logits, np.nan)
+
+
+@pytest.fixture
+def spoiled(monkeypatch, digits_split):
+    """Every checkpoint gets spoiled when it is loaded."""
+
+    def load(*args):
+        return Spoiled(load_checkpoint(*args), digits_split.test.images)
+
+    for module in (evaluate, sweep, transfers):
+        monkeypatch.setattr(module, "load_checkpoint", load)
+
+
+@pytest.mark.usefixtures("spoiled")
+def test_nan_logits_end_evaluations_and_sweeps_and_name_the_predictor(fits, tmp_path):
+    message = f"checkpoint 'final' of {fits[0]}: NaN or infinite logits on 100 of 100 attacked images"
+    with pytest.raises(NumericalError, match=message):
+        evaluated(fits[0], pgd.ENTRY, tmp_path / "it.json")
+    with pytest.raises(NumericalError, match=message):
+        swept(fits[0], "radius", [8], tmp_path / "radius.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nan_logits_end_a_transfer_and_name_the_predictor(fits, tmp_path, request):
+    evaluated(fits[0], pgd.ENTRY, tmp_path / "0.json", keep_images=True)
+    request.getfixturevalue("spoiled")
+    message = f"checkpoint 'final' of {fits[0]}: NaN or infinite logits on 100 of 100 attacked images"
+    with pytest.raises(NumericalError, match=message):
+        transfer([tmp_path / "0.json"], fits[:1], out=tmp_path / "t.json", compute=COMPUTE, threads=1)
+    assert not (tmp_path / "t.json").exists()
 
 
 def test_what_a_stage_broke_is_never_robust(fits, entry, recording, tmp_path):
