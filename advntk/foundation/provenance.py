@@ -171,6 +171,17 @@ def environment_digest() -> str:
     return files.sha256_of_json([platform.python_version(), sorted(installed.items())])[:12]
 
 
+def versions(*names: str) -> dict[str, str]:
+    """Versions of distributions, those that are not installed too."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
 def environment(
     device: str,
     threads: int,
@@ -193,17 +204,11 @@ def environment(
     Returns:
         All of it, ready for JSON; what is not given is not in it.
     """
-    versions = {}
-    for name in VERSIONED:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
     made_from = {"sources": sources, "data": data, "inputs": inputs, "places": places}
     return {
         "code": package_digest(),
         "environment": environment_digest(),
-        "versions": versions,
+        "versions": versions(*VERSIONED),
         "python": platform.python_version(),
         "prefix": Path(sys.prefix).name,
         "platform": platform.platform(),

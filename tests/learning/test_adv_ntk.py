@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -166,6 +167,34 @@ def test_a_killed_training_goes_on_bit_for_bit(digits_split, gram_path, tmp_path
     assert StateFile(tmp_path / "state.npz", "other").read() is None
     (tmp_path / "state.npz").write_bytes(b"broken")
     assert state.read() is None
+
+
+def test_a_state_is_of_its_matrix_images_device_code_and_versions(digits_split, gram_path, tmp_path, monkeypatch):
+    """A trajectory that was begun with another one of these is not gone on with."""
+    copied = tmp_path / "gram.npy"
+    for suffix in (".npy", ".json"):
+        copied.with_suffix(suffix).write_bytes(gram_path.with_suffix(suffix).read_bytes())
+    job = task(digits_split, copied, tmp_path, AdvNtkOptions(batch=60))
+
+    def told(job=job):
+        return advntk._fingerprint(job, "numba", 1.0)
+
+    found = [told(), told(replace(job, images="all"))]
+    facts = json.loads(copied.with_suffix(".json").read_text())
+    facts["provenance"]["content"] = "of other numbers"
+    copied.with_suffix(".json").write_text(json.dumps(facts))
+    found.append(told())
+    for name, other in [
+        ("jax_device", lambda device: "gpu"),
+        ("versions", lambda *names: dict.fromkeys(names, "another")),
+        # an edited family: layers come through the registry
+        ("code_digest", lambda *modules: str([name for name in modules if name.endswith("families.mlp")])),
+    ]:
+        monkeypatch.setattr(advntk, name, other)
+        found.append(told())
+    monkeypatch.setattr(advntk, "code_digest", lambda *modules: "[]")
+    found.append(told())
+    assert len(set(found)) == len(found)
 
 
 def test_a_list_of_rates_is_searched_on_val(digits_split, gram_path, tmp_path):

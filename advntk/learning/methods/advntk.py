@@ -8,12 +8,14 @@ import numpy as np
 
 from advntk.attacks.entries import pgd, reference_fixed_gradient
 from advntk.foundation import files
+from advntk.foundation.device import jax_device
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.progress import counted
-from advntk.foundation.provenance import code_digest
-from advntk.ingredients.grams import sidecar
+from advntk.foundation.provenance import code_digest, versions
+from advntk.ingredients.grams import content_of
 from advntk.ingredients.kernels.engine import make_engine
+from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Batch, StateFile, Trajectory
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of, theta_of
 from advntk.learning.method import Fit, Method, Row, Setting, Task
@@ -139,7 +141,8 @@ def check(options: AdvNtkOptions, setting: Setting) -> str | None:
 
 
 def _fingerprint(task: Task, engine: str, rate: float) -> str:
-    """What a saved trajectory belongs to."""
+    """What a saved trajectory belongs to: all that decides its bits, as far as a file can know it."""
+    assert task.gram is not None
     return files.sha256_of_json(
         {
             "split": task.split.hash,
@@ -148,9 +151,12 @@ def _fingerprint(task: Task, engine: str, rate: float) -> str:
             "options": task.options.model_dump(exclude={"learning_rate", "report_every"}),
             "rate": rate,
             "seed": task.seed,
+            "images": task.images,
             "engine": engine,
-            "code": code_digest("advntk.learning.methods.advntk"),
-            "gram": files.read_json(sidecar(task.gram))["code"] if task.gram else None,
+            "device": jax_device(task.compute.device),
+            "versions": versions("jax", "jaxlib", "numba"),
+            "code": code_digest("advntk.learning.methods.advntk", f"{FAMILIES}.{task.spec.family}"),
+            "gram": content_of(task.gram),
         }
     )
 
