@@ -16,7 +16,7 @@ from advntk.foundation.options import Compute
 from advntk.foundation.progress import Progress
 from advntk.foundation.records import Record, read_record
 from advntk.foundation.strength import Shown, Transfer
-from advntk.learning.fits import read_fit
+from advntk.learning.fits import FitFile, read_fit
 from advntk.learning.loading import load_checkpoint, split_of
 from advntk.measuring.logits import finite_logits, predictor_name
 from advntk.measuring.made_from import modules_behind_fit
@@ -42,19 +42,21 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
     start = time.perf_counter()
     measured = [read_record(path) for path in records]
     _require_alike(measured, records)
-    for record, place, folder in zip(measured, records, fits, strict=True):
-        _require_its_fit(record, place, folder)
     read = [read_fit(folder) for folder in fits]
-    names = [next(iter(content.checkpoints)) for content, _ in read]
-    split = split_of(fits[0], read[0][0])
-    entries = {name for content, _ in read for name in modules_behind_fit(content)}
+    digests = [provenance.content_digest(arrays) for _, arrays in read]
+    contents = [content for content, _ in read]
+    del read  # the arrays
+    for record, place, folder, content, digest in zip(measured, records, fits, contents, digests, strict=True):
+        _require_its_fit(record, place, folder, content, digest)
+    names = [next(iter(content.checkpoints)) for content in contents]
+    split = split_of(fits[0], contents[0])
+    entries = {name for content in contents for name in modules_behind_fit(content)}
     origin: dict[str, Any] = {
         "sources": provenance.sources(__name__, *entries),
         "data": split.data,
-        "inputs": {"fits": [provenance.content_digest(arrays) for _, arrays in read]},
+        "inputs": {"fits": digests},
         "places": {"fits": [os.path.relpath(folder / "fit.json", out.parent) for folder in fits]},
     }
-    del read
     shown = [_images(path, name) for path, name in zip(records, names, strict=True)]
     test = split.test
     clean = np.zeros((len(fits), len(test)), bool)
@@ -99,12 +101,13 @@ def _require_alike(measured: Sequence[Record], places: Sequence[Path]) -> None:
                 raise InputError(f"its {what} is not that of {places[0]}", where=place, remedy="evaluate both again")
 
 
-def _require_its_fit(record: Record, place: Path, folder: Path) -> None:
-    """Check that a record is about a fit."""
-    content, _ = read_fit(folder)
+def _require_its_fit(record: Record, place: Path, folder: Path, content: FitFile, digest: str) -> None:
+    """Check that a record is about a fit, and about these arrays of it: it may have been fitted again since."""
     for what in ("method", "architecture", "seed", "trained_at", "split_hash"):
         if getattr(record, what) != getattr(content, what):
             raise InputError(f"its {what} is not that of the fit in {folder}", where=place, remedy="evaluate the fit")
+    if record.provenance.get("inputs", {}).get("fit") != digest:
+        raise InputError(f"it is not about the fit in {folder} as it is now", where=place, remedy="evaluate the fit")
 
 
 def _images(record: Path, checkpoint: str) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -269,6 +271,31 @@ def test_transfer_needs_each_record_with_its_own_fit(fits, tmp_path):
         evaluated(fit, pgd.ENTRY, out, pgd.Options(), keep_images=True)
     with pytest.raises(InputError, match="its architecture is not that of the fit in"):
         transfer(records, fits[::-1], out=tmp_path / "t.json", compute=COMPUTE, threads=1)
+
+
+def refitted(fit, copy):
+    """The same fit but for its arrays, as other options of the method would give."""
+    shutil.copytree(fit, copy)
+    arrays = files.read_npz(copy / "fit.npz")
+    files.write_npz(copy / "fit.npz", arrays | {name: 1.01 * array for name, array in arrays.items()})
+    content = files.read_json(copy / "fit.json")
+    content["split"] = str((fit / content["split"]).resolve())
+    files.write_json(copy / "fit.json", content)
+    return copy
+
+
+def test_transfer_needs_each_record_to_be_about_the_fit_as_it_is_now(fits, tmp_path):
+    """A method fitted again with other options has the same name, network, seed and split."""
+    record, where = tmp_path / "it.json", {"out": tmp_path / "t.json", "compute": COMPUTE, "threads": 1}
+    evaluated(fits[0], pgd.ENTRY, record, pgd.Options(), keep_images=True)
+    with pytest.raises(InputError, match=r"it\.json: it is not about the fit in .*again as it is now; evaluate"):
+        transfer([record], [refitted(fits[0], tmp_path / "again")], **where)
+    content = files.read_json(record)
+    del content["provenance"]["inputs"]
+    files.write_json(record, content)
+    with pytest.raises(InputError, match="it is not about the fit in"):
+        transfer([record], fits[:1], **where)
+    assert not where["out"].exists()
 
 
 class Spoiled:
