@@ -14,6 +14,8 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.foundation.options import Closed, validated
 from advntk.ingredients.images import Dataset, SplitSizes
+from advntk.ingredients.kernels.relu_plan import relu_plan
+from advntk.ingredients.networks.layers import layers_of
 from advntk.learning.method import METHODS, Method, Setting
 from advntk.theory.experiment import EXPERIMENTS, Experiment
 
@@ -107,6 +109,7 @@ def resolve_options(
     sizes: Mapping[str, SplitSizes],
 ) -> dict[tuple[str, str, str], Closed]:
     """Options of every (dataset, architecture, method), the overrides that match merged in."""
+    _check_engine(config, specs, methods)
     known = sorted({*registry.names(METHODS), *config.method_options})
     for index, override in enumerate(config.overrides):
         for method in override.method_options:
@@ -130,6 +133,18 @@ def resolve_options(
             raise ConfigError(problem, where=where, remedy=f"change it for {label} on {dataset}, or leave that out")
         resolved[dataset, label, method] = chosen
     return resolved
+
+
+def _check_engine(config: SuiteConfig, specs: Mapping[str, Architecture], methods: Mapping[str, Method]) -> None:
+    """Refuse kernels that the numba engine is asked for and does not compute."""
+    if config.compute.kernel_engine != "numba" or all(entry.kind != "kernel" for entry in methods.values()):
+        return
+    if other := [label for label, spec in specs.items() if relu_plan(layers_of(spec)) is None]:
+        raise ConfigError(
+            f"numba computes kernels of ReLU networks with zero padding and without pooling, not of {', '.join(other)}",
+            where="compute.kernel_engine",
+            remedy="use auto or neural_tangents",
+        )
 
 
 def resolve_experiments(config: SuiteConfig, sizes: Mapping[str, SplitSizes]) -> dict[str, tuple[Experiment, Closed]]:

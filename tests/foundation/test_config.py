@@ -193,11 +193,23 @@ def test_which_images_a_method_is_made_from(quick):
             {"method_options": {"at": {"batch": 1001}}, "protocol": "reference"},
             r"batch 1001 is more than the 1000 training images",
         ),
+        *(
+            (
+                {"architectures": [{"family": "cnn", "depth": 2, **layer}], "compute": {"kernel_engine": "numba"}},
+                r"compute\.kernel_engine: numba computes kernels of ReLU networks .* not of cnn-.*; use auto or neural",
+            )
+            for layer in ({"activation": "gelu"}, {"pooling": "average"}, {"padding": "circular"})
+        ),
     ],
 )
 def test_options_that_do_not_go_together(quick, changes, message):
     with pytest.raises(ConfigError, match=message):
         resolve(merged(quick, changes))
+
+
+def test_finite_networks_need_no_kernel_engine(quick):
+    erf = [{"family": "mlp", "depth": 2, "activation": "erf"}]
+    assert resolve(merged(quick, {"architectures": erf, "compute": {"kernel_engine": "numba"}, "methods": ["at"]}))
 
 
 def test_a_batch_may_be_as_large_as_what_the_protocol_trains_on(quick):
