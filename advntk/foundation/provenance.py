@@ -151,6 +151,11 @@ def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
     return files.sha256_of_arrays({name: array for name, array in arrays.items() if name != "provenance"})[:12]
 
 
+def told_content(path: Path) -> str:
+    """The digest of a result's numbers that its JSON file tells; empty where it tells none."""
+    return str(files.read_json(path).get("provenance", {}).get("content", ""))
+
+
 @functools.cache
 def environment_digest() -> str:
     """Digest of Python's version and of all installed distributions with theirs.

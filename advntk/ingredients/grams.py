@@ -203,11 +203,6 @@ def digest_of(checksums: Mapping[Any, int]) -> str:
     return files.sha256_of_json({str(low): crc for low, crc in checksums.items()})[:12]
 
 
-def content_of(path: Path) -> str:
-    """The digest of the numbers of a finished Gram matrix, from the JSON beside it; empty where that has none."""
-    return str(files.read_json(sidecar(path)).get("provenance", {}).get("content", ""))
-
-
 def complete(
     out: Path,
     n: int,

@@ -18,7 +18,6 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
-from advntk.ingredients.grams import content_of, sidecar
 from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.method import METHODS, Fit, Method, Task
 
@@ -73,9 +72,10 @@ def made_from(task: Task, entry: str, split_path: Path) -> dict[str, Any]:
     """
     inputs, places = {}, {"split": os.path.relpath(split_path, task.workdir)}
     if task.gram is not None:
-        content = content_of(task.gram)
+        facts = task.gram.with_suffix(".json")
+        content = made_by.told_content(facts)
         inputs = {"gram": content} if content else {}
-        places["gram"] = os.path.relpath(sidecar(task.gram), task.workdir)
+        places["gram"] = os.path.relpath(facts, task.workdir)
     sources = made_by.sources("advntk.learning.fits", f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}")
     return {"sources": sources, "data": task.split.data, "inputs": inputs, "places": places}
 

@@ -12,8 +12,8 @@ from advntk.foundation.device import jax_device
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.progress import counted
-from advntk.foundation.provenance import code_digest, versions
-from advntk.ingredients.grams import content_of
+from advntk.foundation.provenance import code_digest, told_content, versions
+from advntk.ingredients.grams import sidecar
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Batch, StateFile, Trajectory
@@ -156,7 +156,7 @@ def _fingerprint(task: Task, engine: str, rate: float) -> str:
             "device": jax_device(task.compute.device),
             "versions": versions("jax", "jaxlib", "numba"),
             "code": code_digest("advntk.learning.methods.advntk", f"{FAMILIES}.{task.spec.family}"),
-            "gram": content_of(task.gram),
+            "gram": told_content(sidecar(task.gram)),
         }
     )
 
