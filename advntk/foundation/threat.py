@@ -27,6 +27,15 @@ def _per_image_l2(difference: Any) -> Any:
     return xp.sqrt(xp.sum(difference * difference, axis=axes, keepdims=True))
 
 
+def _unit_l2(gradient: Any) -> Any:
+    """Each image's gradient at unit ℓ2 length; zero where it is zero."""
+    xp = array_namespace(gradient)
+    largest = xp.max(xp.abs(gradient), axis=tuple(range(1, gradient.ndim)), keepdims=True)
+    # entries to one first: squares of a small gradient's entries would be zero, those of a large one's infinite
+    scaled = gradient / xp.where(largest > 0, largest, xp.ones_like(largest))
+    return scaled / xp.clip(_per_image_l2(scaled), 1.0, None)
+
+
 def _sparse_sign(gradient: Any, share: float) -> Any:
     """Signs of the largest entries of each row (m, d) at unit ℓ1 length; ties with the last of them move too."""
     xp = array_namespace(gradient)
@@ -134,8 +143,7 @@ class ThreatModel(BaseModel):
                 stopped = ((at <= 0.0) & (gradient < 0.0)) | ((at >= 1.0) & (gradient > 0.0))
                 gradient = xp.where(stopped, xp.zeros_like(gradient), gradient)
             return xp.reshape(_sparse_sign(xp.reshape(gradient, (gradient.shape[0], -1)), l1_share), gradient.shape)
-        tiny = xp.asarray(1e-30, dtype=gradient.dtype)
-        return gradient / xp.maximum(_per_image_l2(gradient), tiny)
+        return _unit_l2(gradient)
 
     def size255(self, images: Any, clean: Any) -> Any:
         """Size of each perturbation in this norm, in 1/255 of the pixel range, shape (m,)."""

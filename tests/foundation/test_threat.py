@@ -201,6 +201,25 @@ def test_zero_gradient_moves_nothing(norm):
 
 
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_the_size_of_a_gradient_does_not_matter(library, norm, rng):
+    """In single precision squares of small entries are zero, and those of large ones infinite."""
+    import jax.numpy as jnp
+
+    convert = {"numpy": np.asarray, "torch": torch.tensor, "jax": jnp.asarray}[library]
+    gradient = rng.normal(size=(1, 4, 4, 3))
+    scales = np.array([1e-30, 1e-22, 1e-12, 1.0, 1e25]).reshape(-1, 1, 1, 1)
+    threat = ThreatModel(norm=norm, eps255=8)
+    steps = np.asarray(threat.steepest(convert((scales * gradient).astype(np.float32))))
+    np.testing.assert_allclose(steps, np.repeat(threat.steepest(gradient), len(scales), axis=0), rtol=1e-5)
+
+
+def test_a_subnormal_gradient_moves_at_most_a_unit_step():
+    gradient = np.full((1, 4, 4, 1), 1e-44, np.float32)
+    np.testing.assert_allclose(ThreatModel(norm="l2", eps255=8).steepest(gradient), 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_nan_gradients_stay_visible(norm):
     threat = ThreatModel(norm=norm, eps255=8)
     gradient, clean = np.ones((2, 5, 5, 1)), np.full((2, 5, 5, 1), 0.5)
