@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from advntk.arguments import parser
 from advntk.foundation import threads
 from advntk.foundation.errors import AdvntkError, ConfigError
-from advntk.foundation.gpus import hide_gpus
+from advntk.foundation.gpus import hide_gpus, out_of_memory
 from advntk.planning import verbs
 
 if TYPE_CHECKING:
@@ -364,9 +364,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"advntk {args.verb}: error: out of memory ({error}); lower memory_mb or n_opt", file=sys.stderr)
         return 1
     except Exception as error:
+        what = " ".join(str(error).split())
+        if out_of_memory(error):
+            advice = "lower compute.memory_mb, or let fewer jobs share a GPU (--resources gpu=1)"
+            print(f"advntk {args.verb}: error: out of memory ({what}); {advice}", file=sys.stderr)
+            return 1
         # not foreseen: the traceback is for a bug report, the last line for the reader of a log
         traceback.print_exc()
-        what = " ".join(str(error).split())
         print(f"advntk {args.verb}: error: {type(error).__name__}: {what}; this should not happen", file=sys.stderr)
         return 1
     return 0

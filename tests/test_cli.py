@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 import advntk
 from advntk.cli import main
+from advntk.ingredients import splits
 
 SWEEP = "sweep --fit f --attack pgd --sweep radius --eps255 8 --out x.json --values 8 4"
 CHUNK = "attack --fit f --attack pgd --eps255 8 --chunks c"
@@ -184,6 +186,36 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, capsys):
         "digits.npz: cannot write (No space left on device); check permissions and free disk" in capsys.readouterr().err
     )
     assert not list(tmp_path.iterdir())
+
+
+def full_gpus():
+    """What JAX and torch raise."""
+    import jax
+    import torch
+
+    text = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes."
+    return [jax.errors.JaxRuntimeError(text), torch.OutOfMemoryError("CUDA out of memory. Tried to\nallocate 2 GiB")]
+
+
+@pytest.mark.parametrize("library", [0, 1], ids=["jax", "torch"])
+def test_a_full_gpu_is_told_with_what_to_do(tmp_path, monkeypatch, capsys, library):
+    def full(*args, **kwargs):
+        raise full_gpus()[library]
+
+    monkeypatch.setattr(splits, "read_split", full)
+    assert main(["gram", "--split", "s", "--architecture", MLP, "--out", str(tmp_path / "x.npy")]) == 1
+    error = capsys.readouterr().err
+    assert re.match(r"advntk gram: error: out of memory \(.*llocate .*\); lower compute.memory_mb, or let fewer", error)
+    assert error.count("\n") == 1
+
+
+def test_what_is_not_foreseen_is_told_as_such(tmp_path, monkeypatch, capsys):
+    def broken(*args, **kwargs):
+        raise RuntimeError("RESOURCE_EXHAUSTED")  # not of JAX
+
+    monkeypatch.setattr(splits, "read_split", broken)
+    assert main(["gram", "--split", "s", "--architecture", MLP, "--out", str(tmp_path / "x.npy")]) == 1
+    assert "RuntimeError: RESOURCE_EXHAUSTED; this should not happen" in capsys.readouterr().err
 
 
 def test_no_library_is_loaded_before_its_threads_are_limited():

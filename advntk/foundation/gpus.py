@@ -17,6 +17,13 @@ def device_name() -> str:
     return ", ".join(_used) or "cpu"
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether JAX or torch says that a device's memory is full; known by name, so that neither is imported."""
+    kind = type(error)
+    jax = kind.__module__.partition(".")[0] in {"jax", "jaxlib"} and str(error).startswith("RESOURCE_EXHAUSTED")
+    return jax or (kind.__module__.partition(".")[0] == "torch" and kind.__name__ == "OutOfMemoryError")
+
+
 def hide_gpus() -> None:
     """Keep JAX and torch off a node's GPUs, where even a job that uses none would hold memory; call before imports."""
     os.environ["JAX_PLATFORMS"] = "cpu"
