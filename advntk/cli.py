@@ -235,6 +235,7 @@ def transfer(args: argparse.Namespace) -> None:
 def experiment(args: argparse.Namespace) -> None:
     """Measure one unit of a theory experiment."""
     from advntk import suite
+    from advntk.foundation.device import jax_device
     from advntk.ingredients.splits import read_split
     from advntk.theory.experiment import Study, run_unit, unit_of
 
@@ -244,6 +245,7 @@ def experiment(args: argparse.Namespace) -> None:
         unit=unit, options=options, split=read_split(args.split) if args.split else None, compute=_compute(args)
     )
     places = {"split": os.path.relpath(args.split, args.out.parent)} if args.split else {}
+    jax_device(args.device)  # a unit that makes no kernel engine asks for none: fail without a GPU, or note its name
     run_unit(args.experiment, entry, study, out=args.out, threads=args.threads, places=places)
 
 

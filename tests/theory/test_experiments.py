@@ -12,7 +12,7 @@ import yaml
 
 from advntk import suite as suites
 from advntk.cli import main
-from advntk.foundation import registry
+from advntk.foundation import device, registry
 from advntk.foundation.errors import ConfigError, NumericalError
 from advntk.foundation.findings import STORIES, read_finding
 from advntk.foundation.options import Closed, Compute, validated
@@ -79,6 +79,14 @@ def test_a_finding_holds_plain_numbers_and_what_made_it(tmp_path):
     assert (found.experiment, found.unit, found.seed, found.dataset) == ("ark_limit", "seed0", 0, "")
     assert set(found.provenance["sources"]) == {"advntk.theory.experiments.ark_limit"}
     assert found.timing["wall_s"] >= 0
+
+
+def test_a_unit_that_is_to_use_a_gpu_fails_where_there_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(device, "_PLUGINS", ())
+    words = ["experiment", "--experiment", "ark_limit", "--unit", "mlp.seed0", "--out", str(tmp_path / "x.json")]
+    small = ["--options", '{"widths": [8], "sides": [2], "points": 2}']
+    assert main([*words, *small, "--device", "gpu"]) == 1
+    assert "device: gpu: JAX sees no GPU" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, [1.0, np.nan], {"deep": np.array([np.inf])}])
