@@ -80,6 +80,7 @@ class Attack:
         run: the attack itself, deterministic under its seed.
         inside_threat_model: whether its images are promised to stay in the ball; others are labelled.
         description: one line.
+        libraries: distributions that hold a part of the attack's code: another version may find other images.
         resumable: the same, of an attack that takes so long that it is run in chunks of images, each a job, which go
             on where they were: its options have ``chunks``.
     """
@@ -88,6 +89,7 @@ class Attack:
     run: Run
     inside_threat_model: bool
     description: str
+    libraries: tuple[str, ...] = ()
     resumable: ResumableRun | None = None
 
     @property

@@ -26,6 +26,9 @@ from advntk.foundation.gpus import device_name
 
 PACKAGE = Path(__file__).resolve().parents[1]
 VERSIONED = ("advntk", "jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy", "torch")
+VERSIONED_IF_THERE = ("pyautoattack",)
+"""Named only where it is installed: one attack runs it, and only that attack's environment has it."""
+MISSING = "not installed"
 PLACE = (
     "host",
     "scheduler",
@@ -183,7 +186,7 @@ def versions(*names: str) -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            found[name] = MISSING
     return found
 
 
@@ -209,11 +212,12 @@ def environment(
     Returns:
         All of it, ready for JSON; what is not given is not in it.
     """
+    others = {name: told for name, told in versions(*VERSIONED_IF_THERE).items() if told != MISSING}
     made_from = {"sources": sources, "data": data, "inputs": inputs, "places": places}
     return {
         "code": package_digest(),
         "environment": environment_digest(),
-        "versions": versions(*VERSIONED),
+        "versions": versions(*VERSIONED) | others,
         "python": platform.python_version(),
         "prefix": Path(sys.prefix).name,
         "platform": platform.platform(),

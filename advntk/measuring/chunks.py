@@ -143,7 +143,7 @@ class ChunkedAttack:
         return [provenance.place(json.loads(str(one))) for one in told]
 
     def _digest(self, content: FitFile, arrays: dict[str, np.ndarray], index: int) -> str:
-        """Of all that a chunk depends on, the code of attack, method and family among it."""
+        """Of all that a chunk depends on, the code of attack, method and family and the attack's libraries among it."""
         entries = modules_behind_attack(content, self.attack.kind)
         return files.sha256_of_json(
             {
@@ -154,6 +154,7 @@ class ChunkedAttack:
                 "options": self.attack.options.model_dump(mode="json"),
                 "threat": self.threat.model_dump(mode="json"),
                 "chunk": [index, self.count],
+                "libraries": provenance.versions(*self.attack.entry.libraries),
             }
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 from advntk.attacks import ensemble
 from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST
 from advntk.attacks.entries.autoattack import ENTRY, MEMBERS, Options
+from advntk.foundation import provenance
 from advntk.foundation.errors import ConfigError, NumericalError
 from advntk.foundation.threat import ThreatModel
 from advntk.learning.network_predictor import NetworkPredictor
@@ -460,3 +462,15 @@ def test_the_process_is_left_as_it_was(predictors, digits_split, capfd):
     assert printed.out == ""
     assert printed.err.startswith("autoattack: 4/4 attacks")
     assert printed.err.count("\n") == 1
+
+
+def test_records_name_its_library_where_it_is_installed(monkeypatch):
+    found = provenance.environment("cpu", 1)["versions"]
+    assert found["pyautoattack"] == metadata.version("pyautoattack")
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    without = provenance.environment("cpu", 1)["versions"]
+    assert without == dict.fromkeys(found.keys() - {"pyautoattack"}, "not installed")

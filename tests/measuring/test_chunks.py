@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST, Attack, Attacked
-from advntk.attacks.entries import pgd
+from advntk.attacks.entries import autoattack, pgd
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
@@ -127,6 +128,21 @@ def test_a_chunk_is_made_once_and_again_when_it_does_not_belong(fits, entry, rec
     assert len(recording.seen) == 4
     chunked(fits[1], entry, tmp_path).ensure(0)
     assert len(recording.seen) == 5
+
+
+def test_a_chunk_is_made_again_by_another_version_of_the_library_it_runs(fits, entry, recording, tmp_path, monkeypatch):
+    def ensure(attack):
+        chunked(fits[0], attack, tmp_path).ensure(0)
+        return len(recording.seen)
+
+    with_library = replace(entry, libraries=("pyautoattack",))
+    assert (ensure(entry), ensure(with_library), ensure(with_library)) == (1, 2, 2)
+    monkeypatch.setattr(provenance, "versions", lambda *names: dict.fromkeys(names, "0.0"))
+    assert ensure(with_library) == 3
+    assert ensure(entry) == 4  # an attack without libraries: the digest of the first, not of any version
+    monkeypatch.undo()
+    assert ensure(entry) == 4
+    assert autoattack.ENTRY.libraries == ("pyautoattack",)
 
 
 def test_an_evaluation_killed_in_a_chunk_goes_on_with_the_same_result(fits, entry, recording, tmp_path):

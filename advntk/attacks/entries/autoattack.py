@@ -66,5 +66,6 @@ ENTRY = Attack(
     run=run,
     inside_threat_model=True,
     description="AutoAttack, the standard ensemble of apgd-ce, apgd-t, fab-t and square",
+    libraries=("pyautoattack",),
     resumable=run,
 )
