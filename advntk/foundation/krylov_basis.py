@@ -20,6 +20,7 @@ from scipy.linalg import lapack
 
 from advntk.foundation.errors import NotPositiveDefinite, NumericalError
 from advntk.foundation.phi_functions import alpha, graded_rule
+from advntk.foundation.semidefinite import REMEDY, SLACK
 
 DEFLATION = 1e-13
 """Columns whose residual is below this share of ‖A‖ add nothing to a basis."""
@@ -164,12 +165,12 @@ class Basis:
         if self._ritz is not None and len(self._ritz[0]) == self.size:
             return self._ritz
         values, vectors = np.linalg.eigh(self.projected)
-        slack = 1e-6 * max(float(values[-1]), 0.0)
+        slack = SLACK * max(float(values[-1]), 0.0)
         if float(values[0]) < -slack - 1e-300:
             raise NotPositiveDefinite(
                 f"D^½ΘD^½ has the eigenvalue {values[0]:.3g} beside the largest {values[-1]:.3g}",
                 where="kernel",
-                remedy="remove duplicate training images, or compute the Gram matrix in float64",
+                remedy=REMEDY,
             )
         self._ritz = np.maximum(values, 0.0), vectors
         return self._ritz

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from advntk.foundation.semidefinite import SLACK
 from advntk.ingredients.gram_operator import GramOperator
 
 DENSE_CHECK = 3000
 SUBSET = 2000
 PASSES = 6
 BLOCK = 16
-SLACK = 1e-5
-"""Negative eigenvalues down to −SLACK·λmax are what float32 entries explain."""
 
 _MEMORY_MB = 256
 

@@ -23,6 +23,7 @@ from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite
 from advntk.foundation.options import Compute
+from advntk.foundation.semidefinite import REMEDY
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients import gram_tiles
 from advntk.ingredients.gram_spectrum import spectrum
@@ -239,7 +240,7 @@ def complete(
         raise NotPositiveDefinite(
             f"not positive semi-definite: eigenvalues from {found.bottom:.3g} to {found.top:.3g}",
             where=out,
-            remedy="remove duplicate images, lower the depth, or set compute.kernel_engine to neural_tangents",
+            remedy=REMEDY,
         )
     publish(
         out,

@@ -12,6 +12,8 @@ from advntk.foundation.errors import NotPositiveDefinite, NumericalError
 from advntk.foundation.krylov import gradient, grow, solve
 from advntk.foundation.krylov_basis import Basis
 from advntk.foundation.phi_functions import alpha, graded_rule, phi
+from advntk.foundation.semidefinite import SLACK
+from advntk.ingredients.gram_spectrum import spectrum
 from tests.conftest import relu_kernel
 
 
@@ -238,6 +240,24 @@ def test_indefinite_kernel_is_named():
     theta = theta - 0.5 * np.linalg.eigvalsh(theta)[-1] * np.eye(60)
     with pytest.raises(NotPositiveDefinite, match="eigenvalue"):
         solve(lambda b: theta @ b, d, y)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.1, 2.0])
+def test_the_solver_takes_the_matrices_that_pass_as_gram_matrices_and_no_others(rng, share):
+    """D = t·I keeps the ratio of the eigenvalues; every Krylov space here is the whole."""
+    vectors = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    values = np.geomspace(1.0, 1e-3, 40)
+    values[-1] = -share * SLACK
+    theta = (vectors * values) @ vectors.T
+    theta = (theta + theta.T) / 2
+    accepted = not spectrum(theta.astype(np.float32)).negative
+    assert accepted == (share < 1)
+    targets = rng.normal(size=(40, 10))
+    if accepted:
+        solve(lambda b: theta @ b, np.full(40, 100.0), targets, tolerance=1e-10)
+        return
+    with pytest.raises(NotPositiveDefinite, match=r"remove duplicate images, .*kernel_engine: neural_tangents"):
+        solve(lambda b: theta @ b, np.full(40, 100.0), targets, tolerance=1e-10)
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
