@@ -95,7 +95,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub.add_argument("--out", type=Path, required=True, help="npy to write, n×n; takes twice the disk of the parts")
     for name in ("fit", "train"):
         sub = verb(name, [compute, threat, options])
-        _add_problem(sub)
+        _add_problem(sub, images=None)
         what = "kernel method" if name == "fit" else "network method"
         sub.add_argument("--method", required=True, help=f"name of the {what} in tables")
         sub.add_argument("--kind", help="registry entry, where it is not the name")
@@ -168,9 +168,8 @@ def _attacking() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_problem(parser: argparse.ArgumentParser) -> None:
+def _add_problem(parser: argparse.ArgumentParser, images: str | None = "opt") -> None:
     parser.add_argument("--split", type=Path, required=True, help="split.json")
     parser.add_argument("--architecture", required=True, help="""JSON, like '{"family": "mlp", "depth": 3}'""")
-    parser.add_argument(
-        "--images", choices=["opt", "all"], default="opt", help="training images: opt, or all (opt, then val)"
-    )
+    told = f"training images: opt, or all (opt, then val); default: {images or 'those of the method'}"
+    parser.add_argument("--images", choices=["opt", "all"], default=images, help=told)

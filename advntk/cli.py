@@ -147,7 +147,7 @@ def fit(args: argparse.Namespace) -> None:
     parsed = read_split(args.split)
     task = Task(
         split=parsed,
-        images=args.images,
+        images=args.images or method.images,
         spec=_architecture(args.architecture),
         threat=_threat(args),
         options=options,

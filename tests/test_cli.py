@@ -86,6 +86,25 @@ def test_a_cell_by_hand_with_another_activation(tmp_path):
         advntk.load(tmp_path / "fit", checkpoint="bestval")
 
 
+def test_a_fit_by_hand_is_made_from_the_images_of_its_method(tmp_path):
+    options = '{"n_opt": 40, "n_val": 20, "n_test": 20}'
+    prepared, split, gram = (str(tmp_path / name) for name in ("digits.npz", "split.json", "gram.npy"))
+    problem = ["--split", split, "--architecture", MLP, "--device", "cpu"]
+    fit = ["fit", *problem, "--gram", gram, "--eps255", "8", "--options"]
+    quick = '{"decades": 1, "halvings": 0}'
+    for command in (
+        ["prepare", "--dataset", "digits", "--out", prepared],
+        ["split", "--dataset", "digits", "--prepared", prepared, "--options", options, "--out", split],
+        ["gram", *problem, "--images", "all", "--out", gram],
+        [*fit, quick, "--method", "early_stopped_refit", "--out", str(tmp_path / "refit/fit.json")],
+        [*fit, quick, "--method", "early_stopped_ntk", "--out", str(tmp_path / "early/fit.json")],
+        [*fit, "{}", "--method", "ntk", "--images", "all", "--out", str(tmp_path / "ntk/fit.json")],
+    ):
+        assert main(command) == 0
+    found = {name: json.loads((tmp_path / name / "fit.json").read_text()) for name in ("refit", "early", "ntk")}
+    assert {name: fit["images"] for name, fit in found.items()} == {"refit": "all", "early": "opt", "ntk": "all"}
+
+
 def test_a_gram_by_parts_by_hand(tmp_path):
     """Two parts and a gather give the file that one job gives."""
     options = '{"n_opt": 600, "n_val": 20, "n_test": 20}'

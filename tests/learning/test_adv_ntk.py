@@ -11,7 +11,7 @@ import scipy.linalg
 
 from advntk.attacks.entries import pgd
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.errors import ConfigError, NotPositiveDefinite
+from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients import grams
@@ -272,6 +272,17 @@ def test_the_refit_is_the_dense_form_on_opt_and_val_at_the_time_that_opt_alone_h
     dense = np.linalg.solve(theta, np.eye(len(theta)) - scipy.linalg.expm(-t * theta)) @ np.eye(10)[labels]
     np.testing.assert_allclose(fit.arrays["coef.final"], dense, atol=1e-7 * np.abs(dense).max())
     assert len(alone.arrays["coef.final"]) == len(digits_split.opt) < len(dense)
+
+
+def test_the_refit_refuses_what_it_cannot_be_made_from_before_it_searches(
+    digits_split, gram_path, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(early_stopped_refit, "stopped_on_val", lambda task: pytest.fail("searched"))
+    given = task(digits_split, gram_path, tmp_path, early_stopped_ntk.Options())
+    with pytest.raises(ConfigError, match=r"made from all training images, not from opt; give --images all"):
+        early_stopped_refit.fit(given)
+    with pytest.raises(InputError, match="is of 120 images, not of 180"):
+        early_stopped_refit.fit(replace(given, images="all"))
 
 
 def test_a_ridge_and_a_singular_kernel():

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from advntk.foundation.errors import ConfigError
+from advntk.ingredients.grams import open_gram
 from advntk.learning.kernel_predictor import targets_of, theta_of
 from advntk.learning.method import Fit, Task
 from advntk.learning.methods import early_stopped_ntk
@@ -15,7 +17,22 @@ from advntk.learning.methods.early_stopped_ntk import TimeFamily, stopped_on_val
 
 
 def fit(task: Task) -> Fit:
-    """Choose t with opt alone, then P(t) of opt and val; the rows tell of the choice."""
+    """Choose t with opt alone, then P(t) of opt and val; the rows tell of the choice.
+
+    Returns:
+        The fit.
+
+    Raises:
+        ConfigError: the task is to be made from opt alone.
+    """
+    if task.images != "all":
+        raise ConfigError(
+            f"made from all training images, not from {task.images}",
+            where="early_stopped_refit",
+            remedy="give --images all",
+        )
+    assert task.gram is not None
+    open_gram(task.gram, task.split, task.spec, "all")  # one that lacks val is refused before the search, not after it
     chosen = stopped_on_val(task)
     t = chosen.checkpoints["final"]["t"]
     family = TimeFamily.of(theta_of(task, "all"), targets_of(task.training, task.split.classes), t)
