@@ -39,7 +39,7 @@ from advntk.theory.experiment import Experiment, Unit
 
 __all__ = ["ATTACKS", "DATASETS", "EXPERIMENTS", "FAMILIES", "METHODS", "SCHEMA", "Cell", "Suite", "merged", "resolve"]
 
-SCHEMA = "advntk-suite-2"
+SCHEMA = "advntk-suite-3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +143,11 @@ class Suite:
         )
         return [path.removesuffix("npy") + "json" for path in needed]
 
+    def splits(self) -> list[str]:
+        """Paths of the splits that records are of."""
+        pairs = itertools.product(self.datasets, range(self.config.seeds))
+        return [paths.SPLIT.format(root=self.root, dataset=dataset, seed=seed) for dataset, seed in pairs]
+
     def sweeps(self) -> list[str]:
         """Paths of all sweeps."""
         return [
@@ -219,7 +224,16 @@ class Suite:
         records = self.records()
         outcomes = [record.removesuffix("json") + "npz" for record in records]
         curves = [curve["path"] for curve in self.curves()]
-        every = [*records, *outcomes, *self.fits(), *self.grams(), *curves, *self.sweeps(), *self.transfers()]
+        every = [
+            *self.splits(),
+            *records,
+            *outcomes,
+            *self.fits(),
+            *self.grams(),
+            *curves,
+            *self.sweeps(),
+            *self.transfers(),
+        ]
         every += self.findings()
         return list(dict.fromkeys(every))
 
@@ -229,6 +243,7 @@ class Suite:
             "schema": SCHEMA,
             "root": self.root,
             "config": self.config.model_dump(mode="json", exclude={"compute", "allow_mixed"}),
+            "splits": self.splits(),
             "records": self.records(),
             "fits": self.fits(),
             "grams": self.grams(),

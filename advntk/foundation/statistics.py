@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ import numpy as np
 import scipy.stats
 
 from advntk.foundation.errors import InputError
+
+Interval = tuple[float, float, float]
+"""(value, low, high)."""
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -62,53 +66,97 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
 
 
 def bootstrap_mean(
-    outcomes: Sequence[np.ndarray], *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float, float]:
-    """Mean accuracy and its 95% percentile interval, resampling seeds and, within each, examples.
+    outcomes: Sequence[np.ndarray], images: Sequence[np.ndarray], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval:
+    """Mean accuracy and its 95% percentile interval, resampling seeds and images.
 
     Args:
         outcomes: one boolean array (n_test,) a seed.
+        images: which test images these are, one integer array (n_test,) a seed.
         seed: of the resampling.
         resamples: number of bootstrap samples.
 
     Returns:
-        (mean, low, high). With one seed only the examples are resampled: the spread over seeds is then not in it.
+        (mean, low, high). With one seed only the images are resampled: the spread over seeds is then not in it.
     """
-    # within a seed the mean of n resampled outcomes is binomial: no need to draw the examples one by one
-    generator = np.random.default_rng(seed)
-    rates = np.array([float(np.mean(outcome)) for outcome in outcomes])
-    sizes = np.array([len(outcome) for outcome in outcomes])
-    chosen = generator.integers(len(rates), size=(resamples, len(rates)))
-    means = (generator.binomial(sizes[chosen], rates[chosen]) / sizes[chosen]).mean(axis=1)
-    return float(rates.mean()), *_percentiles(means)
+    low, high = _percentiles(_resampled(outcomes, images, seed, resamples))
+    return float(np.mean([np.mean(outcome) for outcome in outcomes])), low, high
 
 
 def paired_bootstrap(
-    a: Sequence[np.ndarray], b: Sequence[np.ndarray], *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float, float]:
-    """Mean difference of two methods' accuracies and its 95% percentile interval, by resampling pairs.
+    a: Sequence[np.ndarray],
+    b: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Mean difference of two methods' accuracies and its 95% percentile interval, by resampling seeds and images.
 
-    Seeds are resampled and, within each, examples; an example takes the outcomes of both methods along.
+    An image takes the outcomes of both methods along.
 
     Args:
         a: one boolean array (n_test,) a seed.
-        b: the same of the other method, for the same seeds and examples in the same order.
+        b: the same of the other method, for the same seeds and images in the same order.
+        images: which test images these are, one integer array (n_test,) a seed.
         seed: of the resampling.
         resamples: number of bootstrap samples.
 
     Returns:
-        (accuracy of a − accuracy of b, low, high). With one seed only the examples are resampled.
+        (accuracy of a − accuracy of b, low, high). With one seed only the images are resampled.
     """
-    # the joint outcomes of n resampled examples are multinomial; examples that both get right or both get wrong move
-    # nothing and share the last place
+    return paired_test(a, b, images, seed=seed, resamples=resamples)[0]
+
+
+def paired_test(
+    a: Sequence[np.ndarray],
+    b: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> tuple[Interval, float]:
+    """As :func:`paired_bootstrap`, and whether the two methods are equally accurate.
+
+    Returns:
+        The interval, and p, two-sided: the larger of McNemar's exact test on the outcomes of all seeds, which takes
+        them for outcomes on independent images and knows no spread over seeds, and of a normal test with the
+        bootstrap's standard error, which is approximate where few outcomes differ.
+    """
+    differences = [np.subtract(x, y, dtype=float) for x, y in zip(a, b, strict=True)]
+    mean = float(np.mean([np.mean(difference) for difference in differences]))
+    sign = -1.0 if mean < 0 else 1.0  # the order of the methods turns the sign and changes no draw
+    drawn = sign * _resampled([sign * difference for difference in differences], images, seed, resamples)
+    only_a, only_b = (sum(int(np.sum(difference == sign)) for difference in differences) for sign in (1, -1))
+    error = float(drawn.std())
+    normal = float(2 * scipy.stats.norm.sf(abs(mean) / error)) if error > 0 else 1.0
+    return (mean, *_percentiles(drawn)), max(mcnemar(only_a, only_b), normal)
+
+
+def _resampled(values: Sequence[np.ndarray], images: Sequence[np.ndarray], seed: int, resamples: int) -> np.ndarray:
+    """Means over seeds of resampled seeds and images; an image that is drawn is drawn for all seeds that were shown it.
+
+    Where all seeds share their images, seeds and images are crossed (Owen 2007, "The pigeonhole bootstrap"); where none
+    does, images are nested in seeds; digits lie between. Draws from k seeds have (k − 1)/k of their variance: the
+    deviation from the mean of all is drawn out by √(k/(k − 1)).
+
+    Returns:
+        One mean a bootstrap sample, (resamples,).
+    """
+    names, places = np.unique(np.concatenate(images), return_inverse=True)
+    seeds = len(values)
+    table = np.zeros((len(names), 2 * seeds))  # of each image what it gave each seed, and whether it was shown to it
+    ends = np.cumsum([len(one) for one in images])
+    for index, (value, place) in enumerate(zip(values, np.split(places, ends[:-1]), strict=True)):
+        table[place, index], table[place, seeds + index] = value, 1
+    # images that gave all seeds the same are alike: how often each kind is drawn is all that counts
+    kinds, counts = np.unique(table, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
-    sizes = np.array([len(outcome) for outcome in a])
-    pairs = list(zip(a, b, strict=True))
-    rates = np.array([(np.mean(x & ~y), np.mean(y & ~x), np.mean(x == y)) for x, y in pairs], dtype=float)
-    chosen = generator.integers(len(rates), size=(resamples, len(rates)))
-    counts = generator.multinomial(sizes[chosen], rates[chosen])
-    differences = ((counts[..., 0] - counts[..., 1]) / sizes[chosen]).mean(axis=1)
-    return float(np.mean(rates[:, 0] - rates[:, 1])), *_percentiles(differences)
+    drawn = generator.multinomial(len(names), counts / len(names), size=resamples) @ kinds
+    rates = drawn[:, :seeds] / np.maximum(drawn[:, seeds:], 1)
+    chosen = generator.integers(seeds, size=(resamples, seeds))
+    middle, picked = rates.mean(axis=1), np.take_along_axis(rates, chosen, axis=1).mean(axis=1)
+    return np.asarray(middle + np.sqrt(seeds / max(seeds - 1, 1)) * (picked - middle))
 
 
 def _percentiles(resampled: np.ndarray) -> tuple[float, float]:
@@ -145,8 +193,7 @@ class Spread:
     """Where the spread of an accuracy over seeds comes from, as standard deviations of the accuracy of one seed.
 
     Attributes:
-        seed_sd: of training and split, beyond what the finite test set explains; NaN with one seed. A lower bound
-            where all seeds share their test images, whose noise then moves all seeds alike.
+        seed_sd: of training and split, beyond what the finite test set explains; NaN with one seed.
         test_sd: of the finite test set, binomial.
     """
 
@@ -154,16 +201,31 @@ class Spread:
     test_sd: float
 
 
-def spread(outcomes: Sequence[np.ndarray]) -> Spread:
-    """Split the variance of the accuracy between seeds by the method of moments: observed − binomial, at least 0.
+def spread(outcomes: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> Spread:
+    """Split the variance of the accuracy between seeds by the method of moments.
+
+    Test images make accuracies vary by v = a (1 − a)/n; those that two seeds share move both alike, by the covariance c
+    of their outcomes, and so show only v − c between seeds: seed_sd² = observed − (v − c), at least 0.
 
     Args:
         outcomes: one boolean array (n_test,) a seed.
+        images: which test images these are, one integer array (n_test,) a seed.
 
     Returns:
         Both standard deviations.
     """
     rates = np.array([float(np.mean(outcome)) for outcome in outcomes])
     noise = float(np.mean([rate * (1 - rate) / len(outcome) for rate, outcome in zip(rates, outcomes, strict=True)]))
-    between = float(np.sqrt(max(0.0, rates.var(ddof=1) - noise))) if len(rates) > 1 else float("nan")
+    if len(rates) == 1:
+        return Spread(seed_sd=float("nan"), test_sd=float(np.sqrt(noise)))
+    offs = [outcome - rate for outcome, rate in zip(outcomes, rates, strict=True)]
+    pairs = list(itertools.combinations(range(len(rates)), 2))
+    common = float(np.mean([_covariance(offs[one], offs[other], images[one], images[other]) for one, other in pairs]))
+    between = float(np.sqrt(max(0.0, rates.var(ddof=1) - max(0.0, noise - common))))
     return Spread(seed_sd=between, test_sd=float(np.sqrt(noise)))
+
+
+def _covariance(a: np.ndarray, b: np.ndarray, images_a: np.ndarray, images_b: np.ndarray) -> float:
+    """Covariance of the means of two seeds by the images that both saw, from their deviations."""
+    _, left, right = np.intersect1d(images_a, images_b, assume_unique=True, return_indices=True)
+    return float(np.sum(a[left] * b[right]) / (len(a) * len(b)))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from advntk.foundation.findings import FIGURE
+from advntk.foundation.statistics import Interval
 from advntk.telling.listing import Listing, write_listings
-from advntk.telling.story import Claim, Interval, Story
+from advntk.telling.story import Claim, Story
 from advntk.telling.suite_file import Suite
 from advntk.telling.told_stories import stories
 

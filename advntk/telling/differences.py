@@ -42,8 +42,8 @@ def _listing(suite: Suite, method: str, chosen: Sequence[Told]) -> Listing:
         caption=(
             f"Robust accuracy of {own} minus that of the method that the column names, under the attack of the line "
             f"({NORMS[suite.config.norm]}), in percentage points with the 95% bootstrap interval over seeds and pairs "
-            "of outcomes on the same images. Bold: told apart by McNemar's exact test, p adjusted by Holm over all "
-            f"comparisons of the suite, at {SIGNIFICANCE:g}. n_test = {first.n_test}, seeds = {first.seeds}."
+            "of outcomes on the same images. Bold: told apart, p adjusted by Holm over all comparisons of the suite, "
+            f"at {SIGNIFICANCE:g}. n_test = {first.n_test}, seeds = {first.seeds}."
         ),
         head=["network", "ε", "attack", *(f"− {name}" for name in others.values())],
         lines=lines,

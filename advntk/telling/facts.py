@@ -1,4 +1,4 @@
-"""What fits and Gram matrices tell of themselves: what they are of, what made them, and what they took."""
+"""What splits, fits and Gram matrices tell of themselves: what they are of, what made them, and what they took."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed
 from advntk.foundation.records import as_model
 from advntk.foundation.threat import ThreatModel
+
+
+class SplitFacts(Closed):
+    """Of a split, what tables and figures need.
+
+    Attributes:
+        hash: which split it is, as records name it.
+        test: indices of the test images into their pool, in the order of outcomes.
+    """
+
+    dataset: str
+    seed: int
+    hash: str
+    test: list[int]
 
 
 class FitFacts(Closed):
@@ -48,7 +62,12 @@ class GramFacts(Closed):
     timing: dict[str, float]
 
 
-Facts = TypeVar("Facts", FitFacts, GramFacts)
+Facts = TypeVar("Facts", SplitFacts, FitFacts, GramFacts)
+
+
+def read_split_facts(path: str | Path) -> SplitFacts:
+    """Read from ``split.json`` what is needed of it; a wrong file is an ``InputError``."""
+    return _picked(path, SplitFacts, "split")
 
 
 def read_fit(path: str | Path) -> FitFacts:

@@ -108,7 +108,7 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
     """One row from the records of its seeds."""
     group = sorted(group, key=lambda item: item.record.seed)
     record = group[0].record
-    evaluations = [item.record.evaluations[checkpoint] for item in group]
+    evaluations, images = [item.record.evaluations[checkpoint] for item in group], [item.images for item in group]
     doubts: dict[str, list[int]] = defaultdict(list)
     for item in group:
         for flag in item.record.evaluations[checkpoint].flags:
@@ -126,10 +126,10 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
         n_train=record.n_train,
         n_test=evaluations[0].n_test,
         seeds=len(group),
-        clean=bootstrap_mean([item.clean[checkpoint] for item in group]),
-        robust=bootstrap_mean([item.robust[checkpoint] for item in group]),
+        clean=bootstrap_mean([item.clean[checkpoint] for item in group], images),
+        robust=bootstrap_mean([item.robust[checkpoint] for item in group], images),
         attacked=float(np.mean([evaluation.attacked_correct / evaluation.n_test for evaluation in evaluations])),
-        robust_spread=spread([item.robust[checkpoint] for item in group]),
+        robust_spread=spread([item.robust[checkpoint] for item in group], images),
         max_linf255=max(evaluation.max_linf255 for evaluation in evaluations),
         max_l2_255=max(evaluation.max_l2_255 for evaluation in evaluations),
         max_l1_255=max(evaluation.max_l1_255 for evaluation in evaluations),

@@ -237,11 +237,10 @@ def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standin
         why = "there is one method" if inside else "this attack may leave the threat model"
         return f"Nothing is set in bold: {why}."
     return (
-        "Bold: the highest robust accuracy of a column, and every method that McNemar's exact test on the same images "
-        f"of the same seeds does not tell apart from it at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} "
-        "comparisons of the suite (see the table comparisons for them, and for what the test assumes). Compared is the "
-        "last step of each method, or the only one; best on val, chosen by robust accuracy on val, is shown beside it "
-        "and never in bold."
+        "Bold: the highest robust accuracy of a column, and every method that is not told apart from it on the same "
+        f"images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the suite "
+        "(see the table comparisons for them, and for what p is). Compared is the last step of each method, or the "
+        "only one; best on val, chosen by robust accuracy on val, is shown beside it and never in bold."
     )
 
 

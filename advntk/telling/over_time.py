@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from advntk.telling.story import Interval, Told
+from advntk.foundation.statistics import Interval
+from advntk.telling.story import Told
 from advntk.telling.story_figure import COLOURS
 
 POINT = 0.01

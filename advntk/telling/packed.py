@@ -1,8 +1,8 @@
 """A suite in a few small files, JSON and CSV only: what is published of it, and all that tables and figures need.
 
 ``suite.json`` names the configuration, the command that made the suite, and the other files with their SHA-256. JSON
-files of records, fits, Gram matrices, sweeps and transfers hold one a line. Outcomes of test images stand with their
-record, eight to a byte, in base64.
+files of splits, records, fits, Gram matrices, sweeps and transfers hold one a line. Outcomes of test images stand with
+their record, eight to a byte, in base64.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from advntk.foundation.provenance import public
 from advntk.foundation.records import Record, as_model
 from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve, curves_csv, read_curves
-from advntk.telling.facts import FitFacts, GramFacts
+from advntk.telling.facts import FitFacts, GramFacts, SplitFacts
 
-SCHEMA = "advntk-published-1"
+SCHEMA = "advntk-published-2"
 LIMIT = 2**20
 """Bytes that a file may have."""
 _LOCAL: Any = {"compute", "results", "data", "dataset_options", "allow_mixed"}
@@ -64,6 +64,7 @@ class Packed:
 
     command: str
     config: SuiteConfig
+    splits: Sequence[SplitFacts]
     records: Sequence[tuple[str, Record, dict[str, np.ndarray]]]
     fits: Sequence[FitFacts]
     grams: Sequence[GramFacts]
@@ -138,6 +139,7 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
     return Packed(
         command=listing.command,
         config=listing.config,
+        splits=of("splits.json", SplitFacts, "split"),
         records=records,
         fits=of("fits.json", FitFacts, "fit"),
         grams=of("grams.json", GramFacts, "Gram matrix's file"),
@@ -161,6 +163,7 @@ def _parts(packed: Packed) -> dict[str, str]:
         item = PackedRecord(record=record, clean=_packed(outcomes, "clean"), robust=_packed(outcomes, "robust"))
         records.setdefault(name, []).append(item)
     others: dict[str, Sequence[Closed]] = {
+        "splits.json": packed.splits,
         "fits.json": packed.fits,
         "grams.json": packed.grams,
         "sweeps.json": packed.sweeps,
@@ -182,7 +185,7 @@ def _text(items: Iterable[Closed]) -> str:
 def _public(content: dict[str, Any]) -> dict[str, Any]:
     if "record" in content:
         return {**content, "record": _public(content["record"])}
-    return {**content, "provenance": public(content["provenance"])}
+    return {**content, "provenance": public(content["provenance"])} if "provenance" in content else content
 
 
 def _lines_of(path: Path, model: type[Model], what: str) -> list[Model]:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from advntk.foundation.statistics import power_of, student_interval
-from advntk.telling.story import Interval
+from advntk.foundation.statistics import Interval, power_of, student_interval
 
 NEEDED = -0.4
 """The power of the width below which a quantity counts as falling like width^−½, the theorem's rate, or faster."""

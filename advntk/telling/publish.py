@@ -37,6 +37,7 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
     packed = Packed(
         command=command or suite.command or _command(name),
         config=suite.config,
+        splits=suite.splits,
         records=[(item.path, item.record, _outcomes(item)) for item in suite.measured],
         fits=suite.fits,
         grams=suite.grams,

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from advntk.foundation.records import AttackRecord
-from advntk.foundation.statistics import bootstrap_mean
+from advntk.foundation.statistics import Interval, bootstrap_mean
 from advntk.telling import labels
 
 
@@ -55,9 +55,17 @@ def span(numbers: Iterable[int]) -> str:
     return "–".join(str(number) for number in dict.fromkeys((known[0], known[-1])))
 
 
-def interval_of_counts(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
-    """Mean accuracy and its 95% bootstrap interval over seeds and examples, from (correct, total) of each seed."""
-    return bootstrap_mean([np.arange(total) < correct for correct, total in counts])
+def interval_of_counts(counts: Sequence[tuple[int, int]]) -> Interval:
+    """Mean accuracy and its 95% bootstrap interval over seeds and images, from (correct, total) of each seed.
+
+    Which images are right is not known: they are taken to be the same for all seeds and right by as much in common as
+    their numbers allow, so that the interval is not too narrow where seeds share their test images.
+
+    Returns:
+        (mean, low, high).
+    """
+    outcomes = [np.arange(total) < correct for correct, total in counts]
+    return bootstrap_mean(outcomes, [np.arange(total) for _, total in counts])
 
 
 def top(percent: Iterable[float]) -> float:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
+from advntk.foundation.statistics import Interval
 from advntk.telling.suite_file import Suite
 
-Interval = tuple[float, float, float]
-"""A value and the lower and upper end of its 95% interval."""
 Verdict = Literal["holds", "holds if", "does not hold", "open"]
 
 
@@ -98,6 +98,10 @@ class Told:
     def values(self, key: str) -> list[Any]:
         """Of one setting, each once, in the order of the units."""
         return list(dict.fromkeys(one.settings[key] for one in self.findings))
+
+    def test_images(self, **settings: object) -> list[np.ndarray]:
+        """Which test images the outcomes of findings with these settings are of, indices into their pool; by seed."""
+        return [np.array(one.found["test_images"]) for one in self.of(**settings)]
 
     def of(self, **settings: object) -> list[Finding]:
         """Findings whose settings have these values."""

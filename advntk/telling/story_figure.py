@@ -13,8 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from advntk.foundation.statistics import bootstrap_mean, student_interval
-from advntk.telling.story import Interval
+from advntk.foundation.statistics import Interval, bootstrap_mean, student_interval
 
 PANEL = (3.1, 2.35)
 """Inches of a panel with its labels."""
@@ -71,7 +70,14 @@ def line_with_band(
         axes.fill_between(x, ends[:, 0], ends[:, 1], color=style["color"], alpha=0.18, linewidth=0)
 
 
-def accuracy_dots(axes: Axes, row: int, robust: Sequence[np.ndarray], clean: Sequence[np.ndarray], colour: Any) -> None:
+def accuracy_dots(
+    axes: Axes,
+    row: int,
+    robust: Sequence[np.ndarray],
+    clean: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
+    colour: Any,
+) -> None:
     """Robust (filled) and clean (hollow) accuracy with 95% bootstrap intervals over seeds and images, in one row.
 
     Args:
@@ -79,10 +85,11 @@ def accuracy_dots(axes: Axes, row: int, robust: Sequence[np.ndarray], clean: Seq
         row: its height.
         robust: outcomes of test images, one boolean array a seed.
         clean: the same without attack.
+        images: which test images these are.
         colour: of both.
     """
     for outcomes, face in ((robust, colour), (clean, "white")):
-        value, low, high = bootstrap_mean(outcomes)
+        value, low, high = bootstrap_mean(outcomes, images)
         error = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
         axes.errorbar(value, row, xerr=error, color=colour, mfc=face, fmt="o", ms=3.5, lw=1)
 

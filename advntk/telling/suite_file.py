@@ -25,10 +25,10 @@ from advntk.foundation.strength import Sweep, Transfer, read_sweep, read_transfe
 from advntk.foundation.threat import ThreatModel
 from advntk.telling import packed
 from advntk.telling.curves import Curve, CurveFile, read_curve
-from advntk.telling.facts import FitFacts, GramFacts, read_fit, read_gram
+from advntk.telling.facts import FitFacts, GramFacts, SplitFacts, read_fit, read_gram, read_split_facts
 from advntk.telling.mixing import Made, mixes, note, refuse
 
-SCHEMA = "advntk-suite-2"
+SCHEMA = "advntk-suite-3"
 _REMAKE = "delete it and run the rules that make it again"
 _KINDS = ("fits", "grams", "sweeps", "transfers", "findings")
 _AGAIN = "run the suite to its end, then make its suite file again"
@@ -39,6 +39,7 @@ class _Listing(Closed):
 
     root: str
     config: SuiteConfig
+    splits: list[str]
     records: list[str]
     fits: list[str]
     grams: list[str]
@@ -57,12 +58,14 @@ class Measured:
         record: as written by the evaluation.
         clean: by checkpoint, whether each clean image is classified correctly, (n_test,).
         robust: by checkpoint, whether it is so without attack and under it, (n_test,).
+        images: which test images these are, indices into their pool, (n_test,).
     """
 
     path: str
     record: Record
     clean: dict[str, np.ndarray]
     robust: dict[str, np.ndarray]
+    images: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ class Suite:
     """A suite's configuration and all that it measured, checked to belong together.
 
     Attributes:
+        splits: of each dataset and seed.
         fits: each once, whatever radii and attacks it was evaluated under.
         grams: of the kernel methods, each once.
         command: what made the suite, where it is a published one.
@@ -80,6 +84,7 @@ class Suite:
     config: SuiteConfig
     measured: tuple[Measured, ...]
     curves: tuple[Curve, ...]
+    splits: tuple[SplitFacts, ...] = ()
     fits: tuple[FitFacts, ...] = ()
     grams: tuple[GramFacts, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
@@ -133,9 +138,12 @@ def _noise(measured: Sequence[Measured]) -> list[str]:
 
 def _live(listing: _Listing) -> Suite:
     """A suite from the files that its suite file lists."""
+    splits = [read_split_facts(place) for place in listing.splits]
+    tested = _tested(splits)
     return Suite(
         config=listing.config,
-        measured=tuple(_read_measured(record) for record in listing.records),
+        splits=tuple(splits),
+        measured=tuple(_read_measured(record, tested) for record in listing.records),
         fits=tuple(read_fit(place) for place in listing.fits),
         grams=tuple(read_gram(place) for place in listing.grams),
         curves=tuple(read_curve(curve) for curve in listing.curves),
@@ -147,9 +155,11 @@ def _live(listing: _Listing) -> Suite:
 
 def _published(parts: packed.Packed) -> Suite:
     """A suite from the parts of a published one."""
+    tested = _tested(parts.splits)
     return Suite(
         config=parts.config,
-        measured=tuple(_measured(where, record, outcomes, where) for where, record, outcomes in parts.records),
+        splits=tuple(parts.splits),
+        measured=tuple(_measured(where, record, found, where, tested) for where, record, found in parts.records),
         fits=tuple(parts.fits),
         grams=tuple(parts.grams),
         curves=tuple(parts.curves),
@@ -217,17 +227,38 @@ def _fit_of(result: Record | Sweep | FitFacts) -> tuple[object, ...]:
     return result.dataset, result.architecture.label, result.method, result.seed, result.trained_at
 
 
-def _read_measured(path: str) -> Measured:
+Tested = Mapping[tuple[str, int], tuple[str, np.ndarray]]
+"""By dataset and seed: hash of the split, and its test images."""
+
+
+def _tested(splits: Iterable[SplitFacts]) -> Tested:
+    return {(split.dataset, split.seed): (split.hash, np.array(split.test)) for split in splits}
+
+
+def _read_measured(path: str, tested: Tested) -> Measured:
     """Read a record and the outcomes beside it, and check one against the other."""
     record = read_record(path)
     outcomes_path = Path(path).with_suffix(".npz")
-    return _measured(path, record, files.read_npz(outcomes_path), outcomes_path)
+    return _measured(path, record, files.read_npz(outcomes_path), outcomes_path, tested)
 
 
-def _measured(path: str, record: Record, outcomes: Mapping[str, np.ndarray], where: object) -> Measured:
-    """A record with its outcomes, checked against each other."""
+def _measured(
+    path: str,
+    record: Record,
+    outcomes: Mapping[str, np.ndarray],
+    where: object,
+    tested: Tested,
+) -> Measured:
+    """A record with its outcomes and the test images of its split, checked against each other."""
+    known, images = tested.get((record.dataset, record.seed), ("none", np.zeros(0)))
+    if known != record.split_hash:
+        what = f"its split hash is {record.split_hash}, that of the suite's split is {known}"
+        raise InputError(what, where=path, remedy="delete the stale record and run the suite again")
     found: dict[str, dict[str, np.ndarray]] = {"clean": {}, "robust": {}}
     for checkpoint, evaluation in record.evaluations.items():
+        if evaluation.n_test != len(images):
+            what = f"is of {evaluation.n_test} test images, its split has {len(images)}"
+            raise InputError(what, where=path, remedy=_REMAKE)
         for kind, correct in (("clean", evaluation.clean_correct), ("robust", evaluation.robust_correct)):
             outcome = outcomes.get(f"{checkpoint}.{kind}")
             if outcome is None or outcome.dtype != np.bool_ or outcome.shape != (evaluation.n_test,):
@@ -240,7 +271,7 @@ def _measured(path: str, record: Record, outcomes: Mapping[str, np.ndarray], whe
         if np.any(found["robust"][checkpoint] & ~found["clean"][checkpoint]):
             what = f"checkpoint '{checkpoint}' has examples counted as robust but not as clean"
             raise InputError(what, where=where, remedy=_REMAKE)
-    return Measured(path=path, record=record, **found)
+    return Measured(path=path, record=record, images=images, **found)
 
 
 def _require_in_config(item: Measured, config: SuiteConfig) -> None:
@@ -276,7 +307,6 @@ def _require_unmixed(measured: Iterable[Measured]) -> None:
         tests = {checkpoint: evaluation.n_test for checkpoint, evaluation in record.evaluations.items()}
         for what, key, value in (
             ("the cell", (*fit, *under, record.seed), item.path),
-            ("split hash of the same dataset and seed", (record.dataset, record.seed), record.split_hash),
             ("attack settings of the same attack and radius", under, settings),
             ("n_train of the same row", fit, record.n_train),
             ("method options of the same row", fit, record.method_options),

@@ -162,8 +162,8 @@ def adversarial(study: Study) -> dict[str, Any]:
         study: of a unit ``adv``.
 
     Returns:
-        ``times``: natural units; ``change``: of ``diagonal`` and ``kappa``, (times,); ``predictors``: by name, robust
-        accuracy on val and outcomes on test.
+        ``times``: natural units; ``test_images``: their indices; ``change``: of ``diagonal`` and ``kappa``, (times,);
+        ``predictors``: by name, robust accuracy on val and outcomes on test.
     """
     enable_float64()
     options, split, classes = study.options, study.data, study.options.classes
@@ -188,6 +188,7 @@ def adversarial(study: Study) -> dict[str, Any]:
     )
     return {
         "times": times,
+        "test_images": test.indices,
         "change": _changes(frozen, net, strength, times * unit_time, kappa(spec, train.images).values),
         "predictors": _predictors(options, net, tangent, times * unit_time, val, test),
     }

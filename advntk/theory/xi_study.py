@@ -91,8 +91,9 @@ def compare(study: Study) -> dict[str, Any]:
     """All predictors of one unit.
 
     Returns:
-        ``predictors``: by name, robust accuracy on val and outcomes on test; ``losses`` of each freedom's training;
-        ``advntk``: steps, and robust accuracies on val and test; ``times``: stopping times that val chose.
+        ``test_images``: their indices; ``predictors``: by name, robust accuracy on val and outcomes on test; ``losses``
+        of each freedom's training; ``advntk``: steps, and robust accuracies on val and test; ``times``: stopping times
+        that val chose.
     """
     bench = Bench(study)
     options, lab = bench.options, bench.lab
@@ -109,6 +110,7 @@ def compare(study: Study) -> dict[str, Any]:
     if study.unit.settings["noise"] > 0:
         _control(bench, predictors)
     return {
+        "test_images": bench.test.indices,
         "predictors": predictors,
         "losses": losses,
         "advntk": _adv_ntk(bench, predictors),

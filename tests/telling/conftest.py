@@ -35,7 +35,7 @@ class Builder:
         self.config = SuiteConfig(**{**QUICK, **changes})
         self.folder, self.n_test = folder, n_test
         self.paths, self.curves, self.fits, self.grams = [], [], [], []
-        self.flags, self.provenance = {}, {}
+        self.flags, self.provenance, self.shared = {}, {}, False
         self.attack_options = {"pgd_margin": {"loss": "margin"}}
 
     def rates(self, spec, method, checkpoint, attack, eps255):
@@ -155,13 +155,24 @@ class Builder:
                     self.curve(dataset, spec.label, method, eps255, seed)
         return self
 
+    def splits(self):
+        """A split a dataset and seed, each with test images of its own unless they are ``shared``."""
+        places = []
+        for dataset, seed in product(self.config.datasets, range(self.config.seeds)):
+            places.append(paths.SPLIT.format(root=self.folder, dataset=dataset, seed=seed))
+            test = np.arange(self.n_test) + (0 if self.shared else seed * self.n_test)
+            content = {"dataset": dataset, "seed": seed, "hash": f"{dataset}{seed}", "test": test.tolist()}
+            files.write_json(places[-1], content)
+        return places
+
     def write(self):
         """Write the suite file and give its path."""
         path = self.folder / "suite.json"
         content = {
-            "schema": "advntk-suite-2",
+            "schema": "advntk-suite-3",
             "root": str(self.folder),
             "config": self.config.model_dump(mode="json"),
+            "splits": self.splits(),
             "records": self.paths,
             "fits": self.fits,
             "grams": self.grams,

@@ -8,7 +8,7 @@ import pytest
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.foundation.statistics import holm
+from advntk.foundation.statistics import holm, mcnemar
 from advntk.telling.comparisons import COLUMNS, _compare, comparisons_frame, write_comparisons
 from advntk.telling.frames import read_suite
 
@@ -27,16 +27,23 @@ def plant(place, checkpoint, robust):
     files.write_npz(place.with_suffix(".npz"), arrays)
 
 
-@pytest.fixture
-def planted(build):
-    """NTK and AT with known joint outcomes: (both, only NTK, only AT, none) = (200, 9, 1, 190) and (190, 0, 0, 210)."""
-    builder = build(**ONE, methods=["ntk", "at"])
+JOINT = ((200, 9, 1, 190), (190, 0, 0, 210))
+"""Images that both, only NTK, only AT and none get right, by seed."""
+
+
+def with_outcomes(build, joint):
+    """NTK and AT with known joint outcomes."""
+    builder = build(**ONE, methods=["ntk", "at"], seeds=len(joint))
     spec = builder.config.specs()[0]
-    joint = {0: (200, 9, 1, 190), 1: (190, 0, 0, 210)}
-    for seed, counts in joint.items():
+    for seed, counts in enumerate(joint):
         for method, checkpoint, right in (("ntk", "final", (1, 1, 0, 0)), ("at", "last", (1, 0, 1, 0))):
             plant(builder.record("digits", spec, method, 16, "pgd", seed), checkpoint, np.repeat(right, counts))
     return builder
+
+
+@pytest.fixture
+def planted(build):
+    return with_outcomes(build, JOINT)
 
 
 def test_numbers_by_hand(planted, tmp_path):
@@ -50,17 +57,25 @@ def test_numbers_by_hand(planted, tmp_path):
     assert row.robust_b == pytest.approx((201 + 190) / 800)
     assert row.difference == pytest.approx(8 / 800)
     assert row.difference_lo <= row.difference <= row.difference_hi
-    assert row.p == row.p_holm == pytest.approx(2 * (1 + 10) / 2**10)
-    assert row.verdict == "A more robust"
+    # the ten images of McNemar's exact test are all of one seed: the other's spread is in the interval's p
+    assert mcnemar(9, 1) == pytest.approx(2 * (1 + 10) / 2**10)
+    assert row.p == row.p_holm > 0.2
+    assert row.verdict == "not distinguished"
     write_comparisons(suite, tmp_path / "t.csv")
     text = (tmp_path / "t.md").read_text()
     assert "| mlp-3   | NTK | AT (last) | 49.9 | 48.9 | +1.0 [" in text
-    assert "|      9 |      1 | 0.021 |  0.021 | A more robust |" in text
-    assert "pools all seeds" in text
+    assert f"|      9 |      1 | {row.p:.3f} |  {row.p:.3f} | not distinguished |" in text
     assert r"NTK & AT (last) & 49.9 & 48.9 & +1.0 [" in (tmp_path / "t.tex").read_text()
 
 
-def test_the_order_of_methods_turns_the_sign_only(planted):
+def test_one_seed_is_judged_by_mcnemars_exact_test(build):
+    (row,) = comparisons_frame(read_suite(with_outcomes(build, JOINT[:1]).write())).itertuples()
+    assert row.p == row.p_holm == pytest.approx(2 * (1 + 10) / 2**10)
+    assert row.verdict == "A more robust"
+
+
+def test_the_order_of_methods_turns_the_sign_only(build):
+    planted = with_outcomes(build, JOINT[:1] * 2)
     forth = comparisons_frame(read_suite(planted.write())).iloc[0]
     content = files.read_json(planted.folder / "suite.json")
     content["config"]["methods"].reverse()
@@ -68,6 +83,8 @@ def test_the_order_of_methods_turns_the_sign_only(planted):
     back = comparisons_frame(read_suite(planted.folder / "suite.json")).iloc[0]
     assert back["method_a"] == "at"
     assert back["difference"] == -forth["difference"]
+    assert back["difference_lo"] == pytest.approx(-forth["difference_hi"])
+    assert back["difference_hi"] == pytest.approx(-forth["difference_lo"])
     assert back["p"] == forth["p"]
     assert back["verdict"] == "B more robust"
 
@@ -91,7 +108,6 @@ def test_one_seed_is_said(build, tmp_path):
     write_comparisons(read_suite(build(**ONE, seeds=1).fill().write()), tmp_path / "t.csv")
     text = (tmp_path / "t.md").read_text()
     assert "One seed" in text
-    assert "pools all seeds" not in text
 
 
 def test_equal_methods_are_not_distinguished(build):

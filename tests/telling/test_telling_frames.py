@@ -184,7 +184,7 @@ def test_outcomes_that_contradict_their_record_are_refused(quick):
 
 def test_not_a_suite_file(tmp_path):
     files.write_json(tmp_path / "suite.json", {"schema": "other"})
-    with pytest.raises(InputError, match="advntk-suite-2"):
+    with pytest.raises(InputError, match="advntk-suite-3"):
         read_suite(tmp_path / "suite.json")
 
 

@@ -78,7 +78,7 @@ def test_a_line_is_the_mean_over_seeds_with_the_tables_interval():
     (value, interval), *_ = line([make(counts=(100, 50)), make(counts=(120, 50), seed=1)])
     outcomes = [np.arange(N) < 100, np.arange(N) < 120]
     assert value == 0
-    assert interval == bootstrap_mean(outcomes)
+    assert interval == bootstrap_mean(outcomes, [np.arange(N)] * 2)
     assert interval[0] == pytest.approx(110 / N)
 
 

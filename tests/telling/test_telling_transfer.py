@@ -85,7 +85,7 @@ def test_frame_is_the_mean_over_seeds_whatever_order_each_lists_its_predictors_i
     frame = transfer_frame(suite_of([turned, pair()]))
     found = row(frame, "ntk", "at")
     outcomes = [np.arange(N) < 120, np.arange(N) < 140]
-    assert tuple(found[["robust", "lo", "hi"]]) == bootstrap_mean(outcomes)
+    assert tuple(found[["robust", "lo", "hi"]]) == bootstrap_mean(outcomes, [np.arange(N)] * 2)
     assert found["clean"] == pytest.approx((180 + 160) / 2 / N)
     assert found["seeds"] == 2
 

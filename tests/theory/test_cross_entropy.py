@@ -105,6 +105,7 @@ def findings(apart_power, off_path, gain, seeds=3, images=200):
                 "apart": [list(0.3 * wobble * moments**apart_power) for _ in options.strengths],
                 "off_path": [[off_path * wobble] * len(moments) for _ in options.strengths],
             }
+        parts["test_images"] = list(range(images * unit.seed, images * (unit.seed + 1)))
         found.append(finding_of("cross_entropy", options, unit, {"moments": moments.tolist(), **parts}))
     return Told(findings=found, suite=None)
 

@@ -78,6 +78,7 @@ def findings(*, power=-0.5, plateau=0.0, rates=None, change=0.01):
         }
         curve = [0.0, change * scale]
         adv = {"times": [0.1, 1.0], "change": {"diagonal": curve, "kappa": curve}, "predictors": outcomes}
+        adv["test_images"] = list(range(100 * seed, 100 * seed + 100))
         for kind, one in (("mass", {**mass, "mass": np.array(rows).tolist()}), ("adv", adv)):
             found.append(SimpleNamespace(options=options, settings={"kind": kind}, seed=seed, found=one))
     return Told(findings=found, suite=SimpleNamespace())

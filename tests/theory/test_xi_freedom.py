@@ -165,7 +165,7 @@ def finding(noise, seed, rates, val=0.9):
         options={**options, "advntk_steps": 10},
         settings={"noise": noise},
         seed=seed,
-        found={"predictors": outcomes, "advntk": curve},
+        found={"test_images": list(range(100 * seed, 100 * seed + 100)), "predictors": outcomes, "advntk": curve},
     )
 
 

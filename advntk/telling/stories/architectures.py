@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import student_interval
+from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.over_time import POINT, attacked, chosen, points
-from advntk.telling.story import Claim, Interval, Story, Told, above
+from advntk.telling.story import Claim, Story, Told, above
 from advntk.telling.story_figure import panels, span
 
 OPEN = "open question of Fu & Wang 2024"

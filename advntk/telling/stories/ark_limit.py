@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import student_interval
+from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
-from advntk.telling.story import Claim, Interval, Story, Told, below, within
+from advntk.telling.story import Claim, Story, Told, below, within
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 

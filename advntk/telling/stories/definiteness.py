@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict, above
+from advntk.foundation.statistics import Interval, student_interval
+from advntk.telling.story import Claim, Story, Told, Verdict, above
 from advntk.telling.story_figure import COLOURS, panels
 
 PAPER = "assumed by Fu & Wang 2024"

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import student_interval
+from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.over_time import POINT, chosen
-from advntk.telling.story import Claim, Interval, Story, Told, above, below, wrong_labels
+from advntk.telling.story import Claim, Story, Told, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 PAPER = "Fu & Wang 2024, AT degeneration"

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import student_interval
+from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.comparisons import Comparison, comparisons
 from advntk.telling.curves import Unfinished, unfinished
 from advntk.telling.labels import method_label
 from advntk.telling.over_time import POINT, attacked, chosen, points
-from advntk.telling.story import Claim, Interval, Story, Told, above, below
+from advntk.telling.story import Claim, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 SUITE = "this suite"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, student_interval
+from advntk.foundation.statistics import Interval, paired_bootstrap, student_interval
 from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
-from advntk.telling.story import Claim, Interval, Story, Told, above, below
+from advntk.telling.story import Claim, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
 NAMES = {
@@ -40,6 +40,11 @@ def _change(told: Told, part: str) -> np.ndarray:
 
 def _outcomes(told: Told, name: str, kind: str = "robust") -> list[np.ndarray]:
     return [np.array(one.found["predictors"][name][kind], dtype=bool) for one in told.of(kind="adv")]
+
+
+def _difference(told: Told, one: str, other: str) -> Interval:
+    """Robust test accuracy of one predictor minus another's, pairs of images."""
+    return paired_bootstrap(_outcomes(told, one), _outcomes(told, other), told.test_images(kind="adv"))
 
 
 def slope_at_data(told: Told) -> Interval:
@@ -112,7 +117,7 @@ def claims(told: Told) -> list[Claim]:
         ("per_class", "diagonal", "a diagonal for each class is more robust than a shared one, finite width"),
         ("blocks", "diagonal", "blocks are more robust than the diagonal, finite width"),
     ):
-        interval = paired_bootstrap(_outcomes(told, one), _outcomes(told, other))
+        interval = _difference(told, one, other)
         found.append(
             Claim(
                 claim=sentence,
@@ -164,7 +169,8 @@ def figure(told: Told) -> Figure:
     for panel in (mass, change):
         panel.legend(fontsize=6.5, frameon=False)
     for row, name in enumerate(NAMES):
-        accuracy_dots(accuracy, row, _outcomes(told, name), _outcomes(told, name, "clean"), COLOURS[0])
+        robust, clean = (_outcomes(told, name, kind) for kind in ("robust", "clean"))
+        accuracy_dots(accuracy, row, robust, clean, told.test_images(kind="adv"), COLOURS[0])
     accuracy.set_yticks(range(len(NAMES)), list(NAMES.values()), fontsize=6.5)
     accuracy.set(xlim=(0, 1.02), xlabel="accuracy")
     accuracy.invert_yaxis()
@@ -174,9 +180,9 @@ def figure(told: Told) -> Figure:
 def caption(told: Told) -> str:
     """What was found."""
     options, (names, d) = told.options, _inputs(told)
-    values = {name: bootstrap_mean(_outcomes(told, name))[0] for name in NAMES}
+    values = {name: float(np.mean(_outcomes(told, name))) for name in NAMES}
     listed = ", ".join(f"{value:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name, value in values.items())
-    more = paired_bootstrap(_outcomes(told, "blocks"), _outcomes(told, "diagonal"))
+    more = _difference(told, "blocks", "diagonal")
     change = student_interval(list(_change(told, "diagonal").max(axis=1)))
     last = student_interval(list(_mass(told)[:, 0, -1]))
     grown = len(shared(_normal(told), options["widths"])) > 1

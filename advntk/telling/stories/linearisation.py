@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import geometric_interval, student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict, above, below, within
+from advntk.foundation.statistics import Interval, geometric_interval, student_interval
+from advntk.telling.story import Claim, Story, Told, Verdict, above, below, within
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 WORDS = {"frozen": "both Jacobians frozen", "theta": "linear in θ alone"}

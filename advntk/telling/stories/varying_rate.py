@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import student_interval
+from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.over_time import points
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict, below
+from advntk.telling.story import Claim, Story, Told, Verdict, below
 from advntk.telling.story_figure import COLOURS, panels
 
 PAPER = "closed form of AT (Fu & Wang 2024)"

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import student_interval
+from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.powers import EXPECTED, NEEDED, power
-from advntk.telling.story import Claim, Interval, Story, Told, above, below
+from advntk.telling.story import Claim, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 NONE = 0.01

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import bootstrap_mean, paired_bootstrap, student_interval
-from advntk.telling.story import Claim, Interval, Story, Told, Verdict, above, below, wrong_labels
+from advntk.foundation.statistics import Interval, paired_bootstrap, student_interval
+from advntk.telling.story import Claim, Story, Told, Verdict, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
 NAMES = {
@@ -38,7 +38,7 @@ def _outcomes(told: Told, noise: float, name: str, kind: str = "robust") -> list
 
 def _difference(told: Told, noise: float, one: str, other: str) -> Interval:
     """Robust test accuracy of one predictor minus another's, pairs of images."""
-    return paired_bootstrap(_outcomes(told, noise, one), _outcomes(told, noise, other))
+    return paired_bootstrap(_outcomes(told, noise, one), _outcomes(told, noise, other), told.test_images(noise=noise))
 
 
 def _gaps(told: Told, noise: float, name: str) -> np.ndarray:
@@ -183,7 +183,7 @@ def figure(told: Told) -> Figure:
         for row, name in enumerate(names):
             colour = COLOURS[0] if NAMES[name].startswith("Ξ") else COLOURS[7]
             robust, clean = (_outcomes(told, noise, name, kind) for kind in ("robust", "clean"))
-            accuracy_dots(panel, row, robust, clean, colour)
+            accuracy_dots(panel, row, robust, clean, told.test_images(noise=noise), colour)
         panel.set_yticks(range(len(names)), [NAMES[name] for name in names], fontsize=6)
         panel.set(xlim=(0, 1), xlabel="accuracy")
         panel.invert_yaxis()
@@ -208,9 +208,7 @@ def caption(told: Told) -> str:
     """What was found."""
     parts = []
     for noise in told.values("noise"):
-        values = {
-            name: bootstrap_mean(_outcomes(told, noise, name))[0] for name in NAMES if _outcomes(told, noise, name)
-        }
+        values = {name: float(np.mean(_outcomes(told, noise, name))) for name in NAMES if _outcomes(told, noise, name)}
         listed = ", ".join(f"{values[name]:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name in FREEDOMS)
         parts.append(
             f"With {wrong_labels(noise)}, robust test accuracy is {values['natural']:.2f} at t = ∞ and "

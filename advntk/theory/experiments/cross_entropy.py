@@ -69,7 +69,8 @@ def run(study: Study) -> dict[str, Any]:
     lab = KernelLab(spec, noisy, classes, study.compute)
     parts = {"val": first_of(split, "val", options.val), "test": first_of(split, "test", options.test)}
     moments = np.geomspace(options.first, options.last, options.times)
-    return {"moments": moments, **{loss: _of_loss(lab, parts, options, loss, moments) for loss in options.losses}}
+    found = {loss: _of_loss(lab, parts, options, loss, moments) for loss in options.losses}
+    return {"moments": moments, "test_images": parts["test"].indices, **found}
 
 
 def coefficients(lab: Any, loss: str, strength: float, moments: np.ndarray) -> np.ndarray:
