@@ -309,6 +309,9 @@ def _require_unmixed(measured: Iterable[Measured]) -> None:
             ("the cell", (*fit, *under, record.seed), item.path),
             ("attack settings of the same attack and radius", under, settings),
             ("n_train of the same row", fit, record.n_train),
+            ("n_val of the same dataset", record.dataset, record.n_val),
+            ("label_noise of the same dataset", record.dataset, record.label_noise),
+            ("width of the same row", fit, record.architecture.width if record.kind == "network" else None),
             ("method options of the same row", fit, record.method_options),
             ("checkpoints or n_test of the same row", (*fit, *under), tests),
         ):

@@ -124,12 +124,25 @@ def test_activation_is_in_the_architecture_column(build):
         ({"split_hash": "other"}, "split hash"),
         ({"n_opt": 600}, "n_train"),
         ({"method_options": {"ridge": 1.0}}, "method options"),
+        ({"n_val": 100}, "n_val"),
+        ({"label_noise": 0.3}, "label_noise"),
     ],
 )
 def test_mixed_records_are_refused(quick, changes, named):
     spec = quick.builder.config.specs()[0]
     place = quick.builder.record("digits", spec, "ntk", 16, "pgd", 1, **changes)
     with pytest.raises(AdvntkError, match=named) as raised:
+        read_suite(quick.path)
+    assert place in raised.value.line()
+
+
+def test_networks_of_other_widths_are_not_averaged_and_a_kernel_has_none(quick):
+    spec = quick.builder.config.specs()[0]
+    wide = spec.model_copy(update={"width": 2 * spec.width})
+    quick.builder.record("digits", spec, "ntk", 16, "pgd", 1, architecture=wide)
+    assert read_suite(quick.path)
+    place = quick.builder.record("digits", spec, "at", 16, "pgd", 1, architecture=wide)
+    with pytest.raises(InputError, match=f"mixes width of the same row: {wide.width}, but {spec.width}") as raised:
         read_suite(quick.path)
     assert place in raised.value.line()
 

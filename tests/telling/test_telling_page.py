@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 
@@ -112,6 +113,19 @@ def test_a_page_without_suites_shows_kept_tables_and_names_what_left_the_threat_
     assert "No suite is published yet." in text
     assert re.search(r"\| mlp, depth 3 \| NTK +\| 100\.0 ± 0\.0 \| 95\.0 ± 4\.5 ", text)
     assert "[transfer](reference/attacks/transfer.csv)" in text
+
+
+def test_kept_tables_know_the_reference_codes_attack_whatever_the_norm(tmp_path):
+    """In l2 its points may lie within ε of the images in ℓ∞, the only norm that a kept table has."""
+    shutil.copytree(ROOT / "results/reference/attacks", tmp_path / "reference/attacks")
+    table = tmp_path / "reference/attacks/robust_accuracy.csv"
+    frame = pd.read_csv(table)
+    frame["max_linf255"] = np.minimum(frame["max_linf255"], frame["eps255"])
+    frame.to_csv(table, index=False)
+    kept = [{"suite": "attacks", "command": "c", "tables": ["robust_accuracy"]}]
+    files.write_json(tmp_path / "reference/index.json", {"schema": "advntk-reference-1", "published": [], "kept": kept})
+    write_page(tmp_path / "reference", tmp_path / "page.md")
+    assert f"{OUTSIDE} (outside threat model)" in (tmp_path / "page.md").read_text()
 
 
 def test_a_folder_without_a_list_is_told(tmp_path):
