@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 
 from advntk import suite as suites
 from advntk.foundation import paths

@@ -21,7 +21,7 @@ rule experiment:
         runtime=JOBS.runtime("experiment"),
     params:
         split=lambda w, input: (
-            f"--split {input.split}" if "split" in input.keys() else ""
+            f"--split {shlex.quote(input.split)}" if "split" in input.keys() else ""
         ),
         options=lambda w: as_json(SUITE.experiments[w.experiment][1]),
         engine=COMPUTE.kernel_engine,

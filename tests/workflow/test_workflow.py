@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -372,6 +373,15 @@ def test_a_gram_with_a_nan_tile_is_refused(finished):
     assert "256 NaN or infinite entries, the first in row 32 of 60; delete the file" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (finished.folder / "nan/fit.json").exists()
+
+
+def test_a_folder_with_a_space_is_one_argument(checkout):
+    units = {"families": ["mlp"], "activations": ["relu"], "seeds": 2}
+    config = checkout.suite(results="my results", seeds=2, experiments={"definiteness": units})
+    found = checkout.run("--dry-run", "--printshellcmds", "--configfile", str(config))
+    commands = [shlex.split(command) for command in re.findall(r"python -m advntk .*", found)]
+    assert {words[3] for words in commands} >= {"gram", "fit", "train", "evaluate", "experiment", "tabulate"}
+    assert not [word for words in commands for word in words if word == "my" or word.startswith("results/")]
 
 
 def test_suites_are_overlays_of_known_keys(checkout):
