@@ -149,7 +149,8 @@ class Jobs:
 
         def minutes(wildcards: Any, attempt: int) -> int:
             method = wildcards.get("method")
-            gpu = bool(self.gpus(*([method] if method else self.suite.methods if rule == "transfer" else [])))
+            methods = [method] if method else self.suite.methods if rule == "transfer" else []
+            gpu = bool(self.gpus(*methods, fit=rule == "fit"))
             return resources.runtime(self.estimate(rule, wildcards), self.rates, attempt, gpu=gpu)
 
         return minutes
@@ -162,20 +163,21 @@ class Jobs:
         """Digest of what a Gram matrix depends on: this module and the family."""
         return code_digest(module, f"{suites.FAMILIES}.{self.suite.specs[wildcards.architecture].family}")
 
-    def gpus(self, *methods: str) -> int:
+    def gpus(self, *methods: str, fit: bool = False) -> int:
         """GPUs that a job asks a cluster for: one, unless all that it computes stays on the CPU.
 
         Args:
             methods: whose predictors the job trains or attacks; none: the job computes kernels only.
+            fit: it trains them.
 
         Returns:
             0 or 1.
         """
-        return planned.gpus(self.suite, *methods)
+        return planned.gpus(self.suite, *methods, fit=fit)
 
-    def device(self, *methods: str) -> Device:
+    def device(self, *methods: str, fit: bool = False) -> Device:
         """Where such a job computes: on the CPU if it asks for no GPU, whatever its node has."""
-        return self.suite.config.compute.device if self.gpus(*methods) else "cpu"
+        return self.suite.config.compute.device if self.gpus(*methods, fit=fit) else "cpu"
 
     def group(self, rule: str) -> Callable[[Any], str | None]:
         """Which jobs may share one job of a cluster: small ones of one rule and one kind of method.
@@ -192,7 +194,10 @@ class Jobs:
         def named(wildcards: Any) -> str | None:
             if self.suite.gram_size(wildcards.dataset) > self.SMALL_IMAGES:
                 return None
-            return rule if rule == "fit" else f"{rule}_{self.suite.methods[wildcards.method].kind}"
+            method = wildcards.method
+            if rule == "fit":
+                return "fit_cpu" if self.gpus(method) > self.gpus(method, fit=True) else "fit"
+            return f"{rule}_{self.suite.methods[method].kind}"
 
         return named
 

@@ -23,8 +23,8 @@ rule fit:
         JOBS.environment("kernels")
     threads: JOBS.threads("fit")
     resources:
-        gpu=lambda w: JOBS.gpus(w.method),
-        device=lambda w: JOBS.device(w.method),
+        gpu=lambda w: JOBS.gpus(w.method, fit=True),
+        device=lambda w: JOBS.device(w.method, fit=True),
         kernel_mb=COMPUTE.memory_mb,
         mem_mb=JOBS.mem_mb("fit"),
         runtime=JOBS.runtime("fit"),

@@ -14,6 +14,7 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod  # wh
 
 from advntk import suite
 from advntk.foundation.errors import ConfigError
+from advntk.planning import jobs as planned
 from advntk.workflow import Jobs, put_first
 
 ROOT = Path(__file__).parents[1]
@@ -42,8 +43,22 @@ def test_a_job_that_asks_for_no_gpu_uses_none(compute, kernel, network):
     assert (found.gpus("ntk", "at"), found.device("ntk", "at")) == network
 
 
+@pytest.mark.parametrize("compute", [{}, {"device": "gpu"}])
+def test_a_fit_on_the_cpu_asks_for_no_gpu_but_its_attacks_do(compute):
+    found = jobs(**compute)
+    assert (found.gpus("ntk", fit=True), found.device("ntk", fit=True)) == (0, "cpu")
+    assert found.gpus("ntk") == found.gpus("advntk", fit=True) == found.gpus("at", fit=True) == 1
+    asking = {(job.rule, job.method) for job in planned.jobs_of(found.suite) if job.gpu}
+    assert ("evaluate", "ntk") in asking
+    assert ("fit", "advntk") in asking
+    assert ("fit", "ntk") not in asking
+    # it shares no job of a cluster with fits that hold a GPU
+    ntk, advntk = (SimpleNamespace(dataset="digits", method=name) for name in ("ntk", "advntk"))
+    assert (found.group("fit")(ntk), found.group("fit")(advntk)) == ("fit_cpu", "fit")
+
+
 def test_small_jobs_are_grouped_by_rule_and_kind_of_method():
-    small = jobs()
+    small = jobs(device="cpu")
     at, ntk = SimpleNamespace(dataset="digits", method="at"), SimpleNamespace(dataset="digits", method="ntk")
     assert small.group("evaluate")(at) == "evaluate_network"
     assert small.group("evaluate")(ntk) == "evaluate_kernel"
@@ -61,7 +76,8 @@ def test_a_cluster_profile_names_every_group(name):
     rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
     grouped = set(re.findall(r'JOBS\.group\("(\w+)"\)', rules))
     kinds = {"attack", "evaluate", "sweep"}
-    assert named == {f"{rule}_{kind}" for rule in grouped & kinds for kind in ("kernel", "network")} | grouped - kinds
+    by_kind = {f"{rule}_{kind}" for rule in grouped & kinds for kind in ("kernel", "network")}
+    assert named == by_kind | grouped - kinds | {"fit_cpu"}
 
 
 def test_rules_of_a_cluster_name_what_is_submitted():

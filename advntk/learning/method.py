@@ -128,6 +128,7 @@ class Method:
         images: what its predictor is made from.
         reference_images: the same under ``protocol: reference``, as the reference code does it, if it is another.
         check: says what is wrong with options in a setting, or None; asked before any job.
+        fits_on_cpu: whether ``fit`` computes on the CPU whatever the device: its job asks for no GPU.
         fit: the training itself, deterministic under the task's seed.
         load: the predictor of one checkpoint of a saved fit.
         description: one line.
@@ -141,6 +142,7 @@ class Method:
     fit: Callable[[Task], Fit]
     load: Callable[[Saved, str], Predictor]
     description: str
+    fits_on_cpu: bool = False
     images: TrainingImages = "opt"
     reference_images: TrainingImages | None = None
     check: Callable[[Any, Setting], str | None] = lambda options, setting: None

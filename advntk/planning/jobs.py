@@ -47,16 +47,19 @@ class Job:
         return f"{self.rule}/{self.name}"
 
 
-def gpus(suite: Suite, *methods: str) -> int:
+def gpus(suite: Suite, *methods: str, fit: bool = False) -> int:
     """GPUs that a job asks a cluster for: one, unless all that it computes stays on the CPU.
 
     Args:
         suite: resolved.
         methods: whose predictors the job trains or attacks; none: the job computes kernels only.
+        fit: it trains them.
 
     Returns:
         0 or 1.
     """
+    if fit and all(suite.methods[name].fits_on_cpu for name in methods):
+        return 0
     compute = suite.config.compute
     network = any(suite.methods[name].kind == "network" for name in methods)
     return int(compute.device != "cpu" and (network or compute.kernel_engine != "numba"))
@@ -127,7 +130,8 @@ def _learning(estimates: Estimates) -> Iterator[Job]:
             gathered = "gram" if estimates.gram_parts(cell.dataset) == 1 else "gram_gather"
             needs.append(f"{gathered}/{cell.dataset}.seed{cell.seed}.{label}")
         estimate = estimates.of(rule, cell.dataset, label, cell.method)
-        yield Job(rule=rule, name=name, needs=tuple(needs), estimate=estimate, **_of(suite, cell))
+        own = _of(suite, cell) | {"gpu": bool(gpus(suite, cell.method, fit=True))}
+        yield Job(rule=rule, name=name, needs=tuple(needs), estimate=estimate, **own)
 
 
 def fit_key(suite: Suite, cell: Cell) -> str:

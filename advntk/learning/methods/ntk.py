@@ -84,6 +84,7 @@ ENTRY = Method(
     trains_in_steps=False,
     fit=fit,
     load=load_kernel,
+    fits_on_cpu=True,
     reference_images="all",
     description="infinitely wide network trained without attacks: k(x) Θ⁻¹ Y",
 )
