@@ -79,8 +79,8 @@ def bootstrap_mean(
     Returns:
         (mean, low, high). With one seed only the images are resampled: the spread over seeds is then not in it.
     """
-    low, high = _percentiles(_resampled(outcomes, images, seed, resamples))
-    return float(np.mean([np.mean(outcome) for outcome in outcomes])), low, high
+    drawn = _resampled(outcomes, images, seed, resamples)
+    return float(np.mean([np.mean(outcome) for outcome in outcomes])), *_percentiles(drawn, 0.0)
 
 
 def paired_bootstrap(
@@ -127,10 +127,10 @@ def paired_test(
     mean = float(np.mean([np.mean(difference) for difference in differences]))
     sign = -1.0 if mean < 0 else 1.0  # the order of the methods turns the sign and changes no draw
     drawn = sign * _resampled([sign * difference for difference in differences], images, seed, resamples)
-    only_a, only_b = (sum(int(np.sum(difference == sign)) for difference in differences) for sign in (1, -1))
+    only_a, only_b = (sum(int(np.sum(one == side)) for one in differences) for side in (1, -1))
     error = float(drawn.std())
     normal = float(2 * scipy.stats.norm.sf(abs(mean) / error)) if error > 0 else 1.0
-    return (mean, *_percentiles(drawn)), max(mcnemar(only_a, only_b), normal)
+    return (mean, *_percentiles(drawn, -1.0)), max(mcnemar(only_a, only_b), normal)
 
 
 def _resampled(values: Sequence[np.ndarray], images: Sequence[np.ndarray], seed: int, resamples: int) -> np.ndarray:
@@ -159,9 +159,10 @@ def _resampled(values: Sequence[np.ndarray], images: Sequence[np.ndarray], seed:
     return np.asarray(middle + np.sqrt(seeds / max(seeds - 1, 1)) * (picked - middle))
 
 
-def _percentiles(resampled: np.ndarray) -> tuple[float, float]:
+def _percentiles(drawn: np.ndarray, least: float) -> tuple[float, float]:
+    """Ends of the interval; values beyond ``least`` and 1, which the drawing out can give, are cut off."""
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail])
+    low, high = np.percentile(drawn, [tail, 100 - tail]).clip(least, 1.0)
     return float(low), float(high)
 
 

@@ -91,6 +91,13 @@ def test_bootstrap_of_few_and_unlike_seeds_covers_less():
     assert 0.8 <= coverage(5, "shared", 0.1) <= 0.95
 
 
+def test_an_accuracy_stays_one():
+    outcomes = [np.arange(50) < 50, np.arange(50) < 49]
+    mean, low, high = bootstrap_mean(outcomes, apart(outcomes))
+    assert (mean, high) == (0.99, 1.0)
+    assert low < 0.98
+
+
 def test_images_that_all_seeds_share_are_no_larger_test_set():
     """Five seeds that agree on every image know no more than one."""
     outcome = np.random.default_rng(1).random(400) < TRUTH
@@ -186,7 +193,7 @@ def test_paired_bootstrap_changes_sign_with_the_order(joint, seed):
     if forth[0]:
         assert forth[1:] == pytest.approx((-back[2], -back[1]))
     assert forth[0] == pytest.approx(np.mean([x.mean() - y.mean() for x, y in zip(a, b, strict=True)]))
-    assert forth[1] <= forth[2]
+    assert -1 <= forth[1] <= forth[2] <= 1
     assert paired_bootstrap(a, a, apart(a), seed=seed, resamples=50) == (0, 0, 0)
     assert paired_bootstrap(a, b, apart(a), seed=seed, resamples=50) == forth
 
