@@ -368,7 +368,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         what = " ".join(str(error).split())
         if out_of_memory(error):
-            advice = "lower compute.memory_mb, or let fewer jobs share a GPU (--resources gpu=1)"
+            lower = "compute.memory_mb (kernels) or the method's batch (networks)"
+            advice = f"lower {lower}, or let fewer jobs share a GPU (--resources gpu=1)"
             print(f"advntk {args.verb}: error: out of memory ({what}); {advice}", file=sys.stderr)
             return 1
         # not foreseen: the traceback is for a bug report, the last line for the reader of a log

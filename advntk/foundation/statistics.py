@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ Interval = tuple[float, float, float]
 """(value, low, high)."""
 
 LEVEL = 0.95
-RESAMPLES = 2000
 
 
 def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -65,105 +65,122 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def bootstrap_mean(
-    outcomes: Sequence[np.ndarray], images: Sequence[np.ndarray], *, seed: int = 0, resamples: int = RESAMPLES
-) -> Interval:
-    """Mean accuracy and its 95% percentile interval, resampling seeds and images.
+@dataclass(frozen=True, kw_only=True)
+class _Estimate:
+    """A mean over seeds and test images.
+
+    Attributes:
+        mean: mean over seeds of each seed's mean.
+        variance: of that mean, over seeds and over test images.
+        df: degrees of freedom of ``variance``.
+        seed_variance: between seeds, beyond what the finite test set explains.
+        test_variance: of one seed's mean, by the finite test set.
+    """
+
+    mean: float
+    variance: float
+    df: float
+    seed_variance: float
+    test_variance: float
+
+    def interval(self, least: float) -> Interval:
+        """(mean, low, high), 95% by Student's t, cut off at ``least`` and 1."""
+        half = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, self.df)) * math.sqrt(self.variance)
+        return self.mean, max(self.mean - half, least), min(self.mean + half, 1.0)
+
+    @property
+    def p(self) -> float:
+        """Of the t test that the mean is 0, two-sided."""
+        if self.mean == 0 or self.variance == 0:
+            return 1.0 if self.mean == 0 else 0.0
+        return float(2 * scipy.stats.t.sf(abs(self.mean) / math.sqrt(self.variance), self.df))
+
+
+def _estimate(values: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> _Estimate:
+    """Variance components by the method of moments.
+
+    The means of k seeds vary by σ² over seeds and by v over test sets; images that two seeds share move both alike, by
+    the covariance c of their values. The variance between the means of seeds is then σ² + v − c, that of their mean
+    σ²/k + v/k + (k − 1) c/k. Only σ² is known from few numbers: the degrees of freedom are those of its part
+    (Satterthwaite 1946).
+
+    Args:
+        values: one array (n_test,) a seed.
+        images: which test images these are, one integer array (n_test,) a seed, each image once.
+
+    Returns:
+        The estimate. With one seed the spread over seeds is not in it.
+    """
+    seeds, sizes = len(values), [len(one) for one in values]
+    means = np.array([float(np.mean(one)) for one in values])
+    offs = [one - mean for one, mean in zip(values, means, strict=True)]
+    noise = float(np.mean([np.sum(off**2) / (n * max(n - 1, 1)) for off, n in zip(offs, sizes, strict=True)]))
+    between = common = 0.0
+    if seeds > 1:
+        pairs = itertools.combinations(range(seeds), 2)
+        found = np.mean([_covariance(offs[one], offs[other], images[one], images[other]) for one, other in pairs])
+        common = min(max(float(found), 0.0), noise)
+        between = max(float(means.var(ddof=1)) - (noise - common), 0.0)
+    variance = (between + noise + (seeds - 1) * common) / seeds
+    df = float(np.mean(sizes)) - 1
+    if between > 0:
+        df = min(df, (seeds - 1) * (variance / (between / seeds)) ** 2)
+    return _Estimate(
+        mean=float(means.mean()),
+        variance=variance,
+        df=max(df, 1.0),
+        seed_variance=between if seeds > 1 else math.nan,
+        test_variance=noise,
+    )
+
+
+def _covariance(a: np.ndarray, b: np.ndarray, images_a: np.ndarray, images_b: np.ndarray) -> float:
+    """Covariance of the means of two seeds by the images that both saw, from their deviations."""
+    _, left, right = np.intersect1d(images_a, images_b, assume_unique=True, return_indices=True)
+    return float(np.sum(a[left] * b[right]) / (len(a) * len(b)))
+
+
+def accuracy_interval(outcomes: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> Interval:
+    """Mean accuracy and its 95% interval over seeds and test images.
 
     Args:
         outcomes: one boolean array (n_test,) a seed.
         images: which test images these are, one integer array (n_test,) a seed.
-        seed: of the resampling.
-        resamples: number of bootstrap samples.
 
     Returns:
-        (mean, low, high). With one seed only the images are resampled: the spread over seeds is then not in it.
+        (mean, low, high). With one seed the spread over seeds is not in it.
     """
-    drawn = _resampled(outcomes, images, seed, resamples)
-    return float(np.mean([np.mean(outcome) for outcome in outcomes])), *_percentiles(drawn, 0.0)
+    return _estimate(outcomes, images).interval(0.0)
 
 
-def paired_bootstrap(
-    a: Sequence[np.ndarray],
-    b: Sequence[np.ndarray],
-    images: Sequence[np.ndarray],
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> Interval:
-    """Mean difference of two methods' accuracies and its 95% percentile interval, by resampling seeds and images.
-
-    An image takes the outcomes of both methods along.
+def difference_interval(a: Sequence[np.ndarray], b: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> Interval:
+    """Mean difference of two methods' accuracies and its 95% interval over seeds and test images, paired.
 
     Args:
         a: one boolean array (n_test,) a seed.
         b: the same of the other method, for the same seeds and images in the same order.
         images: which test images these are, one integer array (n_test,) a seed.
-        seed: of the resampling.
-        resamples: number of bootstrap samples.
 
     Returns:
-        (accuracy of a − accuracy of b, low, high). With one seed only the images are resampled.
+        (accuracy of a − accuracy of b, low, high). With one seed the spread over seeds is not in it.
     """
-    return paired_test(a, b, images, seed=seed, resamples=resamples)[0]
+    return paired_test(a, b, images)[0]
 
 
 def paired_test(
-    a: Sequence[np.ndarray],
-    b: Sequence[np.ndarray],
-    images: Sequence[np.ndarray],
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
+    a: Sequence[np.ndarray], b: Sequence[np.ndarray], images: Sequence[np.ndarray]
 ) -> tuple[Interval, float]:
-    """As :func:`paired_bootstrap`, and whether the two methods are equally accurate.
+    """As :func:`difference_interval`, and whether the two methods are equally accurate.
 
     Returns:
-        The interval, and p, two-sided: the larger of McNemar's exact test on the outcomes of all seeds, which takes
-        them for outcomes on independent images and knows no spread over seeds, and of a normal test with the
-        bootstrap's standard error, which is approximate where few outcomes differ.
+        The interval, and p, two-sided: the larger of the t test that belongs to the interval, which is approximate
+        where few outcomes differ, and of McNemar's exact test on the outcomes of all seeds, which takes them for
+        outcomes on independent images and knows no spread over seeds.
     """
     differences = [np.subtract(x, y, dtype=float) for x, y in zip(a, b, strict=True)]
-    mean = float(np.mean([np.mean(difference) for difference in differences]))
-    sign = -1.0 if mean < 0 else 1.0  # the order of the methods turns the sign and changes no draw
-    drawn = sign * _resampled([sign * difference for difference in differences], images, seed, resamples)
     only_a, only_b = (sum(int(np.sum(one == side)) for one in differences) for side in (1, -1))
-    error = float(drawn.std())
-    normal = float(2 * scipy.stats.norm.sf(abs(mean) / error)) if error > 0 else 1.0
-    return (mean, *_percentiles(drawn, -1.0)), max(mcnemar(only_a, only_b), normal)
-
-
-def _resampled(values: Sequence[np.ndarray], images: Sequence[np.ndarray], seed: int, resamples: int) -> np.ndarray:
-    """Means over seeds of resampled seeds and images; an image that is drawn is drawn for all seeds that were shown it.
-
-    Where all seeds share their images, seeds and images are crossed (Owen 2007, "The pigeonhole bootstrap"); where none
-    does, images are nested in seeds; digits lie between. Draws from k seeds have (k − 1)/k of their variance: the
-    deviation from the mean of all is drawn out by √(k/(k − 1)).
-
-    Returns:
-        One mean a bootstrap sample, (resamples,).
-    """
-    names, places = np.unique(np.concatenate(images), return_inverse=True)
-    seeds = len(values)
-    table = np.zeros((len(names), 2 * seeds))  # of each image what it gave each seed, and whether it was shown to it
-    ends = np.cumsum([len(one) for one in images])
-    for index, (value, place) in enumerate(zip(values, np.split(places, ends[:-1]), strict=True)):
-        table[place, index], table[place, seeds + index] = value, 1
-    # images that gave all seeds the same are alike: how often each kind is drawn is all that counts
-    kinds, counts = np.unique(table, axis=0, return_counts=True)
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(len(names), counts / len(names), size=resamples) @ kinds
-    rates = drawn[:, :seeds] / np.maximum(drawn[:, seeds:], 1)
-    chosen = generator.integers(seeds, size=(resamples, seeds))
-    middle, picked = rates.mean(axis=1), np.take_along_axis(rates, chosen, axis=1).mean(axis=1)
-    return np.asarray(middle + np.sqrt(seeds / max(seeds - 1, 1)) * (picked - middle))
-
-
-def _percentiles(drawn: np.ndarray, least: float) -> tuple[float, float]:
-    """Ends of the interval; values beyond ``least`` and 1, which the drawing out can give, are cut off."""
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail]).clip(least, 1.0)
-    return float(low), float(high)
+    found = _estimate(differences, images)
+    return found.interval(-1.0), max(found.p, mcnemar(only_a, only_b))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
@@ -195,7 +212,7 @@ class Spread:
 
     Attributes:
         seed_sd: of training and split, beyond what the finite test set explains; NaN with one seed.
-        test_sd: of the finite test set, binomial.
+        test_sd: of the finite test set.
     """
 
     seed_sd: float
@@ -203,10 +220,7 @@ class Spread:
 
 
 def spread(outcomes: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> Spread:
-    """Split the variance of the accuracy between seeds by the method of moments.
-
-    Test images make accuracies vary by v = a (1 − a)/n; those that two seeds share move both alike, by the covariance c
-    of their outcomes, and so show only v − c between seeds: seed_sd² = observed − (v − c), at least 0.
+    """Split the variance of the accuracy between seeds into that of seeds and that of test sets.
 
     Args:
         outcomes: one boolean array (n_test,) a seed.
@@ -215,18 +229,5 @@ def spread(outcomes: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> Spre
     Returns:
         Both standard deviations.
     """
-    rates = np.array([float(np.mean(outcome)) for outcome in outcomes])
-    noise = float(np.mean([rate * (1 - rate) / len(outcome) for rate, outcome in zip(rates, outcomes, strict=True)]))
-    if len(rates) == 1:
-        return Spread(seed_sd=float("nan"), test_sd=float(np.sqrt(noise)))
-    offs = [outcome - rate for outcome, rate in zip(outcomes, rates, strict=True)]
-    pairs = list(itertools.combinations(range(len(rates)), 2))
-    common = float(np.mean([_covariance(offs[one], offs[other], images[one], images[other]) for one, other in pairs]))
-    between = float(np.sqrt(max(0.0, rates.var(ddof=1) - max(0.0, noise - common))))
-    return Spread(seed_sd=between, test_sd=float(np.sqrt(noise)))
-
-
-def _covariance(a: np.ndarray, b: np.ndarray, images_a: np.ndarray, images_b: np.ndarray) -> float:
-    """Covariance of the means of two seeds by the images that both saw, from their deviations."""
-    _, left, right = np.intersect1d(images_a, images_b, assume_unique=True, return_indices=True)
-    return float(np.sum(a[left] * b[right]) / (len(a) * len(b)))
+    found = _estimate(outcomes, images)
+    return Spread(seed_sd=math.sqrt(found.seed_variance), test_sd=math.sqrt(found.test_variance))

@@ -174,7 +174,7 @@ def _listings(suite: Suite, pairs: Sequence[tuple[Comparison, float]]) -> Iterat
         yield Listing(
             title=f"{dataset}, {attack} at {radius_label(eps255)} ({norm})",
             caption=(
-                "Robust accuracy of A and of B in percent; A − B in percentage points with its 95% bootstrap interval "
+                "Robust accuracy of A and of B in percent; A − B in percentage points with its 95% interval "
                 "over seeds and pairs of outcomes; examples of all seeds that are robust under one of the two only; "
                 "p: the larger of McNemar's exact test on these and of that of the interval, adjusted by Holm over all "
                 f"{len(pairs)} comparisons of the suite; verdict at {SIGNIFICANCE:g}. n_test = {first.n_test}, seeds = "

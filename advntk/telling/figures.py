@@ -151,7 +151,7 @@ def _notes(suite: Suite, found: Sequence[Row], attacks: dict[str, str]) -> list[
     doubts = [f"Doubts about {doubted} of {len(found)} evaluations: see the table's footnotes."] if doubted else []
     return [
         f"Robust: correct on the clean image and under the {plural} {names}. "
-        f"Mean and 95% bootstrap interval over {over}; n_test = {sizes}, seeds = {suite.config.seeds}.",
+        f"Mean and 95% interval over {over}; n_test = {sizes}, seeds = {suite.config.seeds}.",
         *doubts,
     ]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Evaluation
-from advntk.foundation.statistics import Spread, bootstrap_mean, spread
+from advntk.foundation.statistics import Spread, accuracy_interval, spread
 from advntk.telling.curves import CURVE_COLUMNS, frame_of
 from advntk.telling.labels import OUTSIDE, attack_label
 from advntk.telling.suite_file import Measured, Suite, read_suite
@@ -126,8 +126,8 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
         n_train=record.n_train,
         n_test=evaluations[0].n_test,
         seeds=len(group),
-        clean=bootstrap_mean([item.clean[checkpoint] for item in group], images),
-        robust=bootstrap_mean([item.robust[checkpoint] for item in group], images),
+        clean=accuracy_interval([item.clean[checkpoint] for item in group], images),
+        robust=accuracy_interval([item.robust[checkpoint] for item in group], images),
         attacked=float(np.mean([evaluation.attacked_correct / evaluation.n_test for evaluation in evaluations])),
         robust_spread=spread([item.robust[checkpoint] for item in group], images),
         max_linf255=max(evaluation.max_linf255 for evaluation in evaluations),
@@ -151,7 +151,7 @@ def results_frame(suite: Suite) -> pd.DataFrame:
     """The table of results: one row for each dataset × architecture × depth × method × checkpoint × attack × ε.
 
     Returns:
-        Columns ``COLUMNS``; accuracies are fractions in [0, 1], clean and robust ones with their 95% bootstrap
+        Columns ``COLUMNS``; accuracies are fractions in [0, 1], clean and robust ones with their 95%
         interval over seeds and examples. ``seed_sd`` is NaN with one seed. Rows follow the configuration's lists.
     """
     values = [

@@ -136,22 +136,20 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
     def of(name: str, model: type[Model], what: str) -> list[Model]:
         return _lines_of(path.parent / name, model, what) if name in listing.parts else []
 
+    def all_of(prefix: str, model: type[Model], what: str) -> list[Model]:
+        return [one for name in listing.parts if name.startswith(prefix) for one in of(name, model, what)]
+
     return Packed(
         command=listing.command,
         config=listing.config,
-        splits=of("splits.json", SplitFacts, "split"),
+        splits=all_of("splits-", SplitFacts, "split"),
         records=records,
         fits=of("fits.json", FitFacts, "fit"),
         grams=of("grams.json", GramFacts, "Gram matrix's file"),
         curves=read_curves(path.parent / "curves.csv") if "curves.csv" in listing.parts else (),
         sweeps=of("sweeps.json", Sweep, "sweep"),
         transfers=of("transfers.json", Transfer, "transfer"),
-        findings=[
-            finding
-            for name in listing.parts
-            if name.startswith("findings-")
-            for finding in of(name, Finding, "finding")
-        ],
+        findings=all_of("findings-", Finding, "finding"),
     )
 
 
@@ -163,16 +161,18 @@ def _parts(packed: Packed) -> dict[str, str]:
         item = PackedRecord(record=record, clean=_packed(outcomes, "clean"), robust=_packed(outcomes, "robust"))
         records.setdefault(name, []).append(item)
     others: dict[str, Sequence[Closed]] = {
-        "splits.json": packed.splits,
         "fits.json": packed.fits,
         "grams.json": packed.grams,
         "sweeps.json": packed.sweeps,
         "transfers.json": packed.transfers,
     }
+    splits: dict[str, list[Closed]] = {}
+    for split in packed.splits:
+        splits.setdefault(f"splits-{split.dataset}.json", []).append(split)
     findings: dict[str, list[Closed]] = {}
     for finding in packed.findings:
         findings.setdefault(f"findings-{finding.experiment}.json", []).append(finding)
-    texts = {name: _text(items) for name, items in {**records, **others, **findings}.items() if items}
+    texts = {name: _text(items) for name, items in {**splits, **records, **others, **findings}.items() if items}
     return texts | ({"curves.csv": curves_csv(packed.curves)} if packed.curves else {})
 
 
@@ -200,7 +200,7 @@ def _known_parts(listing: Path) -> set[str]:
     if not listing.is_file():
         return set()
     content = files.read_json(listing)
-    published = isinstance(content, dict) and content.get("schema") == SCHEMA
+    published = isinstance(content, dict) and str(content.get("schema")).startswith(SCHEMA.rstrip("0123456789"))
     return {Path(name).name for name in content.get("parts", {})} if published else set()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from advntk.foundation.records import AttackRecord
-from advntk.foundation.statistics import Interval, bootstrap_mean
+from advntk.foundation.statistics import Interval, accuracy_interval
 from advntk.telling import labels
 
 
@@ -56,7 +56,7 @@ def span(numbers: Iterable[int]) -> str:
 
 
 def interval_of_counts(counts: Sequence[tuple[int, int]]) -> Interval:
-    """Mean accuracy and its 95% bootstrap interval over seeds and images, from (correct, total) of each seed.
+    """Mean accuracy and its 95% interval over seeds and images, from (correct, total) of each seed.
 
     Which images are right is not known: they are taken to be the same for all seeds and right by as much in common as
     their numbers allow, so that the interval is not too narrow where seeds share their test images.
@@ -65,7 +65,7 @@ def interval_of_counts(counts: Sequence[tuple[int, int]]) -> Interval:
         (mean, low, high).
     """
     outcomes = [np.arange(total) < correct for correct, total in counts]
-    return bootstrap_mean(outcomes, [np.arange(total) for _, total in counts])
+    return accuracy_interval(outcomes, [np.arange(total) for _, total in counts])
 
 
 def top(percent: Iterable[float]) -> float:

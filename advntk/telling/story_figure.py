@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from advntk.foundation.statistics import Interval, bootstrap_mean, student_interval
+from advntk.foundation.statistics import Interval, accuracy_interval, student_interval
 
 PANEL = (3.1, 2.35)
 """Inches of a panel with its labels."""
@@ -78,7 +78,7 @@ def accuracy_dots(
     images: Sequence[np.ndarray],
     colour: Any,
 ) -> None:
-    """Robust (filled) and clean (hollow) accuracy with 95% bootstrap intervals over seeds and images, in one row.
+    """Robust (filled) and clean (hollow) accuracy with 95% intervals over seeds and images, in one row.
 
     Args:
         axes: the panel.
@@ -89,7 +89,7 @@ def accuracy_dots(
         colour: of both.
     """
     for outcomes, face in ((robust, colour), (clean, "white")):
-        value, low, high = bootstrap_mean(outcomes, images)
+        value, low, high = accuracy_interval(outcomes, images)
         error = [[max(value - low, 0.0)], [max(high - value, 0.0)]]
         axes.errorbar(value, row, xerr=error, color=colour, mfc=face, fmt="o", ms=3.5, lw=1)
 

@@ -106,7 +106,7 @@ def line(sweeps: Sequence[Sweep]) -> list[tuple[float, Interval]]:
     otherwise is left out.
 
     Returns:
-        Strengths, each with (mean, low, high) in fractions; 95% bootstrap interval over seeds and examples.
+        Strengths, each with (mean, low, high) in fractions; 95% interval over seeds and examples.
     """
     points = []
     counts = [{point.value: point.robust_correct for point in sweep.points} for sweep in sweeps]
@@ -202,7 +202,7 @@ def _notes(suite: Suite, kinds: Sequence[SweepName]) -> list[str]:
     tests = span(sweep.n_test for sweep in suite.sweeps)
     notes = [
         f"{settings[0].upper()}{settings[1:]}. {labels.NORMS[suite.config.norm]}; n_test = {tests}, "
-        f"seeds = {suite.config.seeds}. Line: mean over seeds; band: 95% bootstrap interval over {over}; "
+        f"seeds = {suite.config.seeds}. Line: mean over seeds; band: 95% interval over {over}; "
         "dotted: clean accuracy.",
     ]
     if "radius" in kinds:

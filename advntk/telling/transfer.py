@@ -46,7 +46,7 @@ class Crossing:
         source: what the images were made against.
         target: what is shown them.
         clean: mean accuracy of the target on clean images.
-        robust: (mean, low, high) of its accuracy, clean and on these images; 95% bootstrap interval over seeds and
+        robust: (mean, low, high) of its accuracy, clean and on these images; 95% interval over seeds and
             examples.
     """
 
@@ -120,7 +120,7 @@ def transfer_frame(suite: Suite) -> pd.DataFrame:
 
     Returns:
         Columns ``COLUMNS``; ``clean`` is the target's accuracy on clean images, ``robust`` that on images classified
-        correctly both clean and as the source's attack left them, with its 95% bootstrap interval ``lo``, ``hi`` over
+        correctly both clean and as the source's attack left them, with its 95% interval ``lo``, ``hi`` over
         seeds and examples; fractions. Rows follow the configuration's lists, kernels before finite networks.
     """
     values = [

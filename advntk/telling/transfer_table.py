@@ -89,7 +89,7 @@ def _listing(cell: Cell, found: list[Crossing], norm: str) -> Listing:
     return Listing(
         title=f"{dataset}, {labels.radius_label(eps255)} ({norm}), attack {attack}",
         caption=(
-            "Accuracy in percent, ± half the width of its 95% bootstrap interval over seeds and test images"
+            "Accuracy in percent, ± half the width of its 95% interval over seeds and test images"
             f"{alone}; n_test = {n_test}, seeds = {seeds}. White-box: on images made against the "
             "predictor itself. Kernel → net: the finite network on images made against the kernel; net → kernel: back. "
             "Where a predictor is right less often on the other's images than on its own, its own attack missed images "

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import (
-    bootstrap_mean,
+    accuracy_interval,
+    difference_interval,
     holm,
     mcnemar,
-    paired_bootstrap,
     paired_test,
     power_of,
     spread,
@@ -69,139 +69,154 @@ def seen(rng, seeds, shown, seed_sd, n=300):
     return [middle + easiness[i] + s + rng.standard_normal(n) > 0 for i, s in zip(images, skills, strict=True)], images
 
 
-def coverage(seeds, shown, seed_sd, trials=400):
+def simulated(seeds, shown, seed_sd, trials):
+    """Intervals of accuracies of the same kind, drawn again and again."""
     rng = np.random.default_rng(0)
-    hits = 0
-    for trial in range(trials):
-        _, low, high = bootstrap_mean(*seen(rng, seeds, shown, seed_sd), seed=trial, resamples=400)
-        hits += low <= TRUTH <= high
-    return hits / trials
+    return np.array([accuracy_interval(*seen(rng, seeds, shown, seed_sd)) for _ in range(trials)])
 
 
 @pytest.mark.parametrize("shown", SHOWN)
-@pytest.mark.parametrize("seeds", [2, 5])
-def test_bootstrap_covers_the_truth_whatever_images_seeds_share(seeds, shown):
-    """The standard deviation of a test set of 300 is 0.026: that of seeds is as much."""
-    assert 0.93 <= coverage(seeds, shown, 0.026) <= 0.995
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+@pytest.mark.parametrize(("seed_sd", "least"), [(0.0, 0.935), (0.026, 0.885)])
+def test_the_interval_covers_the_truth_whatever_images_seeds_share(seeds, shown, seed_sd, least):
+    """The standard deviation of a test set of 300 is 0.026: that of seeds is nothing, or as much."""
+    if seeds == 1 and seed_sd:
+        return  # one seed knows no spread
+    _, low, high = simulated(seeds, shown, seed_sd, 1000).T
+    assert least <= np.mean((low <= TRUTH) & (high >= TRUTH)) <= 0.98
 
 
-def test_bootstrap_of_few_and_unlike_seeds_covers_less():
-    """What the documentation says of it: few seeds that differ far more than test sets do."""
-    assert 0.7 <= coverage(2, "shared", 0.1) <= 0.9
-    assert 0.8 <= coverage(5, "shared", 0.1) <= 0.95
+@pytest.mark.parametrize(("seeds", "least"), [(2, 0.75), (3, 0.85), (5, 0.89)])
+def test_few_seeds_that_differ_far_more_than_test_sets_are_covered_less(seeds, least):
+    _, low, high = simulated(seeds, "shared", 0.1, 1000).T
+    assert least <= np.mean((low <= TRUTH) & (high >= TRUTH)) <= 0.96
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_the_interval_is_as_wide_as_means_vary(seeds, shown):
+    """Where seeds do not differ: the median half-width over 1.96 is the standard deviation of the mean."""
+    mean, low, high = simulated(seeds, shown, 0.0, 1500).T
+    assert np.median(high - low) / 2 / 1.96 == pytest.approx(mean.std(), rel=0.12)
+
+
+def test_images_that_all_seeds_share_are_no_larger_test_set():
+    """Five seeds that agree on every image know no more than one; on images of their own, five times as much."""
+    outcome = np.random.default_rng(1).random(400) < TRUTH
+    alone, same, own = (
+        accuracy_interval([outcome] * count, images)
+        for count, images in ((1, [np.arange(400)]), (5, [np.arange(400)] * 5), (5, np.arange(2000).reshape(5, 400)))
+    )
+    assert same == pytest.approx(alone, rel=1e-3)
+    assert (own[2] - own[1]) * np.sqrt(5) == pytest.approx(alone[2] - alone[1], rel=1e-3)
+
+
+def test_the_estimate_is_that_of_the_analysis_of_variance():
+    """Crossed, balanced: variance of the grand mean (MS_seeds + MS_images − MS_rest)/(k n)."""
+    rng = np.random.default_rng(6)
+    table = (rng.standard_normal(200) + 0.5 * rng.standard_normal((4, 1)) + rng.standard_normal((4, 200))) > 0
+    k, n = table.shape
+    rows, columns, whole = table.mean(axis=1), table.mean(axis=0), table.mean()
+    ms_seeds, ms_images = n * rows.var(ddof=1), k * columns.var(ddof=1)
+    rest = table - rows[:, None] - columns + whole
+    ms_rest = (rest**2).sum() / ((k - 1) * (n - 1))
+    found = spread(list(table), [np.arange(n)] * k)
+    assert found.seed_sd**2 == pytest.approx((ms_seeds - ms_rest) / n, rel=2 / n)
+    _, low, high = accuracy_interval(list(table), [np.arange(n)] * k)
+    variance = (ms_seeds + ms_images - ms_rest) / (k * n)
+    df = (k - 1) * (variance / (found.seed_sd**2 / k)) ** 2
+    assert (high - low) / 2 == pytest.approx(scipy.stats.t.ppf(0.975, df) * np.sqrt(variance), rel=0.01)
+
+
+def test_one_seed_is_the_usual_interval_of_a_mean():
+    outcome = np.arange(400) < 100
+    mean, low, high = accuracy_interval([outcome], apart([outcome]))
+    wanted = scipy.stats.ttest_1samp(outcome.astype(float), 0.0).confidence_interval(0.95)
+    np.testing.assert_allclose((mean, low, high), (0.25, wanted.low, wanted.high), rtol=1e-9)
+    a, b = paired(200, 60, 30, 110)
+    wanted = scipy.stats.ttest_rel(a.astype(float), b.astype(float)).confidence_interval(0.95)
+    np.testing.assert_allclose(difference_interval([a], [b], apart([a]))[1:], (wanted.low, wanted.high), rtol=1e-9)
 
 
 def test_an_accuracy_stays_one():
     outcomes = [np.arange(50) < 50, np.arange(50) < 49]
-    mean, low, high = bootstrap_mean(outcomes, apart(outcomes))
+    mean, low, high = accuracy_interval(outcomes, apart(outcomes))
     assert (mean, high) == (0.99, 1.0)
     assert low < 0.98
 
 
-def test_images_that_all_seeds_share_are_no_larger_test_set():
-    """Five seeds that agree on every image know no more than one."""
-    outcome = np.random.default_rng(1).random(400) < TRUTH
-    alone, same, own = (
-        bootstrap_mean([outcome] * count, images)
-        for count, images in ((1, [np.arange(400)]), (5, [np.arange(400)] * 5), (5, np.arange(2000).reshape(5, 400)))
-    )
-    assert same[2] - same[1] == pytest.approx(alone[2] - alone[1], rel=0.1)
-    assert own[2] - own[1] < 0.75 * (same[2] - same[1])
-
-
-def test_bootstrap_sees_the_spread_over_seeds():
+def test_the_interval_sees_the_spread_over_seeds():
     tight = [np.arange(100) < 70] * 4
-    spread = [np.arange(100) < k for k in (50, 65, 75, 90)]
-    mean, low, high = bootstrap_mean(tight, apart(tight))
-    wide_mean, wide_low, wide_high = bootstrap_mean(spread, apart(spread))
-    assert mean == wide_mean == 0.7
+    wide = [np.arange(100) < k for k in (50, 65, 75, 90)]
+    mean, low, high = accuracy_interval(tight, apart(tight))
+    wide_mean, wide_low, wide_high = accuracy_interval(wide, apart(wide))
+    assert mean == wide_mean == pytest.approx(0.7)
     assert wide_high - wide_low > 1.5 * (high - low)
 
 
-def test_bootstrap_of_examples_equals_drawing_them():
-    outcome = np.arange(400) < 100
-    rng = np.random.default_rng(1)
-    drawn = [outcome[rng.integers(400, size=400)].mean() for _ in range(4000)]
-    _, low, high = bootstrap_mean([outcome], apart([outcome]))
-    np.testing.assert_allclose((low, high), np.percentile(drawn, [2.5, 97.5]), atol=0.005)
-
-
-def test_bootstrap_is_deterministic():
-    outcomes = [np.arange(50) < 20, np.arange(60) < 40]
-    assert bootstrap_mean(outcomes, apart(outcomes)) == bootstrap_mean(outcomes, apart(outcomes))
-
-
-def test_paired_bootstrap_of_examples_equals_drawing_pairs():
-    a, b = paired(200, 60, 30, 110)
-    rng = np.random.default_rng(2)
-    drawn = []
-    for _ in range(4000):
-        chosen = rng.integers(400, size=400)
-        drawn.append(a[chosen].mean() - b[chosen].mean())
-    difference, low, high = paired_bootstrap([a], [b], apart([a]))
-    assert difference == pytest.approx(30 / 400)
-    np.testing.assert_allclose((low, high), np.percentile(drawn, [2.5, 97.5]), atol=0.006)
-
-
 @pytest.mark.parametrize("shown", SHOWN)
-def test_the_paired_interval_covers_the_truth_and_the_test_keeps_its_level(shown):
-    """Two methods of equal accuracy: their skills vary apart from each other, what is difficult is so for both."""
-    rng = np.random.default_rng(3)
-    hits, rejected, trials = 0, 0, 400
+def test_the_paired_test_keeps_its_level_and_finds_what_is_there(shown):
+    """Two methods on the same images whose skills differ by nothing, or by 8 points, and vary over seeds by 2."""
+    rejected = {0.0: 0, 0.24: 0}
+    hits, trials = 0, 400
     for trial in range(trials):
-        state = int(rng.integers(2**31))
-        a, images = seen(np.random.default_rng(state), 3, shown, 0.02)
-        flipped = np.random.default_rng(trial)
-        b = [np.where(flipped.random(len(x)) < 0.2, flipped.random(len(x)) < x.mean(), x) for x in a]
-        (_, low, high), p = paired_test(a, b, images, seed=trial, resamples=400)
-        hits += low <= 0 <= high
-        rejected += p <= 0.05
-    assert hits >= 0.93 * trials
-    assert rejected <= 0.07 * trials
+        for gain in rejected:
+            rng = np.random.default_rng(trial)
+            pool = int(300 * (SHOWN[shown] or 3))
+            easiness = 1.5 * rng.standard_normal(pool)
+            images = [rng.permutation(pool)[:300] if SHOWN[shown] else np.arange(300) + 300 * seed for seed in range(3)]
+            a, b = (
+                [easiness[i] + 0.06 * rng.standard_normal() + more + rng.standard_normal(300) > 0 for i in images]
+                for more in (gain, 0.0)
+            )
+            (_, low, high), p = paired_test(a, b, images)
+            rejected[gain] += p <= 0.05
+            hits += not gain and low <= 0 <= high
+    assert hits >= 0.91 * trials
+    assert rejected[0.0] <= 0.07 * trials
+    assert rejected[0.24] >= 0.6 * trials
 
 
 def test_p_is_no_smaller_than_mcnemars_and_follows_the_interval():
     a, b = paired(200, 18, 2, 180)
     (_, low, high), p = paired_test([a], [b], apart([a]))
-    assert low > 0
+    assert 0 < low < high
     assert p == mcnemar(18, 2)
     shared, own = (paired_test([a] * 4, [b] * 4, images)[1] for images in ([np.arange(400)] * 4, apart([a] * 4)))
-    assert mcnemar(72, 8) < own < shared < 0.01  # four times the same outcomes are no more evidence
-    assert high > low
+    assert mcnemar(72, 8) <= own < shared < 0.01  # four times the same outcomes are no more evidence
+    everywhere = np.ones(40, bool)
+    assert paired_test([everywhere], [~everywhere], apart([everywhere])) == ((1, 1, 1), mcnemar(40, 0))
 
 
 def test_pairing_narrows_the_interval_and_the_spread_over_seeds_widens_it():
     a, b = paired(300, 20, 10, 70)
-    _, low, high = paired_bootstrap([a], [b], apart([a]))
+    _, low, high = difference_interval([a], [b], apart([a]))
     rolled = np.roll(b, 185)  # equally often right, on other examples
-    _, low_apart, high_apart = paired_bootstrap([a], [rolled], apart([a]))
+    _, low_apart, high_apart = difference_interval([a], [rolled], apart([a]))
     assert high - low < 0.6 * (high_apart - low_apart)
     alike = [paired(300, 20, 10, 70)] * 4
     mixed = [paired(300, only, 40 - only, 60) for only in (0, 15, 30, 40)]
     tight, wide = (
-        paired_bootstrap(*zip(*pairs, strict=True), apart([pair[0] for pair in pairs])) for pairs in (alike, mixed)
+        difference_interval(*zip(*pairs, strict=True), apart([pair[0] for pair in pairs])) for pairs in (alike, mixed)
     )
     assert wide[2] - wide[1] > 1.5 * (tight[2] - tight[1])
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 9)] * 4).filter(any), min_size=1, max_size=3), st.integers(0, 5))
-def test_paired_bootstrap_changes_sign_with_the_order(joint, seed):
+@given(st.lists(st.tuples(*[st.integers(0, 9)] * 4).filter(any), min_size=1, max_size=3))
+def test_the_paired_interval_changes_sign_with_the_order(joint):
     a, b = zip(*(paired(*counts) for counts in joint), strict=True)
-    forth = paired_bootstrap(a, b, apart(a), seed=seed, resamples=50)
-    back = paired_bootstrap(b, a, apart(a), seed=seed, resamples=50)
-    assert forth[0] == -back[0]
-    if forth[0]:
-        assert forth[1:] == pytest.approx((-back[2], -back[1]))
+    (forth, p), (back, p_back) = paired_test(a, b, apart(a)), paired_test(b, a, apart(a))
+    assert (forth, p) == ((-back[0], -back[2], -back[1]), p_back)
     assert forth[0] == pytest.approx(np.mean([x.mean() - y.mean() for x, y in zip(a, b, strict=True)]))
     assert -1 <= forth[1] <= forth[2] <= 1
-    assert paired_bootstrap(a, a, apart(a), seed=seed, resamples=50) == (0, 0, 0)
-    assert paired_bootstrap(a, b, apart(a), seed=seed, resamples=50) == forth
+    assert paired_test(a, a, apart(a)) == ((0, 0, 0), 1)
+    assert difference_interval(a, b, apart(a)) == forth
 
 
-def test_paired_bootstrap_refuses_other_seeds():
+def test_the_paired_interval_refuses_other_seeds():
     a, b = paired(1, 2, 3, 4)
     with pytest.raises(ValueError, match="shorter"):
-        paired_bootstrap([a, a], [b], apart([a, a]))
+        difference_interval([a, a], [b], apart([a, a]))
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
@@ -248,11 +263,11 @@ def test_holm_rejects_as_the_step_down_procedure(p, level):
 def test_spread_by_hand():
     outcomes = [np.arange(10) < 2, np.arange(10) < 8]
     found = spread(outcomes, apart(outcomes))
-    assert found.test_sd == pytest.approx(np.sqrt(0.2 * 0.8 / 10))
-    assert found.seed_sd == pytest.approx(np.sqrt(0.18 - 0.016))
+    assert found.test_sd == pytest.approx(np.sqrt(0.2 * 0.8 / 9))
+    assert found.seed_sd == pytest.approx(np.sqrt(0.18 - 0.16 / 9))
     # on the same images: the two share a covariance of (0.2 − 0.2·0.8)/10, which is no spread between them
     shared = spread(outcomes, [np.arange(10)] * 2)
-    assert shared.seed_sd == pytest.approx(np.sqrt(0.18 - (0.016 - 0.004)))
+    assert shared.seed_sd == pytest.approx(np.sqrt(0.18 - (0.16 / 9 - 0.004)))
     alone = spread(outcomes[:1], apart(outcomes[:1]))
     assert alone.test_sd == pytest.approx(found.test_sd)
     assert np.isnan(alone.seed_sd)

@@ -47,7 +47,7 @@ def test_full_suite_names_attacks_sizes_and_seeds(build, tmp_path, name):
         assert "PGD-10 (squared error loss) for AT" in text
     else:
         assert "n_test = 400" in text
-        assert "95% bootstrap interval" in text
+        assert "95% interval" in text
         assert f"pgd, {OUTSIDE} (outside threat model)" in text
         assert text.count("(outside threat model)") > 2  # and above each panel
 

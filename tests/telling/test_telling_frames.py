@@ -79,7 +79,7 @@ def test_spread_and_perturbations_are_known(quick, build):
     row = results_frame(read_suite(quick.path)).iloc[0]
     n, robust = quick.builder.n_test, row["robust_mean"]
     rates = np.array([robust + 3 / n, robust - 3 / n])
-    noise = np.mean(rates * (1 - rates) / n)
+    noise = np.mean(rates * (1 - rates) / (n - 1))
     assert row["attacked_mean"] == pytest.approx(robust + 1 / n)
     assert row["test_sd"] == pytest.approx(np.sqrt(noise))
     assert row["seed_sd"] == pytest.approx(np.sqrt(max(0, 18 / n**2 - noise)))

@@ -126,7 +126,7 @@ def test_captions_say_what_is_bold_and_what_the_numbers_are(planted, tmp_path):
     write_methods(read_suite(planted.write()), tmp_path / "t.csv")
     text = (tmp_path / "t.md").read_text()
     assert "n_test = 400, n_train = 800, seeds = 2" in text
-    assert "95% bootstrap interval over seeds and test examples" in text
+    assert "95% interval over seeds and test examples" in text
     assert "p adjusted by Holm over all 6 comparisons" in text
     assert "best on val, chosen by robust accuracy on val, is shown beside it and never in bold" in text
     assert "different data" not in text

@@ -135,6 +135,18 @@ def test_a_part_that_was_edited_or_lost_is_refused(live, out, part):
         read_suite(out / "suite.json")
 
 
+def test_a_suite_that_an_older_version_published_is_not_to_be_deleted(live, out):
+    publish(read_suite(live), out)
+    content = files.read_json(out / "suite.json")
+    files.write_json(out / "suite.json", {**content, "schema": "advntk-published-1"})
+    with pytest.raises(InputError, match=r"but of advntk-published-1; publish the suite again from its results"):
+        read_suite(out / "suite.json")
+    files.write_json(out / "suite.json", {**content, "schema": "advntk-published-1", "parts": {"old.json": ""}})
+    (out / "old.json").write_text("")
+    publish(read_suite(live), out)
+    assert not (out / "old.json").exists()
+
+
 def test_outcomes_are_checked_against_their_records_whatever_the_digest_says(live, out):
     publish(read_suite(live), out)
     part = out / "records-digits-mlp-3.json"

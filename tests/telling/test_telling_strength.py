@@ -9,7 +9,7 @@ import pytest
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.records import AttackRecord
-from advntk.foundation.statistics import bootstrap_mean, wilson
+from advntk.foundation.statistics import accuracy_interval, wilson
 from advntk.foundation.strength import Sweep, SweepPoint
 from advntk.foundation.threat import ThreatModel
 from advntk.telling.figures import write_figure
@@ -78,7 +78,7 @@ def test_a_line_is_the_mean_over_seeds_with_the_tables_interval():
     (value, interval), *_ = line([make(counts=(100, 50)), make(counts=(120, 50), seed=1)])
     outcomes = [np.arange(N) < 100, np.arange(N) < 120]
     assert value == 0
-    assert interval == bootstrap_mean(outcomes, [np.arange(N)] * 2)
+    assert interval == accuracy_interval(outcomes, [np.arange(N)] * 2)
     assert interval[0] == pytest.approx(110 / N)
 
 

@@ -84,7 +84,7 @@ def test_captions_and_footnotes(written):
     _, out = written
     text = out.with_suffix(".md").read_text()
     assert "n_test = 400, n_train = 800, seeds = 2" in text
-    assert "95% bootstrap interval over seeds and test examples" in text
+    assert "95% interval over seeds and test examples" in text
     assert "outside threat model: its points may lie beyond ε" in text
     assert "* [a] 50% of gradients are 0 & λ_max > 1e5 (seed 1)" in text
     marked = [line for line in text.splitlines() if "[a]" in line and line.startswith("|")]

@@ -10,7 +10,7 @@ import pytest
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.records import AttackRecord
-from advntk.foundation.statistics import bootstrap_mean
+from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.strength import Shown, Transfer
 from advntk.foundation.threat import ThreatModel
 from advntk.telling.figures import write_figure
@@ -85,7 +85,7 @@ def test_frame_is_the_mean_over_seeds_whatever_order_each_lists_its_predictors_i
     frame = transfer_frame(suite_of([turned, pair()]))
     found = row(frame, "ntk", "at")
     outcomes = [np.arange(N) < 120, np.arange(N) < 140]
-    assert tuple(found[["robust", "lo", "hi"]]) == bootstrap_mean(outcomes, [np.arange(N)] * 2)
+    assert tuple(found[["robust", "lo", "hi"]]) == accuracy_interval(outcomes, [np.arange(N)] * 2)
     assert found["clean"] == pytest.approx((180 + 160) / 2 / N)
     assert found["seeds"] == 2
 

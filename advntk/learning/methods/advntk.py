@@ -154,7 +154,7 @@ def _fingerprint(task: Task, engine: str, rate: float) -> str:
             "images": task.images,
             "engine": engine,
             "device": jax_device(task.compute.device),
-            "versions": versions("jax", "jaxlib", "numba"),
+            "versions": versions("jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy"),
             "code": code_digest("advntk.learning.methods.advntk", f"{FAMILIES}.{task.spec.family}"),
             "gram": told_content(sidecar(task.gram)),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, paired_bootstrap, power_of, student_interval
+from advntk.foundation.statistics import Interval, difference_interval, power_of, student_interval
 from advntk.telling.story import Claim, Story, Told, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
@@ -71,13 +71,13 @@ def last(told: Told, noise: float, loss: str) -> list[np.ndarray]:
 def overfitting(told: Told, noise: float, loss: str) -> Interval:
     """Robust accuracy under the strongest attack, at the time chosen on val less that at the end."""
     best = [np.array(one.found[loss]["outcomes"][-1]["best"], dtype=bool) for one in told.of(noise=noise)]
-    return paired_bootstrap(best, last(told, noise, loss), told.test_images(noise=noise))
+    return difference_interval(best, last(told, noise, loss), told.test_images(noise=noise))
 
 
 def gain(told: Told, noise: float, loss: str) -> Interval:
     """Robust accuracy of AT less that of clean training, t and strength chosen on val."""
     attacked, clean = (chosen(told, noise, loss, attacked=which) for which in (True, False))
-    return paired_bootstrap(attacked, clean, told.test_images(noise=noise))
+    return difference_interval(attacked, clean, told.test_images(noise=noise))
 
 
 def decay(told: Told, noise: float, loss: str) -> Interval:
@@ -168,7 +168,7 @@ def _against_squared(told: Told, noise: float, labels: str) -> list[Claim]:
     for loss in _losses(told):
         if loss != "squared" and "squared" in _losses(told):
             own, squared = (chosen(told, noise, one, attacked=True) for one in (loss, "squared"))
-            more = paired_bootstrap(own, squared, told.test_images(noise=noise))
+            more = difference_interval(own, squared, told.test_images(noise=noise))
             lines.append(
                 Claim(
                     claim="AT under cross-entropy reaches more robustness than under squared loss "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, paired_bootstrap, student_interval
+from advntk.foundation.statistics import Interval, difference_interval, student_interval
 from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
 from advntk.telling.story import Claim, Story, Told, above, below
 from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
@@ -44,7 +44,7 @@ def _outcomes(told: Told, name: str, kind: str = "robust") -> list[np.ndarray]:
 
 def _difference(told: Told, one: str, other: str) -> Interval:
     """Robust test accuracy of one predictor minus another's, pairs of images."""
-    return paired_bootstrap(_outcomes(told, one), _outcomes(told, other), told.test_images(kind="adv"))
+    return difference_interval(_outcomes(told, one), _outcomes(told, other), told.test_images(kind="adv"))
 
 
 def slope_at_data(told: Told) -> Interval:
@@ -152,7 +152,7 @@ def figure(told: Told) -> Figure:
         title="Is a diagonal Ξ enough at finite width?",
         notes=[
             f"{_setup(told)}. Lines: mean over seeds; bands: 95% intervals of the mean. Dots: accuracy under PGD-10 "
-            "(filled) and on clean images (hollow), 95% intervals by bootstrap over splits and images.",
+            "(filled) and on clean images (hollow), 95% intervals over splits and images.",
         ],
     )
     for index, name in enumerate(names):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, paired_bootstrap, student_interval
+from advntk.foundation.statistics import Interval, difference_interval, student_interval
 from advntk.telling.story import Claim, Story, Told, Verdict, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
@@ -38,7 +38,9 @@ def _outcomes(told: Told, noise: float, name: str, kind: str = "robust") -> list
 
 def _difference(told: Told, noise: float, one: str, other: str) -> Interval:
     """Robust test accuracy of one predictor minus another's, pairs of images."""
-    return paired_bootstrap(_outcomes(told, noise, one), _outcomes(told, noise, other), told.test_images(noise=noise))
+    return difference_interval(
+        _outcomes(told, noise, one), _outcomes(told, noise, other), told.test_images(noise=noise)
+    )
 
 
 def _gaps(told: Told, noise: float, name: str) -> np.ndarray:
@@ -173,7 +175,7 @@ def figure(told: Told) -> Figure:
         title="How free should Ξ be, and what does val give?",
         notes=[
             f"{_setup(told)}. Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals, "
-            "bootstrap over splits and images. Curves: mean over splits, bands: 95% intervals of the mean. Adv-NTK: "
+            "over splits and images. Curves: mean over splits, bands: 95% intervals of the mean. Adv-NTK: "
             "solid on test, dashed on val, whose images it learns from.",
         ],
         across=2,
