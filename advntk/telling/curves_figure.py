@@ -27,6 +27,8 @@ _LINES: dict[str, dict[str, Any]] = {
 }
 _BEST: dict[str, Any] = {"marker": "^", "linestyle": "", "markersize": 5, "markeredgecolor": "white"}
 _SIDE_BY_SIDE = 2  # methods, each with two panels
+_SHORT = 18
+"""Letters of a method's name that leave room for the rest of a panel's title in one line."""
 
 
 def curves(suite: Suite) -> Figure:
@@ -118,7 +120,9 @@ def val_in_words(suite: Suite) -> str:
 def _title(method: str, quantity: str, attacks: dict[str, str]) -> str:
     """A panel's title: the method, and of robust accuracy the attack."""
     under = f": {attacks[method].partition(' (')[0]}" if quantity == "robust" and method in attacks else ""
-    return f"{labels.method_label(method)}, {quantity}{under}"
+    name = labels.method_label(method)
+    between = " " if len(name) < _SHORT else "\n"
+    return f"{name},{between}{quantity}{under}"
 
 
 def _draw(axes: Axes, chosen: pd.DataFrame, quantity: str, *, triangles: bool) -> None:

@@ -78,9 +78,12 @@ def test_same_bytes_twice(build, tmp_path, name):
         assert (tmp_path / "a" / f"f.{suffix}").read_bytes() == (tmp_path / "b" / f"f.{suffix}").read_bytes()
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_nothing_overlaps_and_nothing_leaves_the_sheet(build, name):
-    suite = read_suite(build(attacks=["pgd", OUTSIDE]).fill().write())
+LONG = {"methods": ["at", "advntk_reference_attack", "at_reference_no_decay", "advntk_per_class"]}
+
+
+@pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in FIGURES), ("curves", LONG)])
+def test_nothing_overlaps_and_nothing_leaves_the_sheet(build, name, changes):
+    suite = read_suite(build(attacks=["pgd", OUTSIDE], **changes).fill().write())
     with style():
         figure: Figure = FIGURES[name](suite)
         figure.draw_without_rendering()
