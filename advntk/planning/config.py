@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from advntk.foundation import registry
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, InputError
-from advntk.suite import Suite, merged, resolve
+from advntk.suite import METHODS, Suite, merged, resolve
 from advntk.telling.publish import overlay_of
 
 BASE = Path("config.yaml")
@@ -48,7 +49,7 @@ def require_of_files(found: SuiteConfig, *, where: Path) -> None:
     remedy = "give --command 'snakemake …', the command that made it"
     if overlay and not overlay.is_file():
         raise InputError(f"no {overlay} makes this suite", where=where, remedy=remedy)
-    ours, plain = (_plain(config) for config in (found, read_suite([overlay] if overlay else [], []).config))
+    ours, plain = (what_counts(config) for config in (found, read_suite([overlay] if overlay else [], []).config))
     keys = []
     for key, value in ours.items():
         if value != plain[key]:
@@ -58,12 +59,21 @@ def require_of_files(found: SuiteConfig, *, where: Path) -> None:
         raise InputError(f"differs from {overlay or BASE} in {', '.join(keys)}", where=where, remedy=remedy)
 
 
-def _plain(config: SuiteConfig) -> dict[str, Any]:
-    """A configuration as JSON, without what changes no result."""
+def what_counts(config: SuiteConfig) -> dict[str, Any]:
+    """A configuration as JSON, without what changes no result; options of its own methods alone, with all defaults."""
     content = config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
+    given = config.method_options
+    content["method_options"] = {name: _whole(name, given.get(name, {})) for name in config.methods}
     for options in content["dataset_options"].values():
         options.pop("mirror", None)
     return content
+
+
+def _whole(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's options with all defaults: one that came later was at its default before."""
+    own = {key: value for key, value in options.items() if key != "kind"}
+    entry = registry.get(METHODS, str(options.get("kind", name)))
+    return {"kind": options.get("kind", name), **entry.options.model_validate(own).model_dump(mode="json")}
 
 
 def _mapping(path: Path) -> dict[str, Any]:
