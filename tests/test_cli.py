@@ -224,7 +224,9 @@ def test_a_full_gpu_is_told_with_what_to_do(tmp_path, monkeypatch, capsys, libra
     monkeypatch.setattr(splits, "read_split", full)
     assert main(["gram", "--split", "s", "--architecture", MLP, "--out", str(tmp_path / "x.npy")]) == 1
     error = capsys.readouterr().err
-    assert re.match(r"advntk gram: error: out of memory \(.*llocate .*\); lower .*memory_mb .*batch .*, or let fewer", error)
+    assert re.match(
+        r"advntk gram: error: out of memory \(.*llocate .*\); lower .*memory_mb .*batch .*, or let fewer", error
+    )
     assert error.count("\n") == 1
 
 
