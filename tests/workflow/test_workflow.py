@@ -126,7 +126,9 @@ def test_every_fit_loads_as_a_library(finished, monkeypatch):
         # the solver serves the two methods that use it; the Gram matrices stay
         ("foundation/krylov.py", {"fit": 2, "evaluate": 2, "tabulate": 4, "plot": 3}),
         ("learning/methods/advntk.py", {"fit": 1, "evaluate": 1, "tabulate": 4, "plot": 3, "expand": 0}),
-        ("attacks/entries/reference_fixed_gradient.py", {}),
+        # Adv-NTK can be trained under it
+        ("attacks/entries/reference_fixed_gradient.py", {"fit": 1, "evaluate": 1, "tabulate": 4, "plot": 3}),
+        ("attacks/entries/noise.py", {}),
         ("attacks/entries/autoattack.py", {}),
         ("measuring/chunks.py", {"evaluate": 4, "tabulate": 4, "plot": 3}),
         ("telling/figures.py", {"plot": 3}),
