@@ -34,7 +34,8 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _without_kind(options: Mapping[str, Any]) -> dict[str, Any]:
+def without_kind(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a user's entry gives to the registry entry that it stands for."""
     return {key: value for key, value in options.items() if key != "kind"}
 
 
@@ -70,7 +71,7 @@ def resolve_methods(config: SuiteConfig) -> dict[str, str]:
     given = config.method_options
     kinds = {name: _kind(name, given, METHODS, "method") for name in {**dict.fromkeys(config.methods), **given}}
     for name, kind in kinds.items():
-        validated(registry.get(METHODS, kind).options, _without_kind(given.get(name, {})), f"method_options.{name}")
+        validated(registry.get(METHODS, kind).options, without_kind(given.get(name, {})), f"method_options.{name}")
     return {name: kinds[name] for name in config.methods}
 
 
@@ -97,7 +98,7 @@ def resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
     for name in {**dict.fromkeys(used), **given}:
         kind = _kind(name, given, ATTACKS, "attack")
         entry = registry.get(ATTACKS, kind)
-        chosen = validated(entry.options, _without_kind(given.get(name, {})), f"attack_options.{name}")
+        chosen = validated(entry.options, without_kind(given.get(name, {})), f"attack_options.{name}")
         resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
     return resolved
 
@@ -121,7 +122,7 @@ def resolve_options(
                 )
     resolved = {}
     for dataset, label, method in itertools.product(config.datasets, specs, methods):
-        options, where = _without_kind(config.method_options.get(method, {})), f"method_options.{method}"
+        options, where = without_kind(config.method_options.get(method, {})), f"method_options.{method}"
         for index, override in enumerate(config.overrides):
             if method in override.method_options and override.when.matches(dataset, specs[label]):
                 options = merged(options, override.method_options[method])

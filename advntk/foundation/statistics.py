@@ -18,7 +18,7 @@ Interval = tuple[float, float, float]
 LEVEL = 0.95
 
 
-def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
+def student_interval(values: Sequence[float]) -> Interval:
     """Mean of independent repetitions and its 95% interval by Student's t.
 
     Args:
@@ -40,7 +40,7 @@ def student_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def geometric_interval(values: Sequence[float]) -> tuple[float, float, float]:
+def geometric_interval(values: Sequence[float]) -> Interval:
     """Geometric mean of independent repetitions, all > 0, and its 95% interval: Student's on their logarithms."""
     value, low, high = np.exp(student_interval(list(np.log(values))))
     return float(value), float(low), float(high)

@@ -12,6 +12,7 @@ from advntk.foundation import registry
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.suite import METHODS, Suite, merged, resolve
+from advntk.suite_options import without_kind
 from advntk.telling.publish import overlay_of
 
 BASE = Path("config.yaml")
@@ -71,9 +72,9 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
 
 def _whole(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """A method's options with all defaults: one that came later was at its default before."""
-    own = {key: value for key, value in options.items() if key != "kind"}
-    entry = registry.get(METHODS, str(options.get("kind", name)))
-    return {"kind": options.get("kind", name), **entry.options.model_validate(own).model_dump(mode="json")}
+    kind = str(options.get("kind", name))
+    given = registry.get(METHODS, kind).options.model_validate(without_kind(options))
+    return {"kind": kind, **given.model_dump(mode="json")}
 
 
 def _mapping(path: Path) -> dict[str, Any]:

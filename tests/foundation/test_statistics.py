@@ -76,12 +76,12 @@ def simulated(seeds, shown, seed_sd, trials):
 
 
 @pytest.mark.parametrize("shown", SHOWN)
-@pytest.mark.parametrize("seeds", [1, 2, 5])
-@pytest.mark.parametrize(("seed_sd", "least"), [(0.0, 0.935), (0.026, 0.885)])
+@pytest.mark.parametrize(
+    ("seeds", "seed_sd", "least"),
+    [(1, 0.0, 0.935), (2, 0.0, 0.935), (5, 0.0, 0.935), (2, 0.026, 0.885), (5, 0.026, 0.885)],
+)
 def test_the_interval_covers_the_truth_whatever_images_seeds_share(seeds, shown, seed_sd, least):
     """The standard deviation of a test set of 300 is 0.026: that of seeds is nothing, or as much."""
-    if seeds == 1 and seed_sd:
-        return  # one seed knows no spread
     _, low, high = simulated(seeds, shown, seed_sd, 1000).T
     assert least <= np.mean((low <= TRUTH) & (high >= TRUTH)) <= 0.98
 
