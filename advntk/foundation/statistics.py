@@ -178,9 +178,14 @@ def paired_test(
         outcomes on independent images and knows no spread over seeds.
     """
     differences = [np.subtract(x, y, dtype=float) for x, y in zip(a, b, strict=True)]
-    only_a, only_b = (sum(int(np.sum(one == side)) for one in differences) for side in (1, -1))
     found = _estimate(differences, images)
-    return found.interval(-1.0), max(found.p, mcnemar(only_a, only_b))
+    return found.interval(-1.0), max(found.p, mcnemar(*discordant(a, b)))
+
+
+def discordant(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[int, int]:
+    """How many outcomes of all seeds only the first method gets right, and only the second."""
+    pairs = list(zip(a, b, strict=True))
+    return sum(int(np.sum(x & ~y)) for x, y in pairs), sum(int(np.sum(y & ~x)) for x, y in pairs)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

@@ -11,6 +11,7 @@ import yaml
 from advntk.foundation import registry
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.options import validated
 from advntk.suite import METHODS, Suite, merged, resolve
 from advntk.suite_options import without_kind
 from advntk.telling.publish import overlay_of
@@ -73,7 +74,7 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
 def _whole(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """A method's options with all defaults: one that came later was at its default before."""
     kind = str(options.get("kind", name))
-    given = registry.get(METHODS, kind).options.model_validate(without_kind(options))
+    given = validated(registry.get(METHODS, kind).options, without_kind(options), f"method_options.{name}")
     return {"kind": kind, **given.model_dump(mode="json")}
 
 

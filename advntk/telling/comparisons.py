@@ -12,7 +12,7 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
-from advntk.foundation.statistics import holm, paired_test
+from advntk.foundation.statistics import discordant, holm, paired_test
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import Listing, write_listings
 from advntk.telling.suite_file import Measured, Suite
@@ -86,8 +86,7 @@ def _compare(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison:
     _require_same_examples(a, b)
     record, choices = a[0].record, (_checkpoint(a), _checkpoint(b))
     left, right = ([item.robust[choice] for item in side] for side, choice in zip((a, b), choices, strict=True))
-    only_a = sum(int(np.sum(x & ~y)) for x, y in zip(left, right, strict=True))
-    only_b = sum(int(np.sum(y & ~x)) for x, y in zip(left, right, strict=True))
+    only_a, only_b = discordant(left, right)
     difference, p = paired_test(left, right, [item.images for item in a])
     return Comparison(
         dataset=record.dataset,

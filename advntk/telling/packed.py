@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,9 @@ from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve, curves_csv, read_curves
 from advntk.telling.facts import FitFacts, GramFacts, SplitFacts
 
-SCHEMA = "advntk-published-2"
+PUBLISHED = "advntk-published-"
+"""How the schema of a published suite begins, whatever its version."""
+SCHEMA = f"{PUBLISHED}2"
 LIMIT = 2**20
 """Bytes that a file may have."""
 _LOCAL: Any = {"compute", "results", "data", "dataset_options", "allow_mixed"}
@@ -166,14 +168,19 @@ def _parts(packed: Packed) -> dict[str, str]:
         "sweeps.json": packed.sweeps,
         "transfers.json": packed.transfers,
     }
-    splits: dict[str, list[Closed]] = {}
-    for split in packed.splits:
-        splits.setdefault(f"splits-{split.dataset}.json", []).append(split)
-    findings: dict[str, list[Closed]] = {}
-    for finding in packed.findings:
-        findings.setdefault(f"findings-{finding.experiment}.json", []).append(finding)
-    texts = {name: _text(items) for name, items in {**splits, **records, **others, **findings}.items() if items}
+    splits = _by_file(packed.splits, lambda split: f"splits-{split.dataset}.json")
+    findings = _by_file(packed.findings, lambda finding: f"findings-{finding.experiment}.json")
+    every: dict[str, Sequence[Closed]] = {**splits, **records, **others, **findings}
+    texts = {name: _text(items) for name, items in every.items() if items}
     return texts | ({"curves.csv": curves_csv(packed.curves)} if packed.curves else {})
+
+
+def _by_file(items: Iterable[Model], name: Callable[[Model], str]) -> dict[str, list[Model]]:
+    """Items by the file that they go to, in their order."""
+    found: dict[str, list[Model]] = {}
+    for item in items:
+        found.setdefault(name(item), []).append(item)
+    return found
 
 
 def _text(items: Iterable[Closed]) -> str:
@@ -200,7 +207,7 @@ def _known_parts(listing: Path) -> set[str]:
     if not listing.is_file():
         return set()
     content = files.read_json(listing)
-    published = isinstance(content, dict) and str(content.get("schema")).startswith(SCHEMA.rstrip("0123456789"))
+    published = isinstance(content, dict) and str(content.get("schema")).startswith(PUBLISHED)
     return {Path(name).name for name in content.get("parts", {})} if published else set()
 
 

@@ -117,7 +117,7 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False) -> Suite:
         listing = validated(_Listing, {key: content[key] for key in content if key != "schema"}, str(path))
         suite, places = _live(listing), {kind: getattr(listing, kind) for kind in _KINDS}
     else:
-        older = isinstance(schema, str) and schema.startswith(packed.SCHEMA.rstrip("0123456789"))
+        older = isinstance(schema, str) and schema.startswith(packed.PUBLISHED)
         what = f"not a suite file of schema {SCHEMA} or {packed.SCHEMA}, but of {schema}"
         raise InputError(what, where=path, remedy="publish the suite again from its results" if older else _REMAKE)
     for item in suite.measured:

@@ -174,7 +174,7 @@ def figure(told: Told) -> Figure:
         [*(f"test, {wrong_labels(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
         title="How free should Ξ be, and what does val give?",
         notes=[
-            f"{_setup(told)}. Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals, "
+            f"{_setup(told)}. Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals "
             "over splits and images. Curves: mean over splits, bands: 95% intervals of the mean. Adv-NTK: "
             "solid on test, dashed on val, whose images it learns from.",
         ],
