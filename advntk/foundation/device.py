@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from advntk.foundation.errors import AdvntkError
@@ -42,6 +43,17 @@ def jax_device(device: Device) -> Literal["cpu", "gpu"]:
             remedy="set device: auto or cpu, or install jax[cuda12] on a machine with a GPU",
         )
     return "cpu"
+
+
+def float64_mode(on: bool) -> AbstractContextManager[None]:
+    """JAX's x64 mode, on or off while a block runs."""
+    import jax
+
+    switch: Any = getattr(jax, "enable_x64", None)  # in JAX 0.5 still an experiment
+    if switch is None:
+        from jax.experimental import enable_x64 as switch
+    mode: AbstractContextManager[None] = switch(on)
+    return mode
 
 
 def enable_float64() -> None:

@@ -15,10 +15,10 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import enable_x64
 from jaxtyping import Float
 
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.device import float64_mode
 from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_covariance
 
 STEP = 4e-3
@@ -66,7 +66,7 @@ def kappa_by_increments(
     pairs_mb = 4 * 6 * 8 * (images.shape[1] * images.shape[2]) ** 2 / 2**20
     how = {"covariance": covariance, "together": int(np.clip(MEMORY_MB / pairs_mb, 1, TOGETHER))}
     values, error = np.empty(len(images)), np.empty(len(images))
-    with enable_x64(True):
+    with float64_mode(True):
         for index, image in enumerate(images):
             point = jnp.asarray(image, jnp.float64)
             wide, middle, narrow = (

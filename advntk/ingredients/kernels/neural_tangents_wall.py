@@ -16,6 +16,7 @@ import jax
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.errors import ConfigError
+from advntk.ingredients.kernels.jax_names import lend_names
 from advntk.ingredients.networks.layers import (
     Activate,
     AveragePool,
@@ -31,6 +32,7 @@ sys.modules.setdefault("neural_tangents.experimental", types.ModuleType("neural_
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # it uses names that jax 0.5 deprecates
+    lend_names()
     import neural_tangents as nt
     from neural_tangents import stax
 
