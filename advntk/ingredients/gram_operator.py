@@ -114,7 +114,7 @@ def _cpu_product(gram: np.ndarray, memory_mb: float) -> Callable[[np.ndarray], n
 
 
 def device_product(gram: np.ndarray, *, room: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
-    """Products by JAX on its default device, Θ in float32 there and widened row block by row block.
+    """Products by JAX on its default device, Θ in float32 there and widened row block by row block in one program.
 
     Args:
         gram: Θ, (n, n) or rows (n, more), of which the first n columns are used.
@@ -132,17 +132,30 @@ def device_product(gram: np.ndarray, *, room: int | None = None) -> Callable[[np
     if room is None:
         limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
         room = gram.nbytes if limit is None else int(0.75 * limit)
-    rows = max(1, BLOCK_BYTES // (8 * len(gram)))
-    parts: list[Any] = [gram[low : low + rows] for low in range(0, len(gram), rows)]
-    if gram.nbytes <= room:
-        parts = [jax.device_put(np.asarray(part)) for part in parts]
+    n = len(gram)
+    rows = min(n, max(1, BLOCK_BYTES // (8 * n)))
+    starts = range(0, n, rows)
 
-    @jax.jit
     def times(part: Any, block: Any) -> Any:
         return jnp.matmul(part.astype(jnp.float64), block, precision="highest")
 
+    if gram.nbytes > room:
+        sent = jax.jit(times)
+
+        def send(block: np.ndarray) -> np.ndarray:
+            there = jax.device_put(block)
+            return np.concatenate([np.asarray(sent(np.asarray(gram[low : low + rows]), there)) for low in starts])
+
+        return send
+
+    # in blocks of rows that widen in a cache, written into one array where it lies: no second Θ on the device
+    theta = jnp.zeros((len(starts), rows, n), gram.dtype)
+    write = jax.jit(lambda theta, part, index: theta.at[index, : len(part)].set(part), donate_argnums=0)
+    for index, low in enumerate(starts):
+        theta = write(theta, np.asarray(gram[low : low + rows]), index)
+    resident = jax.jit(lambda theta, block: jax.lax.map(lambda part: times(part, block), theta))
+
     def product(block: np.ndarray) -> np.ndarray:
-        on_device = jax.device_put(block)
-        return np.concatenate([np.asarray(times(part, on_device)) for part in parts])
+        return np.asarray(resident(theta, block)).reshape(-1, block.shape[1])[:n]
 
     return product

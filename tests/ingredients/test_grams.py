@@ -28,19 +28,17 @@ def build(split, folder, spec=SPEC, compute=CPU):
     return grams.open_gram(folder / "gram.npy", split, spec)
 
 
-# in float32 neural-tangents loses digits where the cosine is 1, on the diagonal
-@pytest.mark.parametrize(("engine", "on_diagonal"), [("numba", 1e-5), ("neural_tangents", 3e-4)])
-def test_gram_is_the_kernel(digits_split, tmp_path, small_tiles, engine, on_diagonal):
+@pytest.mark.parametrize("engine", ["numba", "neural_tangents"])
+def test_gram_is_the_kernel(digits_split, tmp_path, small_tiles, engine):
     gram = build(digits_split, tmp_path, compute=Compute(device="cpu", kernel_engine=engine))
     expected = relu_kernel(digits_split.opt.images, 3)
     assert gram.dtype == np.float32
     np.testing.assert_array_equal(gram, gram.T)
     error = np.abs(gram - expected) / expected.max()
-    assert np.diagonal(error).max() <= on_diagonal
-    assert (error - np.diag(np.diagonal(error))).max() <= 1e-6
+    assert error.max() <= 1e-6
     facts = json.loads((tmp_path / "gram.json").read_text())
     np.testing.assert_allclose(facts["lambda_max"], np.linalg.eigvalsh(expected)[-1], rtol=1e-4)
-    np.testing.assert_allclose(facts["mean_diagonal"], np.trace(expected) / 120, rtol=3e-4)
+    np.testing.assert_allclose(facts["mean_diagonal"], np.trace(expected) / 120, rtol=1e-6)
     assert facts["split_hash"] == digits_split.hash
 
 

@@ -6,6 +6,7 @@ are padded to a shape already used, and images and coefficients are arguments al
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal
@@ -13,11 +14,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.ad_checkpoint import checkpoint
-from jax.experimental import enable_x64
+from jax import checkpoint  # type: ignore[attr-defined]
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.device import enable_float64
+from advntk.foundation.device import enable_float64, float64_mode
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_kernel
@@ -76,11 +76,12 @@ class JaxEngine:
         self.pair_bytes = self.dtype.itemsize * pixels ** (2 if pooled else 1)
         self.kernel = infinite_kernel(spec)
         self._compiled = jax.jit(self.kernel)
+        self._diagonal = jax.jit(jax.vmap(lambda image: self.kernel(image[None], image[None])[0, 0]))
+        self._ahead = 1 if device == "gpu" else 0  # tiles under way while an earlier one is taken
 
     def precision(self) -> AbstractContextManager[None]:
         """Where this engine's arithmetic belongs: in x64 mode neural-tangents would widen float32 inputs."""
-        mode: AbstractContextManager[None] = enable_x64(bool(self.dtype == np.float64))
-        return mode
+        return float64_mode(bool(self.dtype == np.float64))
 
     def native(self, array: np.ndarray) -> jax.Array:
         """The array on this engine's device; floats in its dtype, integers in 32 bits."""
@@ -94,24 +95,60 @@ class JaxEngine:
         rows = min(TILE_ROWS, _power_of_two(len(a)), _power_of_two(pairs + 1) // 2)
         columns = min(TILE_COLUMNS, _power_of_two(len(b)), _power_of_two(pairs // rows + 1) // 2)
         out = np.empty((len(a), len(b)), self.dtype)
+        coming: deque[tuple[np.ndarray, jax.Array]] = deque()
+
+        def take(waiting: int) -> None:
+            while len(coming) > waiting:
+                here, theta = coming.popleft()
+                here[...] = np.asarray(theta)[: here.shape[0], : here.shape[1]]
+
+        above = [(top, self.native(_padded(a[top : top + rows], rows))) for top in range(0, len(a), rows)]
         for left in range(0, len(b), columns):
             second = self.native(_padded(b[left : left + columns], columns))
-            for top in range(0, len(a), rows):
-                first = self.native(_padded(a[top : top + rows], rows))
-                here = out[top : top + rows, left : left + columns]
+            for top, first in above:
                 with self.precision():
                     theta = self._compiled(first, second)
-                here[...] = np.asarray(theta)[: here.shape[0], : here.shape[1]]
+                coming.append((out[top : top + rows, left : left + columns], self._homeward(theta)))
+                take(self._ahead)
+        take(0)
         return out
+
+    def _homeward(self, theta: jax.Array) -> jax.Array:
+        """The tile on its way to the host: off a GPU through pinned memory, fresh pages would slow it tenfold."""
+        if self.device.platform == "cpu":
+            return theta
+        pinned: jax.Array = jax.device_put(theta, theta.sharding.with_memory_kind("pinned_host"))
+        return pinned
 
     def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Θ(a, b), (len(a), len(b)), in this engine's dtype."""
         return self._tiles(np.asarray(a), np.asarray(b), memory_mb=TILE_MB)
 
     def tile_symmetric(self, a: np.ndarray) -> np.ndarray:
-        """Θ(a, a), made exactly symmetric from its upper triangle."""
-        upper = np.triu(self.tile(a, a))
-        return np.asarray(upper + np.triu(upper, 1).T)
+        """Θ(a, a), made exactly symmetric from its upper triangle; its diagonal is computed in float64.
+
+        There the cosines are 1, and rounding of a cosine is worth its square root in the angle.
+
+        Returns:
+            (len(a), len(a)), in this engine's dtype.
+        """
+        upper = np.triu(self.tile(a, a), 1)
+        theta = upper + upper.T
+        np.fill_diagonal(theta, self._on_diagonal(np.asarray(a)))
+        return np.asarray(theta)
+
+    def _on_diagonal(self, images: np.ndarray) -> np.ndarray:
+        """Θ(x, x) of each image, (n,), by float64 arithmetic."""
+        pair_bytes = self.pair_bytes * 8 // self.dtype.itemsize
+        together = min(_power_of_two(len(images)), max(1, int(TILE_MB * 2**20 / (FORWARD_COPIES * pair_bytes))))
+        out = np.empty(len(images), self.dtype)
+        with float64_mode(True):
+            for low in range(0, len(images), together):
+                some = _padded(images[low : low + together].astype(np.float64), together)
+                out[low : low + together] = np.asarray(self._diagonal(jax.device_put(some, self.device)))[
+                    : len(out) - low
+                ]
+        return out
 
     def bind(self, train_images: np.ndarray, *, memory_mb: float) -> BoundJaxKernel:
         """Fix the training images; see :class:`BoundJaxKernel`."""
