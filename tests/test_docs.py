@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -264,3 +265,17 @@ def test_the_example_attack_is_one(example):
     found = example("advntk/attacks/entries/")
     assert isinstance(found, Attack)
     assert found.options()
+
+
+def test_what_is_said_of_a_gpu_against_a_cpu_is_in_their_tables():
+    folder = ROOT / "results/reference/gpu_check"
+    cpu, gpu = (pd.read_csv(folder / f"{device}.csv") for device in ("cpu", "gpu"))
+    cell = ["architecture", "method", "checkpoint", "attack"]
+    pd.testing.assert_frame_equal(cpu[cell], gpu[cell])
+    accuracies = ["clean_mean", "robust_mean"]
+    cpu["images"] = ((cpu[accuracies] - gpu[accuracies]).abs() * cpu["n_test"].iloc[0]).round().max(axis=1)
+    most = cpu.groupby("method")["images"].max()
+    assert most["ntk"] == most["early_stopped_ntk"] == 0
+    said = " ".join((ROOT / "docs/performance.md").read_text(encoding="utf-8").split())
+    assert f"Of the {len(cpu)} rows of its table {(cpu['images'] == 0).sum()} are the same to the image" in said
+    assert f"Adv-NTK differs by at most {most['advntk']:.0f} of 300 images, and AT by up to {most['at']:.0f}" in said

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from advntk.learning.at_run import Run
 
 ABOUT = """\
-Updates of adversarial training of a finite network on the CPU (PGD-10 inside) against their arithmetic floor: the
+Updates of adversarial training of a finite network (PGD-10 inside) against their arithmetic floor: the
 floating-point operations of an update (each attack step: forward and gradient by the images; then forward and gradient
 by the weights) at the speed of a large float32 matrix product in the same process. Seeded random images, ten classes.
 
   advntk bench at                                # MLP of depth 5, width 512: seconds
   advntk bench at --family cnn --depth 3 --width 64 --steps 5
+  advntk bench at --family cnn --depth 5 --width 256 --size 32 --device gpu
 """
 
 WORDS = {
@@ -36,8 +37,9 @@ WORDS = {
 }
 
 _REPORT_IMAGES = 512
-_PEAK_SIZE = 2048
 _CLASSES = 10
+_RATE = 1e-6
+"""So small that no network diverges on random labels."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     import torch
 
+    from advntk.bench import timing
     from advntk.foundation.progress import Progress
     from advntk.learning.at_run import attacked
 
@@ -99,7 +102,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     flops = flops_of_update(training)
     images, target = training.images[: args.batch], training.target[: args.batch]
     offsets = (torch.rand(images.shape) * 2 - 1).mul_(training.threat.radius).numpy()
-    square = torch.randn(_PEAK_SIZE, _PEAK_SIZE)
+    size = timing.PEAK_SIZES[args.device]
+    square = torch.randn(size, size).to(images.device)
     forms: dict[str, Callable[[], object]] = {
         "step": training.update,
         "attack": lambda: attacked(
@@ -118,12 +122,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             if turn < counts[name]:
                 start = time.perf_counter()
                 form()
+                if args.device == "gpu":
+                    torch.cuda.synchronize()
                 times[name].append(1e3 * (time.perf_counter() - start))
         if turn < args.steps:
             progress.advance()
 
     step, attack, report = (statistics.median(times[name]) for name in ("step", "attack", "report"))
-    peak = 2 * _PEAK_SIZE**3 / min(times["peak"]) / 1e6
+    peak = 2 * size**3 / min(times["peak"]) / 1e6
     floor = flops / peak / 1e6
     whole = step + report / options.report_every
     return {
@@ -162,25 +168,26 @@ def _training(args: argparse.Namespace) -> Run:
     from advntk.learning.at_run import Run
     from advntk.learning.network_predictor import choose_device
 
-    choose_device("cpu")
+    device = choose_device(args.device)
     generator = np.random.default_rng(args.seed)
     shape = (args.size, args.size, 1)
 
     def labelled(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         images = generator.uniform(size=(count, *shape)).astype(np.float32)
-        return torch.from_numpy(images), torch.eye(_CLASSES)[torch.from_numpy(generator.integers(_CLASSES, size=count))]
+        labels = torch.from_numpy(generator.integers(_CLASSES, size=count))
+        return torch.from_numpy(images).to(device), torch.eye(_CLASSES)[labels].to(device)
 
     images, target = labelled(8 * args.batch)
     spec = Architecture(family=args.family, depth=args.depth, width=args.width)
-    net = build(spec, shape, _CLASSES, seed=args.seed).requires_grad_(False)
+    net = build(spec, shape, _CLASSES, seed=args.seed).to(device).requires_grad_(False)
     return Run(
         net=net,
         images=images,
         target=target,
         monitors={"val": labelled(_REPORT_IMAGES)},
-        options=AdversarialTrainingOptions(steps=args.steps + 1, batch=args.batch, learning_rate=1e-3),
+        options=AdversarialTrainingOptions(steps=args.steps + 1, batch=args.batch, learning_rate=_RATE),
         threat=ThreatModel(eps255=8),
         seed=args.seed,
-        rate=1e-3,
+        rate=_RATE,
         velocity=[torch.zeros_like(parameter) for parameter in net.parameters()],
     )

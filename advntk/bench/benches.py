@@ -31,6 +31,7 @@ class Bench:
         about: its help.
         words: keys of the result in words, for people.
         measures: whether the result is a measurement, which names versions and hardware.
+        on_gpus: whether it can measure on a GPU too.
     """
 
     run: Callable[[argparse.Namespace], dict[str, Any]]
@@ -39,9 +40,10 @@ class Bench:
     about: str
     words: Mapping[str, str] = field(default_factory=dict)
     measures: bool = True
+    on_gpus: bool = False
 
 
-def _bench(module: Any, *, measures: bool = True) -> Bench:
+def _bench(module: Any, *, measures: bool = True, on_gpus: bool = False) -> Bench:
     return Bench(
         run=module.run,
         add_arguments=module.add_arguments,
@@ -49,15 +51,16 @@ def _bench(module: Any, *, measures: bool = True) -> Bench:
         about=module.ABOUT,
         words=module.WORDS,
         measures=measures,
+        on_gpus=on_gpus,
     )
 
 
 BENCHES = {
-    "solver": _bench(solver),
-    "pgd": _bench(pgd),
-    "gram": _bench(gram),
+    "solver": _bench(solver, on_gpus=True),
+    "pgd": _bench(pgd, on_gpus=True),
+    "gram": _bench(gram, on_gpus=True),
     "scaling": _bench(scaling),
-    "at": _bench(at),
+    "at": _bench(at, on_gpus=True),
     "table": _bench(table, measures=False),
     "runs": _bench(runs, measures=False),
 }
@@ -77,6 +80,8 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
             sub.add_argument(
                 "--threads", type=at_least(1), default=threads.available(), help="threads (default: all cores)"
             )
+        if bench.on_gpus:
+            sub.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where (default: %(default)s)")
         sub.add_argument("--json", action="store_true", help="print one JSON object, alone on standard output")
 
 

@@ -13,6 +13,7 @@ on a few images against neural-tangents in float64, off the diagonal and on it, 
   advntk bench gram --family mlp --depth 5
   advntk bench gram --family cnn --depth 3 --n 256 --json
   advntk bench gram --family resnet --depth 18 --n 64
+  advntk bench gram --family cnn --depth 5 --n 4000 --device gpu
 """
 
 WORDS = {
@@ -58,11 +59,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     n = args.n or _DEFAULT_N[args.family]
     problem.check_n(n)
     images = problem.smooth_images(n, shape, args.seed)
-    engine, reference = make_engine(spec, shape, device="cpu"), ReferenceGram(spec)
+    engine, reference = make_engine(spec, shape, device=args.device), ReferenceGram(spec, device=args.device)
     forms = {"reference": lambda: reference.square(images), "ours": lambda: engine.tile_symmetric(images)}
     times = timing.alternate(forms, repeats=args.repeats, what="bench gram")
     few = images[: min(n, _CHECKED[args.family])]
-    truth = ReferenceGram(spec, np.float64).square(few)
+    truth = ReferenceGram(spec, np.float64, device=args.device).square(few)
     own, other = (_errors(found, truth) for found in (engine.tile_symmetric(few), reference.square(few)))
     return {
         "n": n,

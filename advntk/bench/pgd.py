@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=["auto", "numba", "neural_tangents"], default="auto", help="ours (default: as in training)"
     )
+    parser.add_argument(
+        "--memory-mb", type=float, default=2000, help="of the temporaries of ours, MiB (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -69,8 +72,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     problem.check_n(args.n)
     spec, shape = problem.architecture(args.family, args.depth), problem.shape_of(args.family, args.size)
     train, coef = problem.predictor_of(spec, shape, args.n, lambda_max=LAMBDA_MAX, seed=args.seed)
-    engine = make_engine(spec, shape, engine=args.engine, device="cpu")
-    predictor = KernelPredictor(engine.bind(train, memory_mb=2000), coef, shape)
+    engine = make_engine(spec, shape, engine=args.engine, device=args.device)
+    predictor = KernelPredictor(engine.bind(train, memory_mb=args.memory_mb), coef, shape)
     reference = ReferenceAttack(spec, train, coef)
     images = problem.smooth_images(2 * BATCH + SHORT, shape, args.seed + 1)
     labels = problem.labels_of(len(images), args.seed + 1)

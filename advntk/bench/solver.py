@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +32,8 @@ WORDS = {
     "rel_err_grad": "ours: relative error of the gradient",
     "reference_rel_err_coef": "reference form: relative error of P",
     "reference_rel_err_grad": "reference form: relative error of the gradient",
-    "peak_mb_reference": "reference form: peak memory, MiB",
-    "peak_mb_ours": "ours: peak memory, MiB",
+    "peak_mb_reference": "reference form: peak memory, MiB (CPU only)",
+    "peak_mb_ours": "ours: peak memory, MiB (CPU only)",
     "setup_s": "ours: once for each Gram matrix, s",
     "products": "ours: products with Θ",
     "columns": "ours: columns in these products",
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     given = problem.make_problem(args.n, lambda_max=args.lambda_max, seed=args.seed, size=args.size, depth=args.depth)
     operators = []
-    setup_s = timing.seconds(lambda: operators.append(GramOperator(given.theta, device="cpu")))
+    setup_s = timing.seconds(lambda: operators.append(GramOperator(given.theta, device=args.device)))
     product = operators[0].product
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         forms["reference"] = _reference_form(given, found)
     forms["ours"] = run_ours
     times = timing.alternate(forms, repeats=args.repeats, what="bench solver")
-    memory = _memory(given, list(forms), threads_=args.threads)
+    # a process's resident memory says nothing of a GPU's
+    memory = _memory(given, list(forms), threads_=args.threads) if args.device == "cpu" else {}
     truth = (
         None if args.n > exact.LARGEST_N else exact.exact(given.theta, given.diagonal, given.targets, given.cotangent)
     )
@@ -112,9 +113,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "reference_rel_err_coef": errors["reference"][0],
         "reference_rel_err_grad": errors["reference"][1],
         "peak_mb_reference": memory.get("reference"),
-        "peak_mb_ours": memory["ours"],
+        "peak_mb_ours": memory.get("ours"),
         "setup_s": setup_s,
-        **_products(product, given),
+        **_products(product, given, device=args.device),
     }
 
 
@@ -131,7 +132,9 @@ def _reference_form(given: Problem, found: dict[str, tuple[np.ndarray, np.ndarra
     return run_reference
 
 
-def _products(product: Callable[[np.ndarray], np.ndarray], given: Problem) -> dict[str, Any]:
+def _products(
+    product: Callable[[np.ndarray], np.ndarray], given: Problem, *, device: Literal["cpu", "gpu"]
+) -> dict[str, Any]:
     """How many products with Θ one P and gradient take, and how fast they are."""
     import statistics
 
@@ -146,7 +149,7 @@ def _products(product: Callable[[np.ndarray], np.ndarray], given: Problem) -> di
     ours(counted, given)
     took = statistics.median(timing.seconds(lambda: product(given.targets)) for _ in range(9))
     n, classes = given.targets.shape
-    speed, peak = 2 * n**2 * classes / took / 1e9, timing.gemm_gflops()
+    speed, peak = 2 * n**2 * classes / took / 1e9, timing.gemm_gflops(device=device)
     return {
         "products": len(widths),
         "columns": sum(widths),

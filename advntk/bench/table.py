@@ -13,9 +13,11 @@ from advntk.foundation.errors import InputError
 
 ABOUT = """\
 Write goals and what was reached into a page, from the JSON results of the other benches. The table goes between the
-lines '<!-- bench:begin -->' and '<!-- bench:end -->'; the rest of the page is left alone.
+lines '<!-- bench:begin -->' and '<!-- bench:end -->', that of results from a GPU between '<!-- bench-gpu:begin -->' and
+'<!-- bench-gpu:end -->'; the rest of the page is left alone.
 
   advntk bench table results/reference/bench/*.json --into docs/performance.md
+  advntk bench table results/reference/bench/gpu/*.json --into docs/performance.md
 """
 
 WORDS = {"rows": "rows written", "into": "page"}
@@ -23,6 +25,11 @@ WORDS = {"rows": "rows written", "into": "page"}
 
 def _times(value: float) -> str:
     return f"{value:.0f}×" if value >= 20 else f"{value:.1f}×"
+
+
+def _lasting(seconds: float) -> str:
+    unit, size = ("s", 1) if seconds < 100 else ("min", 60) if seconds < 6000 else ("h", 3600)
+    return f"{seconds / size:.2g} {unit}"
 
 
 def _power(value: float) -> str:
@@ -41,6 +48,7 @@ class Measure:
         least: goal from below.
         only: keys of the result that must have these values for the row to be written.
         over: another key of the result, by which the value is divided.
+        times: by which the value is multiplied.
         beside: another key of the result, the reference form's value, shown in parentheses.
     """
 
@@ -51,15 +59,16 @@ class Measure:
     least: float | None = None
     only: tuple[tuple[str, Any], ...] = ()
     over: str = ""
+    times: float = 1.0
     beside: str = ""
 
     def value(self, result: Mapping[str, Any]) -> float | None:
         """What the result says, nothing where it was not measured."""
         value: float | None = result.get(self.key)
-        if self.over and value is not None:
-            below = result.get(self.over)
-            return value / below if below else None
-        return value
+        if value is None:
+            return None
+        below = result.get(self.over) if self.over else 1.0
+        return self.times * value / below if below else None
 
     @property
     def goal(self) -> str:
@@ -84,6 +93,7 @@ def _mb(value: float) -> str:
     return f"{value:,.0f} MiB"
 
 
+_FAMILIES = {"mlp": "MLP", "cnn": "CNN", "resnet": "ResNet"}
 _MLP, _CNN = (("family", "mlp"),), (("family", "cnn"),)
 _SOLVER_GOALS = {
     (1000, 600): 25,
@@ -148,6 +158,50 @@ MEASURES: dict[str, Sequence[Measure]] = {
 }
 
 
+_PAPER_UPDATES, _PAPER_TRAIN, _PAPER_TEST = 20_000, 12_000, 10_000
+"""The paper's AT and images of CIFAR-10, for what one of its jobs would take."""
+
+GPU_MEASURES: dict[str, Sequence[Measure]] = {
+    "gram": (
+        Measure(
+            key="ours_us", words="Gram matrix, a pair", shown=lambda us: f"{1e3 * us:.3g} ns", beside="reference_us"
+        ),
+        *(measure for measure in MEASURES["gram"] if measure.key != "ratio"),
+    ),
+    "pgd": (
+        Measure(
+            key="ours_s",
+            words="PGD-10 on 128 images",
+            shown=lambda s: f"{1e3 * s:.3g} ms",
+            beside="reference_s",
+        ),
+        Measure(
+            key="ours_s",
+            words=f"the same on {_PAPER_TEST:,} images with n = {_PAPER_TRAIN:,}, in proportion",
+            shown=_lasting,
+            over="n",
+            times=_PAPER_TRAIN * _PAPER_TEST / 128,
+        ),
+        *(measure for measure in MEASURES["pgd"] if measure.key != "ratio"),
+    ),
+    "solver": (
+        Measure(key="ours_s", words="P and its gradient", shown=_lasting),
+        *(measure for measure in MEASURES["solver"] if measure.key.startswith("rel_err")),
+        Measure(key="product_gb_per_s", words="Θ as stored, in a product", shown=lambda speed: f"{speed:,.0f} GB/s"),
+    ),
+    "at": (
+        *MEASURES["at"],
+        Measure(
+            key="step_ms",
+            words=f"{_PAPER_UPDATES:,} updates",
+            shown=_lasting,
+            times=_PAPER_UPDATES / 1e3,
+        ),
+    ),
+}
+"""Of results from a GPU, where the reference form runs on it too."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this verb."""
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSON results of benches")
@@ -160,11 +214,22 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Rows and page.
     """
-    results = [_result(path) for path in args.files]
-    rows = [row for result in results for row in rows_of(result)]
-    table = markdown(("problem", "measure", "goal", "reached", "met"), rows)
-    write_between(args.into, "bench", [*table, "", *_machines(results)])
-    return {"rows": len(rows), "into": str(args.into)}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in args.files:
+        result = _result(path)
+        found.setdefault("bench" if _device(result) == "cpu" else "bench-gpu", []).append(result)
+    count = 0
+    for marker, results in found.items():
+        rows = [row for result in results for row in rows_of(result)]
+        table = markdown(("problem", "measure", "goal", "reached", "met"), rows)
+        write_between(args.into, marker, [*table, "", *_machines(results)])
+        count += len(rows)
+    return {"rows": count, "into": str(args.into)}
+
+
+def _device(result: Mapping[str, Any]) -> str:
+    """The GPU that a result was measured on, or ``cpu``."""
+    return str(result["hardware"].get("device", "cpu"))
 
 
 def _result(path: Path) -> dict[str, Any]:
@@ -179,7 +244,7 @@ def _result(path: Path) -> dict[str, Any]:
 def rows_of(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Problem, measure, goal, value and whether it is met, of everything in a result that belongs into the table."""
     rows: list[tuple[str, ...]] = []
-    for measure in MEASURES[result["bench"]]:
+    for measure in (MEASURES if _device(result) == "cpu" else GPU_MEASURES)[result["bench"]]:
         if any(result.get(key) != wanted for key, wanted in measure.only):
             continue
         value = measure.value(result)
@@ -199,9 +264,11 @@ def rows_of(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _problem(result: Mapping[str, Any]) -> str:
     """A result's problem in words, such as ``MLP-5, n = 4,000``."""
-    words = [f"{result.get('family', 'mlp').upper()}-{result.get('depth', 5)}"]
+    words = [f"{_FAMILIES[result.get('family', 'mlp')]}-{result.get('depth', 5)}"]
     if "size" in result:
         words.append(f"{result['size']}×{result['size']}")
+    if "width" in result:
+        words.append(f"width {result['width']}")
     if "n" in result:
         words.append(f"n = {result['n']:,}")
     if result["bench"] == "scaling":
@@ -217,9 +284,11 @@ def _machines(results: Sequence[Mapping[str, Any]]) -> list[str]:
     for result in results:
         hardware, versions = result["hardware"], result["versions"]
         shown = ", ".join(f"{name} {versions[name]}" for name in ("jax", "neural-tangents", "numba", "numpy"))
-        line = (
-            f"{hardware['processor']}, {hardware['threads']} threads, {hardware['memory_mb'] / 1024:.0f} GiB; {shown}."
-        )
+        place = f"{hardware['processor']}, {hardware['threads']} threads, {hardware['memory_mb'] / 1024:.0f} GiB"
+        if _device(result) != "cpu":
+            place = f"{_device(result)}; {place}"
+            shown += f", torch {versions['torch']}" if "torch" in versions else ""
+        line = f"{place}; {shown}."
         if line not in lines:
             lines.append(line)
     return lines

@@ -9,17 +9,19 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from numba.core import event
 
 from advntk.foundation import provenance, threads
+from advntk.foundation.device import float64_mode
 from advntk.foundation.progress import Progress
 
 _XLA_COMPILED = "/jax/core/compile/backend_compile_duration"
-_PEAK_SIZE = 2048
+PEAK_SIZES = {"cpu": 2048, "gpu": 8192}
+"""Rows of the square matrices whose product shows a peak."""
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -106,15 +108,22 @@ def compilations() -> Iterator[Compilations]:
         yield counter
 
 
-def gemm_gflops(dtype: type = np.float64, *, repeats: int = 5) -> float:
+def gemm_gflops(dtype: type = np.float64, *, repeats: int = 5, device: Literal["cpu", "gpu"] = "cpu") -> float:
     """Fastest of some products of two square matrices with this dtype, 10⁹ FLOP/s: what this machine can do."""
-    left: np.ndarray = np.random.default_rng(0).standard_normal((_PEAK_SIZE, _PEAK_SIZE)).astype(dtype)
-    best = min(seconds(lambda: left @ left) for _ in range(repeats + 1))
-    return 2 * _PEAK_SIZE**3 / best / 1e9
+    size = PEAK_SIZES[device]
+    here: np.ndarray = np.random.default_rng(0).standard_normal((size, size)).astype(dtype)
+    with float64_mode(dtype == np.float64):
+        matrix = jax.device_put(here) if device == "gpu" else here
+
+        def run() -> object:
+            return jax.numpy.matmul(matrix, matrix, precision="highest").block_until_ready()
+
+        best = min(seconds(run if device == "gpu" else lambda: here @ here) for _ in range(repeats + 1))
+    return 2 * size**3 / best / 1e9
 
 
 def machine(thread_count: int) -> dict[str, Any]:
-    """Versions and hardware, without the machine's name.
+    """Versions and hardware, without the machine's name; as device the GPU that was computed on, if any.
 
     Args:
         thread_count: threads that the libraries may use.
@@ -128,6 +137,7 @@ def machine(thread_count: int) -> dict[str, Any]:
         "versions": {**found["versions"], "python": found["python"], "code": found["code"]},
         "hardware": {
             "processor": found["processor"],
+            "device": found["device_name"],
             "cores": threads.available(),
             "threads": thread_count,
             "memory_mb": round(memory),

@@ -72,7 +72,7 @@ def verdicts(plan: Plan) -> list[str]:
         lines.append(f"The time of {whole.unknown} jobs is not measured: of {unknown}.")
     if whole.gpu_jobs:
         asking = f"{whole.gpu_jobs:,} jobs ask a cluster for a GPU."
-        lines.append(f"{asking} All times are of CPU cores: no rate of a GPU was measured.")
+        lines.append(f"{asking} All times are of CPU cores.")
     return [*lines, *misfits(plan)]
 
 

@@ -50,7 +50,8 @@ def test_solver_prints_json_alone_whatever_is_on_standard_error():
     # Θ alone is n² float32
     assert found["peak_mb_reference"] > 200**2 * 4 / 2**20
     assert {"jax", "numba", "numpy", "neural-tangents", "advntk"} <= set(found["versions"])
-    assert set(found["hardware"]) == {"processor", "cores", "threads", "memory_mb"}
+    assert set(found["hardware"]) == {"processor", "device", "cores", "threads", "memory_mb"}
+    assert found["hardware"]["device"] == "cpu"
     assert "runs" in done.stderr
 
 
@@ -218,6 +219,28 @@ def test_table_writes_between_the_markers(tmp_path, capsys):
     assert "| largest error off the diagonal | ≤ 1.0e-06 | 2.0e-06 (reference form: 1.0e-07) | **no** |" in text
     assert "on the diagonal" not in text.replace("off the diagonal", ""), "what was not measured is not told"
     assert "P, 2 threads, 24 GiB; jax 1, neural-tangents 1, numba 1, numpy 1." in text
+
+
+def test_results_of_a_gpu_have_a_table_of_their_own(tmp_path):
+    attack = {"bench": "pgd", "family": "resnet", "depth": 18, "size": 32, "n": 400, "ours_s": 0.4, "reference_s": 0.5}
+    training = {"bench": "at", "family": "mlp", "depth": 5, "size": 32, "width": 512, "step_ms": 18.0}
+    hardware = {**GOOD["hardware"], "device": "Great GPU"}
+    shared = {"hardware": hardware, "versions": {**GOOD["versions"], "torch": "2"}}
+    results = {"cpu": GOOD, "gram": GOOD | shared, "pgd": attack | shared, "at": training | shared}
+    for name, result in results.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("bench", "bench-gpu")))
+    assert main(["bench", "table", *(str(tmp_path / f"{name}.json") for name in results), "--into", str(page)]) == 0
+    cpu, gpu = page.read_text().split("<!-- bench:end -->")
+    assert "Gram matrix, times faster | ≥ 25× | 30×" in cpu
+    assert "GPU" not in cpu
+    assert "times faster" not in gpu
+    assert "| CNN-3, 32×32, n = 1,000 | Gram matrix, a pair | — | 1e+03 ns (reference form: 3e+04 ns) |" in gpu
+    assert "| ResNet-18, 32×32, n = 400 | PGD-10 on 128 images | — | 400 ms (reference form: 500 ms) |" in gpu
+    assert "in proportion | — | 16 min |" in gpu  # 0.4 s / (128 · 400) · 10,000 · 12,000 = 938 s
+    assert "| MLP-5, 32×32, width 512 | 20,000 updates | — | 6 min |" in gpu
+    assert "Great GPU; P, 2 threads, 24 GiB; jax 1, neural-tangents 1, numba 1, numpy 1, torch 2." in gpu
 
 
 def test_table_refuses_what_it_cannot_use(tmp_path, capsys):
