@@ -108,7 +108,7 @@ def test_a_corner_of_the_paper_suite_end_to_end(checkout):
 
 @pytest.mark.slow
 def test_the_paper_suite_at_a_fiftieth_end_to_end(tmp_path):
-    """All networks, methods and radii: 589 jobs, some four hours on two cores.
+    """All networks, methods and radii: 589 jobs, under three hours on two cores.
 
     With ADVNTK_PAPER_RUN=FOLDER it runs there, and goes on there when started again.
     """
