@@ -12,7 +12,7 @@ def arguments(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     at.add_arguments(parser)
     args = parser.parse_args(given)
-    args.repeats, args.seed, args.threads = 1, 0, 1
+    args.repeats, args.seed, args.threads, args.device = 1, 0, 1, "cpu"
     return args
 
 
