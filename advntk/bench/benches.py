@@ -82,6 +82,8 @@ def add_benches(parser: argparse.ArgumentParser) -> None:
             )
         if bench.on_gpus:
             sub.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="where (default: %(default)s)")
+        else:
+            sub.set_defaults(device="cpu")
         sub.add_argument("--json", action="store_true", help="print one JSON object, alone on standard output")
 
 

@@ -32,6 +32,7 @@ WORDS = {
     "compilations": "compilations in the timed runs of both and in further batches of ours",
     "compilations_before": "compilations while warming up",
     "engine": "our kernel engine",
+    "memory_mb": "its bound on temporaries, MiB",
 }
 
 BATCH, SHORT = 128, 37
@@ -103,6 +104,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "depth": args.depth,
         "size": shape[0],
         "engine": engine.name,
+        "memory_mb": args.memory_mb,
         "reference_s": times["reference"],
         "ours_s": times["ours"],
         "ratio": times["reference"] / times["ours"],

@@ -148,7 +148,7 @@ def device_product(gram: np.ndarray, *, room: int | None = None) -> Callable[[np
 
         return send
 
-    # in blocks of rows that widen in a cache, written into one array where it lies: no second Θ on the device
+    # written block by block into one array where it lies: at no time a second Θ on the device
     theta = jnp.zeros((len(starts), rows, n), gram.dtype)
     write = jax.jit(lambda theta, part, index: theta.at[index, : len(part)].set(part), donate_argnums=0)
     for index, low in enumerate(starts):

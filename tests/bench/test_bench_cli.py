@@ -21,7 +21,7 @@ SOLVER = {
     *("products", "columns", "product_gflops", "peak_gflops", "peak_fraction", "product_gb_per_s"),
 }
 PGD = {
-    *("n", "family", "depth", "size", "engine", "reference_s", "ours_s", "ratio", "max_logit_diff"),
+    *("n", "family", "depth", "size", "engine", "memory_mb", "reference_s", "ours_s", "ratio", "max_logit_diff"),
     *("gradient_diff", "gradient_sign_agreement", "compilations", "compilations_before"),
 }
 GRAM = {

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import checkpoint  # type: ignore[attr-defined]
+from jax import checkpoint  # type: ignore[attr-defined]  # public, but JAX 0.5 does not mark it as exported
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.device import enable_float64, float64_mode
@@ -77,7 +77,7 @@ class JaxEngine:
         self.kernel = infinite_kernel(spec)
         self._compiled = jax.jit(self.kernel)
         self._diagonal = jax.jit(jax.vmap(lambda image: self.kernel(image[None], image[None])[0, 0]))
-        self._ahead = 1 if device == "gpu" else 0  # tiles under way while an earlier one is taken
+        self.ahead = 1 if device == "gpu" else 0  # tiles under way while an earlier one is taken
 
     def precision(self) -> AbstractContextManager[None]:
         """Where this engine's arithmetic belongs: in x64 mode neural-tangents would widen float32 inputs."""
@@ -109,7 +109,7 @@ class JaxEngine:
                 with self.precision():
                     theta = self._compiled(first, second)
                 coming.append((out[top : top + rows, left : left + columns], self._homeward(theta)))
-                take(self._ahead)
+                take(self.ahead)
         take(0)
         return out
 
@@ -125,30 +125,29 @@ class JaxEngine:
         return self._tiles(np.asarray(a), np.asarray(b), memory_mb=TILE_MB)
 
     def tile_symmetric(self, a: np.ndarray) -> np.ndarray:
-        """Θ(a, a), made exactly symmetric from its upper triangle; its diagonal is computed in float64.
+        """Θ(a, a), made exactly symmetric from its upper triangle; its diagonal is computed in float64 always.
 
         There the cosines are 1, and rounding of a cosine is worth its square root in the angle.
 
         Returns:
             (len(a), len(a)), in this engine's dtype.
         """
-        upper = np.triu(self.tile(a, a), 1)
-        theta = upper + upper.T
-        np.fill_diagonal(theta, self._on_diagonal(np.asarray(a)))
-        return np.asarray(theta)
+        upper = np.triu(self.tile(a, a))
+        theta = np.asarray(upper + np.triu(upper, 1).T)
+        if self.dtype != np.float64:
+            np.fill_diagonal(theta, self._on_diagonal(np.asarray(a)))
+        return theta
 
     def _on_diagonal(self, images: np.ndarray) -> np.ndarray:
         """Θ(x, x) of each image, (n,), by float64 arithmetic."""
         pair_bytes = self.pair_bytes * 8 // self.dtype.itemsize
         together = min(_power_of_two(len(images)), max(1, int(TILE_MB * 2**20 / (FORWARD_COPIES * pair_bytes))))
-        out = np.empty(len(images), self.dtype)
+        parts = []
         with float64_mode(True):
             for low in range(0, len(images), together):
                 some = _padded(images[low : low + together].astype(np.float64), together)
-                out[low : low + together] = np.asarray(self._diagonal(jax.device_put(some, self.device)))[
-                    : len(out) - low
-                ]
-        return out
+                parts.append(np.asarray(self._diagonal(jax.device_put(some, self.device))))
+        return np.concatenate(parts)[: len(images)]
 
     def bind(self, train_images: np.ndarray, *, memory_mb: float) -> BoundJaxKernel:
         """Fix the training images; see :class:`BoundJaxKernel`."""

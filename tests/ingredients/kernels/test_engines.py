@@ -136,6 +136,9 @@ def test_tiling_of_the_neural_tangents_engine(family):
     whole, tiled = engine.bind(train, memory_mb=100), engine.bind(train, memory_mb=0.006 if family == "cnn" else 0.0005)
     assert tiled._train_tiles(6).shape[0] > 1
     assert relative(tiled.rows(test), whole.rows(test)) < 1e-5
+    in_turn = tiled.rows(test)
+    engine.ahead = 1  # as on a GPU
+    np.testing.assert_array_equal(tiled.rows(test), in_turn)
     arguments = engine.native(test), engine.native(labels), engine.native(coef), "squared_error"
     for got, wanted in zip(tiled.loss_and_gradient(*arguments), whole.loss_and_gradient(*arguments), strict=True):
         assert got.shape == wanted.shape
