@@ -159,7 +159,7 @@ MEASURES: dict[str, Sequence[Measure]] = {
 
 
 _PAPER_UPDATES, _PAPER_TRAIN, _PAPER_TEST = 20_000, 12_000, 10_000
-"""The paper's AT and images of CIFAR-10, for what one of its jobs would take."""
+"""As many updates and images of CIFAR-10 as a job of the paper's has."""
 
 GPU_MEASURES: dict[str, Sequence[Measure]] = {
     "gram": (
