@@ -127,34 +127,43 @@ def gather(args: argparse.Namespace) -> None:
     gather_parts(args.files, read_split(args.split), _architecture(args.architecture), **settings)
 
 
-def fit(args: argparse.Namespace) -> None:
-    """Train a method on a split; goes on where a killed run stopped."""
+def _method(args: argparse.Namespace, wanted: str) -> tuple[str, Any, Any]:
+    """The registry entry of a method on the command line, by name and itself, and its options, checked."""
     from advntk import suite
-    from advntk.foundation import provenance
-    from advntk.ingredients.splits import read_split
-    from advntk.learning.fits import made_from, write_fit
-    from advntk.learning.method import Task
 
-    start = time.perf_counter()
     entry = args.kind or args.method
     method, options = _entry(suite.METHODS, entry, _mapping(args.options))
-    wanted = "kernel" if args.verb == "fit" else "network"
     if method.kind != wanted:
         other = "train" if wanted == "kernel" else "fit"
         raise ConfigError(f"'{entry}' trains a {method.kind}", where=args.verb, remedy=f"use the verb '{other}'")
     if method.depends_on_radius and args.eps255 is None:
         raise ConfigError(f"'{entry}' trains for a radius", where="--eps255", remedy="give it, in 1/255")
+    return entry, method, options
+
+
+def fit(args: argparse.Namespace) -> None:
+    """Train a method on a split; resumes where a killed run stopped."""
+    from advntk.foundation import provenance
+    from advntk.foundation.recipes import chosen_options, read_choice
+    from advntk.ingredients.splits import read_split
+    from advntk.learning.fits import made_from, write_fit
+    from advntk.learning.method import Task
+
+    start = time.perf_counter()
+    entry, method, options = _method(args, "kernel" if args.verb == "fit" else "network")
+    choice = read_choice(args.choice) if getattr(args, "choice", None) else None
     parsed = read_split(args.split)
     task = Task(
         split=parsed,
         images=args.images or method.images,
         spec=_architecture(args.architecture),
         threat=_threat(args),
-        options=options,
+        options=chosen_options(options, choice) if choice else options,
         seed=parsed.seed,
         compute=_compute(args),
         gram=getattr(args, "gram", None),
         workdir=args.out.parent,
+        choice=choice,
     )
     task.workdir.mkdir(parents=True, exist_ok=True)
     origin = made_from(task, entry, args.split)
@@ -170,6 +179,34 @@ def fit(args: argparse.Namespace) -> None:
         provenance=provenance.environment(args.device, args.threads, **origin),
         timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     )
+
+
+def search(args: argparse.Namespace) -> None:
+    """Choose the recipe of a network method on val; resumes where a killed run stopped."""
+    from advntk.ingredients.splits import read_split
+    from advntk.learning import recipes
+    from advntk.learning.method import Task
+
+    entry, _, options = _method(args, "network")
+    parsed = read_split(args.split)
+    task = Task(
+        split=parsed,
+        spec=_architecture(args.architecture),
+        threat=_threat(args),
+        options=options,
+        seed=parsed.seed,
+        compute=_compute(args),
+        gram=None,
+        workdir=args.out.parent,
+    )
+    recipes.search(task, args.out, method=args.method, entry=entry, split_path=args.split, threads=args.threads)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Train the recipe of a fit for twice the updates, to see whether it has converged."""
+    from advntk.learning import recipes
+
+    recipes.check(args.fit, args.out, compute=_compute(args), threads=args.threads)
 
 
 def _attack(args: argparse.Namespace) -> NamedAttack:
@@ -321,7 +358,9 @@ VERBS = {
     "gram": gram,
     "gather": gather,
     "fit": fit,
+    "search": search,
     "train": fit,
+    "check": check,
     "attack": attack,
     "evaluate": evaluate,
     "sweep": sweep,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import paths, registry
@@ -40,6 +40,8 @@ from advntk.theory.experiment import Experiment, Unit
 __all__ = ["ATTACKS", "DATASETS", "EXPERIMENTS", "FAMILIES", "METHODS", "SCHEMA", "Cell", "Suite", "merged", "resolve"]
 
 SCHEMA = "advntk-suite-3"
+Recipe = Literal["search", "convergence_check"]
+"""Options of a network method that ask for more trainings than the fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,19 @@ class Suite:
     def fits(self) -> list[str]:
         """Paths of all fits, each once."""
         return list(dict.fromkeys(cell.fit for cell in self.cells()))
+
+    def recipe(self, dataset: str, architecture: str, method: str, of: Recipe) -> bool:
+        """Whether a method's recipe is searched for, or checked for convergence."""
+        return bool(getattr(self.options[dataset, architecture, method], of, False))
+
+    def checks(self) -> list[str]:
+        """Paths of all convergence checks, each once."""
+        found = []
+        for cell in self.cells():
+            if self.recipe(cell.dataset, cell.spec.label, cell.method, "convergence_check"):
+                at = paths.trained_at(cell.eps255, depends_on_radius=self.methods[cell.method].depends_on_radius)
+                found.append(paths.CHECK.format(**self._wildcards(cell), trained_at=at))
+        return list(dict.fromkeys(found))
 
     def grams(self) -> list[str]:
         """Paths of what made each Gram matrix that a kernel method needs, each once."""
@@ -230,6 +245,7 @@ class Suite:
             *outcomes,
             *self.fits(),
             *self.grams(),
+            *self.checks(),
             *curves,
             *self.sweeps(),
             *self.transfers(),
@@ -247,6 +263,7 @@ class Suite:
             "records": self.records(),
             "fits": self.fits(),
             "grams": self.grams(),
+            "checks": self.checks(),
             "curves": self.curves(),
             "sweeps": self.sweeps(),
             "transfers": self.transfers(),

@@ -96,10 +96,10 @@ class Jobs:
         """The registry module of a method, by the user's name of it."""
         return f"{suites.METHODS}.{self.suite.method_kinds[name]}"
 
-    def fit_code(self, wildcards: Any) -> str:
-        """Digest of what a fit depends on: its method and the family."""
+    def fit_code(self, wildcards: Any, module: str = "advntk.learning.fits") -> str:
+        """Digest of what a fit, or another training (``module``), depends on: its method and the family."""
         family = self.suite.specs[wildcards.architecture].family
-        return code_digest("advntk.learning.fits", self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
+        return code_digest(module, self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -200,6 +200,11 @@ class Jobs:
             return f"{rule}_{self.suite.methods[method].kind}"
 
         return named
+
+    def choice_input(self, wildcards: Any) -> list[str]:
+        """The search's result that a training reads; none where there is nothing to choose."""
+        searched = self.suite.recipe(wildcards.dataset, wildcards.architecture, wildcards.method, "search")
+        return [self.pattern(paths.CHOICE).format(**dict(wildcards.items()))] if searched else []
 
     def fit_folder(self, wildcards: Any) -> str:
         """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""

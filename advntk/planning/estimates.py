@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -233,6 +234,27 @@ class Estimates:
             disk_mb=2 * network.parameters * 4 / memory.MIB,
             threads=network_threads(self.suite.gram_size(dataset)),
         )
+
+    def search(self, dataset: str, architecture: str, method: str) -> Estimate:
+        """Candidates of a recipe, each trained for a share of the updates."""
+        options: Any = self.suite.options[dataset, architecture, method]
+        tried = [one.scaled(options.search_share) for one in options.candidates()]
+        return self._trained(dataset, architecture, method, tried)
+
+    def check(self, dataset: str, architecture: str, method: str) -> Estimate:
+        """A recipe trained with twice the updates, and once more where fits are trained on val."""
+        options: Any = self.suite.options[dataset, architecture, method]
+        once = [options] if self.suite.images_of(method) == "all" else []
+        return self._trained(dataset, architecture, method, [*once, options.scaled(2)])
+
+    def _trained(self, dataset: str, architecture: str, method: str, recipes: Sequence[Any]) -> Estimate:
+        """Several trainings in one job."""
+        one, network = self.train(dataset, architecture, method), self.network(dataset, architecture, method)
+        sizes, kind = self.sizes(dataset, method), self.suite.method_kinds[method]
+        works = [fits.network_fit(kind, recipe, network, sizes) for recipe in recipes]
+        parts = {f"{name} {i}": work for i, found in enumerate(works) if found for name, work in found.items()}
+        known = all(found is not None for found in works)
+        return replace(one, parts=parts if known else None)
 
     def attack(self, dataset: str, architecture: str, method: str, attack: str) -> Estimate:
         """One chunk of an attack that is run in chunks."""

@@ -11,7 +11,7 @@ from advntk.planning.estimates import Estimate, Estimates
 from advntk.suite import Cell, Suite
 
 RULES = (
-    *("prepare", "split", "gram", "gram_part", "gram_gather", "fit", "train", "attack", "evaluate"),
+    *("prepare", "split", "gram", "gram_part", "gram_gather", "fit", "search", "train", "check", "attack", "evaluate"),
     *("sweep", "transfer", "experiment", "expand", "tabulate", "plot"),
 )
 """In the order of the workflow."""
@@ -126,12 +126,25 @@ def _learning(estimates: Estimates) -> Iterator[Job]:
         seen.add(key)
         label, (rule, _, name) = cell.spec.label, key.partition("/")
         needs = [f"split/{cell.dataset}.seed{cell.seed}"]
+        recipe = name.replace(f".seed{cell.seed}.", ".", 1)
+        if suite.recipe(cell.dataset, label, cell.method, "search"):
+            if cell.seed == 0:
+                yield _recipe(estimates, cell, "search", recipe, f"split/{cell.dataset}.seed0")
+            needs.append(f"search/{recipe}")
         if rule == "fit":
             gathered = "gram" if estimates.gram_parts(cell.dataset) == 1 else "gram_gather"
             needs.append(f"{gathered}/{cell.dataset}.seed{cell.seed}.{label}")
         estimate = estimates.of(rule, cell.dataset, label, cell.method)
         own = _of(suite, cell) | {"gpu": bool(gpus(suite, cell.method, fit=True))}
         yield Job(rule=rule, name=name, needs=tuple(needs), estimate=estimate, **own)
+        if cell.seed == 0 and suite.recipe(cell.dataset, label, cell.method, "convergence_check"):
+            yield _recipe(estimates, cell, "check", recipe, key)
+
+
+def _recipe(estimates: Estimates, cell: Cell, rule: str, name: str, need: str) -> Job:
+    """The search or the convergence check of a recipe."""
+    estimate = estimates.of(rule, cell.dataset, cell.spec.label, cell.method)
+    return Job(rule=rule, name=name, needs=(need,), estimate=estimate, **_of(estimates.suite, cell))
 
 
 def fit_key(suite: Suite, cell: Cell) -> str:
