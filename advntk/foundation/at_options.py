@@ -62,13 +62,13 @@ class AdversarialTrainingOptions(Closed):
     momentum: float = Field(default=0.9, ge=0, lt=1, description="heavy-ball momentum; β₁ of adam")
     weight_decay: float = Field(default=0.0, ge=0, description="decay added to the gradient, per unit of weight")
     warmup: int = Field(default=0, ge=0, description="updates over which the rate rises linearly from near 0")
-    schedule: Literal["constant", "steps", "cosine"] = Field(
-        default="constant",
-        description="of the learning rate: constant; steps: times lr_decay_factor after each lr_decay_every updates; "
-        "cosine: to 0 at the last update",
+    schedule: Literal["constant", "cosine"] = Field(
+        default="constant", description="of the learning rate: constant, or cosine: to 0 at the last update"
     )
-    lr_decay_every: int = Field(default=0, ge=0, description="updates between two decays, for schedule: steps")
-    lr_decay_factor: float = Field(default=0.1, gt=0, le=1, description="factor of each decay, for schedule: steps")
+    lr_decay_every: int = Field(
+        default=0, ge=0, description="updates between two decays of a constant rate, which then falls in steps; 0: none"
+    )
+    lr_decay_factor: float = Field(default=0.1, ge=0, le=1, description="factor of each decay; 0: none")
     gradient_clip: float | None = Field(default=None, gt=0, description="bound of the gradient's ℓ2 norm; null: none")
     loss: TrainingLoss = Field(
         default="squared_error",
@@ -101,8 +101,8 @@ class AdversarialTrainingOptions(Closed):
         """
         if (self.learning_rate is None) == (self.learning_rate_fraction is None):
             raise ValueError("give exactly one of learning_rate_fraction and learning_rate")
-        if (self.schedule == "steps") != (self.lr_decay_every > 0):
-            raise ValueError("lr_decay_every belongs to schedule: steps, which needs it (0 otherwise)")
+        if self.schedule == "cosine" and self.lr_decay_every:
+            raise ValueError("give lr_decay_every or schedule: cosine, not both")
         if self.optimizer == "adam" and self.learning_rate is None:
             raise ValueError("adam takes learning_rate: a fraction of 2/λmax means nothing for it")
         self.candidates()

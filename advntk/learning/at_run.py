@@ -138,7 +138,7 @@ def make_optimizer(
     parts: list[lr_scheduler.LRScheduler] = []
     if options.warmup > 1:
         parts.append(lr_scheduler.LinearLR(optimizer, 1 / options.warmup, total_iters=options.warmup - 1))
-    if options.schedule == "steps":
+    if options.lr_decay_every and options.lr_decay_factor:
         parts.append(lr_scheduler.StepLR(optimizer, options.lr_decay_every, options.lr_decay_factor))
     elif options.schedule == "cosine":
         parts.append(lr_scheduler.CosineAnnealingLR(optimizer, options.steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -158,14 +159,14 @@ def results_frame(suite: Suite) -> pd.DataFrame:
     Returns:
         Columns ``COLUMNS``; accuracies are fractions in [0, 1], clean and robust ones with their 95%
         interval over seeds and examples. ``seed_sd`` is NaN with one seed; ``unconverged`` says why a training has not
-        converged, and is empty for one that has. Rows follow the configuration's lists.
+        converged, NaN for one that has. Rows follow the configuration's lists.
     """
     values = [
         (
             *(row.dataset, row.architecture, row.spec.depth, row.method, row.checkpoint, row.attack, row.eps255),
             *(row.n_opt, row.n_train, row.n_test, row.seeds, *row.clean, *row.robust),
             *(row.attacked, row.robust_spread.seed_sd, row.robust_spread.test_sd),
-            *(row.max_linf255, row.max_l2_255, row.max_l1_255, row.unconverged),
+            *(row.max_linf255, row.max_l2_255, row.max_l1_255, row.unconverged or math.nan),
         )
         for row in rows(suite)
     ]

@@ -176,7 +176,7 @@ def interrupt_at(step):
     return progress
 
 
-STEPS = {"schedule": "steps", "lr_decay_every": 15, "weight_decay": 1e-3}
+STEPS = {"lr_decay_every": 15, "weight_decay": 1e-3}
 ADAM = {"optimizer": "adam", "learning_rate": 0.01, "learning_rate_fraction": None, "warmup": 10, "schedule": "cosine"}
 
 
@@ -261,22 +261,22 @@ def rates(updates, **changes):
 
 def test_schedules_of_the_learning_rate():
     assert rates(20) == [1.0] * 20
-    steps = rates(12, schedule="steps", lr_decay_every=5)
+    steps = rates(12, lr_decay_every=5)
     assert steps == pytest.approx([1.0] * 5 + [0.1] * 5 + [0.01] * 2)
     cosine = rates(10, schedule="cosine")
     assert cosine == pytest.approx([(1 + np.cos(np.pi * step / 10)) / 2 for step in range(10)])
-    warm = rates(12, warmup=4, schedule="steps", lr_decay_every=10)
+    warm = rates(12, warmup=4, lr_decay_every=10)
     assert warm == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1, 0.1, 0.1])
 
 
 @pytest.mark.parametrize("factor", [0.25, 2.0])
 def test_a_stretched_recipe_has_the_same_schedule_over_its_own_length(factor):
-    changes = {"warmup": 8, "schedule": "steps", "lr_decay_every": 16}
+    changes = {"warmup": 8, "lr_decay_every": 16}
     opts = options(steps=40, report_every=8, **changes)
     scaled = opts.scaled(factor)
     assert (scaled.steps, scaled.report_every) == (40 * factor, 8 * factor)
     own = rates(40, **changes)
-    other = rates(int(40 * factor), warmup=int(8 * factor), schedule="steps", lr_decay_every=int(16 * factor))
+    other = rates(int(40 * factor), warmup=int(8 * factor), lr_decay_every=int(16 * factor))
     thirds = [10, 20, 38]
     assert [own[step] for step in thirds] == pytest.approx([other[int(step * factor)] for step in thirds])
 
@@ -329,8 +329,7 @@ def test_epochs_are_permutations(digits, tmp_path):
         ({"steps": 0}, "greater than or equal to 1"),
         ({"lr": 0.1}, "Extra inputs"),
         ({"loss": "mse"}, "squared_error"),
-        ({"lr_decay_every": 5}, "schedule: steps"),
-        ({"schedule": "steps"}, "lr_decay_every"),
+        ({"lr_decay_every": 5, "schedule": "cosine"}, "not both"),
         ({"optimizer": "adam"}, "adam takes learning_rate"),
         ({"gradient_clip": 0}, "greater than 0"),
         ({"search": [{}]}, "changes at least one option"),
