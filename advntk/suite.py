@@ -106,13 +106,15 @@ class Suite:
         return self.datasets[dataset][1].training(self.gram_images)
 
     def cells(self) -> list[Cell]:
-        """All combinations of dataset, seed, architecture, method and radius, in the config's order."""
-        cells = []
+        """All combinations of dataset, seed, architecture, method and radius that run, in the config's order."""
+        cells, allowed = [], {label: self.config.methods_on(spec) for label, spec in self.specs.items()}
         for dataset in self.datasets:
             grid = itertools.product(
                 self.config.specs_on(dataset), self.methods, self.config.eps255, range(self.config.seeds)
             )
             for spec, method, eps255, seed in grid:
+                if method not in allowed[spec.label]:
+                    continue
                 fit = paths.FIT.format(
                     root=self.root,
                     dataset=dataset,

@@ -39,6 +39,9 @@ class ArchitectureEntry(Closed):
     datasets: list[str] | None = Field(
         default=None, min_length=1, description="some of the suite's datasets, on which alone it runs; default: all"
     )
+    methods: list[str] | None = Field(
+        default=None, min_length=1, description="some of the suite's methods, which alone run on it; default: all"
+    )
 
 
 class NetworkDefaults(Closed):
@@ -158,12 +161,15 @@ class SuiteConfig(Closed):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry is listed twice: {values}")
         for index, entry in enumerate(self.architectures):
-            for dataset in entry.datasets or ():
-                if dataset not in self.datasets:
-                    raise ValueError(
-                        f"architectures.{index}.datasets: '{dataset}' is not among the datasets of this suite: "
-                        f"{self.datasets}"
-                    )
+            for key, some, every in (
+                ("datasets", entry.datasets, self.datasets),
+                ("methods", entry.methods, self.methods),
+            ):
+                for name in some or ():
+                    if name not in every:
+                        raise ValueError(
+                            f"architectures.{index}.{key}: '{name}' is not among the {key} of this suite: {every}"
+                        )
         for eps255 in self.eps255:
             if eps255 < 0 or not re.fullmatch(r"[\d.]+", f"{eps255:g}") or float(f"{eps255:g}") != eps255:
                 raise ValueError(f"eps255: radii must be >= 0, 0.001 or more unless 0, at most 6 digits, not {eps255}")
@@ -190,7 +196,7 @@ class SuiteConfig(Closed):
         """
         specs = []
         for entry in self.architectures:
-            given = entry.model_dump(exclude_none=True, exclude={"datasets"})
+            given = entry.model_dump(exclude_none=True, exclude={"datasets", "methods"})
             if "width" not in given and entry.family not in self.network.width:
                 raise ConfigError(
                     f"no width for family '{entry.family}'",
@@ -205,3 +211,8 @@ class SuiteConfig(Closed):
         """Those of :meth:`specs` that run on a dataset, in order."""
         pairs = zip(self.architectures, self.specs(), strict=True)
         return [spec for entry, spec in pairs if entry.datasets is None or dataset in entry.datasets]
+
+    def methods_on(self, spec: Architecture) -> list[str]:
+        """Those of the suite's methods that run on one of its architectures, in order."""
+        entry = next(entry for entry, own in zip(self.architectures, self.specs(), strict=True) if own == spec)
+        return [method for method in self.methods if entry.methods is None or method in entry.methods]

@@ -110,6 +110,12 @@ def best(rows: list[Row]) -> float:
     return max(float(row["robust_accuracy"]) for row in rows if row["split"] == "val")
 
 
+def first_half(rows: list[Row]) -> list[Row]:
+    """The rows of a curve up to half of its updates."""
+    end = max(int(row["step"]) for row in rows) / 2
+    return [row for row in rows if int(row["step"]) <= end]
+
+
 def late_gain(rows: list[Row]) -> float:
     """Gain of robust accuracy on val over the last fifth of the updates.
 

@@ -252,9 +252,10 @@ class Estimates:
         one, network = self.train(dataset, architecture, method), self.network(dataset, architecture, method)
         sizes, kind = self.sizes(dataset, method), self.suite.method_kinds[method]
         works = [fits.network_fit(kind, recipe, network, sizes) for recipe in recipes]
-        parts = {f"{name} {i}": work for i, found in enumerate(works) if found for name, work in found.items()}
-        known = all(found is not None for found in works)
-        return replace(one, parts=parts if known else None)
+        known = [found for found in works if found is not None]
+        names = dict.fromkeys(name for found in known for name in found)
+        parts = {name: total(*(found.get(name, {}) for found in known)) for name in names}
+        return replace(one, parts=parts if len(known) == len(works) else None)
 
     def attack(self, dataset: str, architecture: str, method: str, attack: str) -> Estimate:
         """One chunk of an attack that is run in chunks."""

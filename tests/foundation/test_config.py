@@ -186,7 +186,7 @@ def test_which_images_a_method_is_made_from(quick):
                 "architectures": [{"family": "resnet", "depth": 18, "activation": "gelu"}],
                 "method_options": {"at": {"network": "reference"}},
             },
-            r"method_options\.at: the reference code's ResNet has ReLU only, not gelu: set network: ntk",
+            r"method_options\.at: the authors' ResNet has ReLU only, not gelu: set network: ntk",
         ),
         ({"method_options": {"at": {"batch": 801}}}, r"batch 801 is more than the 800 training images"),
         (
@@ -242,18 +242,18 @@ def test_the_paper_suite_has_the_papers_settings(quick):
             zeta = ZETA.get((dataset, spec.family, spec.depth), {"cifar10": 0.1, "svhn": 1.0}[dataset])
             assert options.rates() == [zeta], where
             assert (options.steps, options.batch, options.diagonal, options.normalize) == (50, 128, "shared", False)
-        if method == "at":
+        if method == "at_paper":
             slow = dataset == "svhn" or spec.family == "resnet"
             assert (options.learning_rate, options.learning_rate_fraction) == (0.01 if slow else 0.1, None), where
             assert (options.steps, options.batch) == (20_000, 128)
             assert (options.momentum, options.weight_decay) == (0.9, 5e-4)
             assert (options.lr_decay_every, options.lr_decay_factor) == (8_000, 0.1)
             assert (options.network, options.loss) == ("reference", "torch_mse")
-        if method in ("advntk", "at"):
+        if method in ("advntk", "at_paper"):
             assert (options.attack.steps, options.attack.step_ratio, options.attack.random_start) == (10, 0.2, True)
     for dataset, (_, sizes) in suite.datasets.items():
         assert (sizes.n_opt, sizes.n_val, sizes.n_test) == (10_000, 2_000, 0), dataset
-        assert sizes.training(suite.images_of("ntk")) == sizes.training(suite.images_of("at")) == 12_000
+        assert sizes.training(suite.images_of("ntk")) == sizes.training(suite.images_of("at_paper")) == 12_000
     assert suite.images_of("advntk") == "opt"
     pgd = suite.attacks["pgd"]
     assert (pgd.kind, pgd.options.steps, pgd.options.step_ratio, pgd.options.restarts) == ("pgd", 10, 0.2, 1)

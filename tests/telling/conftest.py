@@ -16,6 +16,7 @@ CHECKPOINTS = {"at": ("last", "best_val"), "advntk": ("last", "best_val")}
 STRENGTH = {"ntk": 0.25, "early_stopped_ntk": 0.7, "advntk": 0.75, "at": 0.85}
 OPTIONS = {"loss": "squared_error", "steps": 10, "step_ratio": 0.2, "random_start": True}
 PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
+REPORTS = {"report_attack": {"steps": 10, "loss": "squared_error"}}
 QUICK = {
     "suite": "quick",
     "seeds": 2,
@@ -35,6 +36,7 @@ class Builder:
         self.config = SuiteConfig(**{**QUICK, **changes})
         self.folder, self.n_test = folder, n_test
         self.paths, self.curves, self.fits, self.grams, self.checks = [], [], [], [], []
+        self.network_options = {}
         self.moved = {}  # by method, what twice the updates change of robust accuracy on val
         self.flags, self.provenance, self.shared = {}, {}, False
         self.attack_options = {"pgd_margin": {"loss": "margin"}}
@@ -88,7 +90,7 @@ class Builder:
         record = Record(
             dataset=dataset, architecture=spec, method=method,
             kind="network" if method.startswith("at") else "kernel",
-            method_options={"report_attack": {"steps": 10, "loss": "squared_error"}} if method.startswith("at") else {},
+            method_options=self.network_options | REPORTS if method.startswith("at") else {},
             trained_at=None if method == "ntk" else threat, threat=threat,
             attack=AttackRecord(
                 name=attack, kind=attack if outside or attack == "autoattack" else "pgd",

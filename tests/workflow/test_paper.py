@@ -17,7 +17,7 @@ from tests.workflow.conftest import ROOT, Checkout
 TEST_IMAGES = {"cifar10": 10_000, "svhn": 26_032}
 DIVIDED = {
     "advntk": ("steps", "batch", "report_every"),
-    "at": ("steps", "batch", "lr_decay_every", "report_every"),
+    "at_paper": ("steps", "batch", "lr_decay_every", "report_every"),
 }
 
 
