@@ -226,15 +226,20 @@ class Suite:
         """Names of the tables that the suite gives."""
         reference = any(attack.kind == REFERENCE_PROTOCOL[1] for attack in self.attacks.values())
         asked = {"transfer": bool(self.config.transfer), "reference_protocol": reference}
-        asked["claims"] = bool(self.experiments)
+        asked |= {"claims": bool(self.experiments), "overfitting": self._overfits()}
         always = ["methods", "robust_accuracy", "comparisons", "cost"]
         return [*always, *(name for name, wanted in asked.items() if wanted)]
 
     def figures(self) -> list[str]:
         """Names of the figures that the suite gives."""
         asked = {"strength": bool(self.config.sweeps), "transfer": bool(self.config.transfer)}
+        asked["overfitting"] = self._overfits()
         of_experiments = [f"{FIGURE}{name}" for name in self.experiments]
         return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted), *of_experiments]
+
+    def _overfits(self) -> bool:
+        """Whether networks are trained with val held out, so that their best checkpoint can be set against the last."""
+        return self.config.protocol == "paired" and any(entry.kind == "network" for entry in self.methods.values())
 
     def measured(self) -> list[str]:
         """Paths of all that a collector reads beside the suite file, each once."""

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import labels, told_stories
+from advntk.telling import labels, overfitting, told_stories
 from advntk.telling.curves_figure import curves
 from advntk.telling.frames import Row, Suite, rows
 from advntk.telling.series import in_order, method_handles, top
@@ -224,6 +224,7 @@ def _draw_points(
 FIGURES: dict[str, Callable[[Suite], Figure]] = {
     "curves": curves,
     "depth": depth,
+    "overfitting": overfitting.figure,
     "radius": radius,
     "strength": strength,
     "transfer": transfer,
