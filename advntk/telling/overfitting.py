@@ -48,7 +48,7 @@ class Overfitting:
         steps: updates at the best checkpoint on val and at the last one, means over seeds.
         robust: robust accuracy on test at both, means over seeds.
         lost: (best − last, low, high) on test, 95%, paired.
-        train: robust accuracy on the watched training images at both, under the attack of the reports, means over seeds.
+        train: robust accuracy on some training images at both, under the attack of the reports, means over seeds.
     """
 
     dataset: str
@@ -145,9 +145,9 @@ def listings(suite: Suite) -> Iterator[Listing]:
         yield Listing(
             title=f"Robust overfitting: {dataset}, {radius_label(eps255)} ({NORMS[suite.config.norm]})",
             caption=(
-                "Robust accuracy on test images, in percent, at the checkpoint best on val and at the last update; best "
-                "− last in percentage points with its 95% interval, paired over images and seeds. Train: robust accuracy "
-                f"on some training images under {attacks_in_words(curve_attacks(suite))} at both."
+                "Robust accuracy on test images, in percent, at the checkpoint best on val and at the last update; best − "
+                "last in percentage points with its 95% interval, paired over images and seeds. Train: robust accuracy on "
+                f"some training images under {attacks_in_words(curve_attacks(suite))} at both."
             ),
             head=[
                 "network",
@@ -194,8 +194,8 @@ def figure(suite: Suite) -> Figure:
     sheet = Sheet(
         title="Robust overfitting",
         notes=[
-            f"Curves: robust accuracy under {attacks_in_words(curve_attacks(suite))} ({NORMS[suite.config.norm]}), mean "
-            f"over seeds (seeds = {suite.config.seeds}), band: range over seeds.",
+            f"Curves: robust accuracy under {attacks_in_words(curve_attacks(suite))} ({NORMS[suite.config.norm]}), "
+            f"mean over seeds (seeds = {suite.config.seeds}), band: range over seeds.",
             "Triangle: the checkpoint best on val, of each seed. Best − last: on all test images under "
             f"{attack}, in points, with its 95% interval.",
             *suite.notes,
