@@ -145,9 +145,9 @@ def listings(suite: Suite) -> Iterator[Listing]:
         yield Listing(
             title=f"Robust overfitting: {dataset}, {radius_label(eps255)} ({NORMS[suite.config.norm]})",
             caption=(
-                "Robust accuracy on test images, in percent, at the checkpoint best on val and at the last update; best − "
-                "last in percentage points with its 95% interval, paired over images and seeds. Train: robust accuracy on "
-                f"some training images under {attacks_in_words(curve_attacks(suite))} at both."
+                "Robust accuracy on test images, in percent, at the checkpoint best on val and at the last update; "
+                "best − last in percentage points with its 95% interval, paired over images and seeds. Train: robust "
+                f"accuracy on some training images under {attacks_in_words(curve_attacks(suite))} at both."
             ),
             head=[
                 "network",

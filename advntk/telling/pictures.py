@@ -47,9 +47,9 @@ def _curves(suite: Suite) -> str:
 
 def _overfitting(suite: Suite) -> str:
     return (
-        f"Robust accuracy under {attacks_in_words(curve_attacks(suite))} of networks along adversarial training, on some "
-        "of the training images and on test images. Above each panel: what the last update loses against the checkpoint "
-        "best on val, on all test images, with its 95% interval."
+        f"Robust accuracy under {attacks_in_words(curve_attacks(suite))} of networks along adversarial training, on "
+        "some of the training images and on test images. Above each panel: what the last update loses against the "
+        "checkpoint best on val, on all test images, with its 95% interval."
     )
 
 
