@@ -369,12 +369,14 @@ def _check_protocol(config: SuiteConfig, named: Mapping[str, NamedAttack]) -> No
     """The reference protocol compares its attack with plain PGD of the same options."""
     if config.protocol != "reference":
         return
+    if not set(REFERENCE_PROTOCOL) <= named.keys():
+        return
     right, reference = (named[name].options for name in REFERENCE_PROTOCOL)
-    alike = type(right).model_validate(reference.model_dump()) if named["pgd"].kind == "pgd" else None
+    alike = type(right).model_validate(reference.model_dump()) if named["pgd_paper"].kind == "pgd" else None
     if right != alike:
         raise ConfigError(
-            "the reference protocol needs 'pgd' to be plain PGD with the options of 'reference_fixed_gradient'",
-            where="attack_options.pgd",
+            "the reference protocol needs 'pgd_paper' to be plain PGD with the options of 'reference_fixed_gradient'",
+            where="attack_options.pgd_paper",
             remedy="give both the same loss, steps, step_ratio and random_start, or name another attack for other ones",
         )
 

@@ -19,7 +19,7 @@ from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import Norm
 
-REFERENCE_PROTOCOL = ("pgd", "reference_fixed_gradient")
+REFERENCE_PROTOCOL = ("pgd_paper", "reference_fixed_gradient")
 """Attacks that a table of the reference protocol compares, by the names they have in config.yaml."""
 
 
@@ -140,8 +140,8 @@ class SuiteConfig(Closed):
         if not (isinstance(content, Mapping) and content.get("protocol") == "reference"):
             return content
         listed = content.get("attacks")
-        if not isinstance(listed, list):
-            return content
+        if not isinstance(listed, list) or REFERENCE_PROTOCOL[1] in listed:
+            return content  # whoever names the attack chooses what it is compared with
         return {**content, "attacks": [*listed, *(name for name in REFERENCE_PROTOCOL if name not in listed)]}
 
     @model_validator(mode="after")

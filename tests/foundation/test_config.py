@@ -148,7 +148,7 @@ def test_every_suite_resolves(quick, overlay):
 
 def test_the_reference_protocol_adds_its_attack_and_the_right_one(quick):
     suite = resolve(quick | {"attacks": ["pgd_margin"], "protocol": "reference"})
-    assert list(suite.attacks) == ["pgd_margin", "pgd", "reference_fixed_gradient"]
+    assert list(suite.attacks) == ["pgd_margin", "pgd_paper", "reference_fixed_gradient"]
     assert list(resolve(suite.config.model_dump()).attacks) == list(suite.attacks)
 
 
@@ -174,12 +174,12 @@ def test_which_images_a_method_is_made_from(quick):
             r"attack_options\.autoattack\.chunks: 9 chunks of the 8 test images of digits",
         ),
         (
-            {"protocol": "reference", "attack_options": {"pgd": {"steps": 11}}},
-            r"attack_options\.pgd: the reference protocol needs 'pgd' to be plain PGD",
+            {"protocol": "reference", "attack_options": {"pgd_paper": {"steps": 11}}},
+            r"attack_options\.pgd_paper: the reference protocol needs 'pgd_paper' to be plain PGD",
         ),
         (
-            {"protocol": "reference", "attack_options": {"pgd": {"restarts": 2}}},
-            r"attack_options\.pgd: the reference protocol needs",
+            {"protocol": "reference", "attack_options": {"pgd_paper": {"restarts": 2}}},
+            r"attack_options\.pgd_paper: the reference protocol needs",
         ),
         (
             {
@@ -255,7 +255,7 @@ def test_the_paper_suite_has_the_papers_settings(quick):
         assert (sizes.n_opt, sizes.n_val, sizes.n_test) == (10_000, 2_000, 0), dataset
         assert sizes.training(suite.images_of("ntk")) == sizes.training(suite.images_of("at_paper")) == 12_000
     assert suite.images_of("advntk") == "opt"
-    pgd = suite.attacks["pgd"]
+    pgd = suite.attacks["pgd_paper"]
     assert (pgd.kind, pgd.options.steps, pgd.options.step_ratio, pgd.options.restarts) == ("pgd", 10, 0.2, 1)
 
 
