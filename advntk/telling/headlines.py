@@ -46,9 +46,9 @@ def headlines(suites: Sequence[Suite]) -> str:
     if not lines:
         return " ".join(["No published suite compares kernel methods with AT yet.", *sentences]) + "\n"
     caption = (
-        "Differences of robust accuracy in percentage points with 95% intervals, on the same test images of the same seeds, "
-        "under the suite's attack that is strongest against AT; AT at its checkpoint best on val. Bold: significant at "
-        f"{SIGNIFICANCE:g} after Holm's correction over all comparisons of the suite."
+        "Differences of robust accuracy in percentage points with 95% intervals, on the same test images of the same "
+        "seeds, under the suite's attack that is strongest against AT; AT at its checkpoint best on val. Bold: "
+        f"significant at {SIGNIFICANCE:g} after Holm's correction over all comparisons of the suite."
     )
     head = ["suite", "dataset", "network", "ε", "attack", "AT %", *(f"{method_label(m)} − AT" for m in CHALLENGERS)]
     return "\n".join([" ".join(sentences), "", caption, "", *aligned(head, lines, words=5)]) + "\n"
@@ -97,6 +97,6 @@ def _verdict(one: Comparison, p: float) -> str:
 def _sentence(method: str, verdicts: Sequence[str]) -> str:
     more, less, undecided = (verdicts.count(word) for word in ("more", "less", "open"))
     return (
-        f"{method_label(method)} is significantly more robust than AT in {more} of {len(verdicts)} comparisons and less "
-        f"robust in {less}; {undecided} show no significant difference."
+        f"{method_label(method)} is significantly more robust than AT in {more} of {len(verdicts)} comparisons and "
+        f"less robust in {less}; {undecided} show no significant difference."
     )
