@@ -99,6 +99,7 @@ def split(args: argparse.Namespace) -> None:
     """Draw opt, val and test images of a seed; write manifest and arrays."""
     from advntk import suite
     from advntk.foundation import provenance
+    from advntk.foundation.overlap import overlap_note
     from advntk.ingredients.images import read_prepared
     from advntk.ingredients.splits import make_split, write_split
 
@@ -108,6 +109,8 @@ def split(args: argparse.Namespace) -> None:
     places = {"prepared": os.path.relpath(args.prepared, args.out.parent)}
     told = provenance.environment("cpu", 1, sources=sources, data=made.data, places=places)
     write_split(args.out, made, made=told)
+    if note := overlap_note(args.dataset, [made.overlap]):
+        print(f"advntk split: warning: {note}", file=sys.stderr)
 
 
 def gram(args: argparse.Namespace) -> None:
