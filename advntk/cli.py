@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from advntk.attacks.named import NamedAttack
     from advntk.foundation.architecture import Architecture
     from advntk.foundation.options import Compute
-    from advntk.foundation.threat import ThreatModel
+    from advntk.foundation.threat import Norm, ThreatModel
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -63,7 +63,15 @@ def _threat(args: argparse.Namespace) -> ThreatModel:
     from advntk.foundation.options import validated
     from advntk.foundation.threat import ThreatModel
 
+    _require_unit(args.norm, args.eps255 or 0.0, "--eps255")
     return validated(ThreatModel, {"norm": args.norm, "eps255": args.eps255 or 0.0}, "threat")
+
+
+def _require_unit(norm: Norm, eps255: float, where: str) -> None:
+    from advntk.foundation.threat import unit_problem
+
+    if problem := unit_problem(norm, eps255):
+        raise ConfigError(problem, where=where)
 
 
 def _entry(package: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -91,6 +99,7 @@ def split(args: argparse.Namespace) -> None:
     """Draw opt, val and test images of a seed; write manifest and arrays."""
     from advntk import suite
     from advntk.foundation import provenance
+    from advntk.foundation.overlap import overlap_note
     from advntk.ingredients.images import read_prepared
     from advntk.ingredients.splits import make_split, write_split
 
@@ -100,6 +109,8 @@ def split(args: argparse.Namespace) -> None:
     places = {"prepared": os.path.relpath(args.prepared, args.out.parent)}
     told = provenance.environment("cpu", 1, sources=sources, data=made.data, places=places)
     write_split(args.out, made, made=told)
+    if note := overlap_note(args.dataset, [made.overlap]):
+        print(f"advntk split: warning: {note}", file=sys.stderr)
 
 
 def gram(args: argparse.Namespace) -> None:
@@ -254,6 +265,8 @@ def sweep(args: argparse.Namespace) -> None:
     if chosen.entry.chunked:
         raise ConfigError(f"'{chosen.kind}' takes too long for a sweep", where="--attack", remedy="use pgd")
     values = validated(SweepEntry, {"attack": args.attack, "values": args.values}, "--values").values
+    if args.sweep == "radius":
+        _require_unit(args.norm, values[-1], "--values")
     settings = {"threat": _threat(args), "compute": _compute(args), "threads": args.threads}
     sweep_fit(args.fit, kind=args.sweep, values=values, attack=chosen, out=args.out, **settings)
 

@@ -18,6 +18,7 @@ from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
 from advntk.planning import jobs as planned
 from advntk.planning import resources
+from advntk.planning.datasets import prepared_name
 from advntk.planning.estimates import Estimate, Estimates
 from advntk.planning.rates import Rates, read_rates
 from advntk.theory.experiment import unit_of
@@ -87,6 +88,21 @@ class Jobs:
                 where="compute.container",
                 remedy="set it to an image built from container/",
             )
+
+    @cached_property
+    def prepared(self) -> dict[str, str]:
+        """Datasets by the name of their prepared file."""
+        return {prepared_name(dataset, sizes): dataset for dataset, (_, sizes) in self.suite.datasets.items()}
+
+    def check_data(self) -> None:
+        """Refuse, before any job, users' files that are not there or not of the documented form."""
+        for dataset in self.prepared.values():
+            self.estimates.facts(dataset)
+
+    def prepared_file(self, wildcards: Any) -> str:
+        """The prepared file that a split is drawn from."""
+        name = prepared_name(wildcards.dataset, self.suite.datasets[wildcards.dataset][1])
+        return self.pattern(paths.PREPARED).format(prepared=name)
 
     def pattern(self, template: str) -> str:
         """A path pattern of this suite, its wildcards left open."""

@@ -17,7 +17,7 @@ from advntk.foundation.architecture import Activation, Architecture, Padding, Po
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import SweepName
-from advntk.foundation.threat import Norm
+from advntk.foundation.threat import Norm, unit_problem
 
 REFERENCE_PROTOCOL = ("pgd_paper", "reference_fixed_gradient")
 """Attacks that a table of the reference protocol compares, by the names they have in config.yaml."""
@@ -173,6 +173,11 @@ class SuiteConfig(Closed):
         for eps255 in self.eps255:
             if eps255 < 0 or not re.fullmatch(r"[\d.]+", f"{eps255:g}") or float(f"{eps255:g}") != eps255:
                 raise ValueError(f"eps255: radii must be >= 0, 0.001 or more unless 0, at most 6 digits, not {eps255}")
+            if problem := unit_problem(self.norm, eps255):
+                raise ValueError(f"eps255: {problem}")
+        # a sweep may begin with tiny radii
+        if "radius" in self.sweeps and (problem := unit_problem(self.norm, self.sweeps["radius"].values[-1])):
+            raise ValueError(f"sweeps.radius.values: {problem}")
         for key, names in (
             ("attacks", {*self.attacks, *self.attack_options}),
             ("methods", {*self.methods, *self.method_options}),

@@ -6,7 +6,7 @@ method that ignores the radius has one fit (``anyeps``) for all of them. Choices
 
 from __future__ import annotations
 
-PREPARED = "{data}/prepared/{dataset}.npz"
+PREPARED = "{data}/prepared/{prepared}.npz"
 SPLIT = "{root}/splits/{dataset}/seed{seed}/split.json"
 GRAM = "{root}/grams/{dataset}/seed{seed}/{architecture}/gram.npy"
 GRAM_PART = "{root}/grams/{dataset}/seed{seed}/{architecture}/parts/{part}of{parts}.npy"

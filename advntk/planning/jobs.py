@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advntk.foundation import paths
+from advntk.planning.datasets import prepared_name
 from advntk.planning.estimates import Estimate, Estimates
 from advntk.suite import Cell, Suite
 
@@ -82,7 +83,8 @@ def jobs_of(suite: Suite) -> list[Job]:
 
 def _data(estimates: Estimates) -> Iterator[Job]:
     for dataset in estimates.suite.datasets:
-        prepare = Job(rule="prepare", name=dataset, estimate=estimates.of("prepare", dataset), dataset=dataset)
+        name = prepared_name(dataset, estimates.suite.datasets[dataset][1])
+        prepare = Job(rule="prepare", name=name, estimate=estimates.of("prepare", dataset), dataset=dataset)
         yield prepare
         for seed in range(estimates.suite.config.seeds):
             split, name = estimates.of("split", dataset), f"{dataset}.seed{seed}"

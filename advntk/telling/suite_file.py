@@ -26,7 +26,7 @@ from advntk.foundation.strength import Sweep, Transfer, read_sweep, read_transfe
 from advntk.foundation.threat import ThreatModel
 from advntk.telling import packed
 from advntk.telling.curves import Curve, CurveFile, read_curve
-from advntk.telling.facts import FitFacts, GramFacts, SplitFacts, read_fit, read_gram, read_split_facts
+from advntk.telling.facts import FitFacts, GramFacts, SplitFacts, overlap_notes, read_fit, read_gram, read_split_facts
 from advntk.telling.mixing import Made, mixes, note, refuse
 
 SCHEMA = "advntk-suite-3"
@@ -80,8 +80,8 @@ class Suite:
         grams: of the kernel methods, each once.
         checks: convergence checks of the recipes of networks.
         command: what made the suite, where it is a published one.
-        notes: what every table and figure must say: that training labels are wrong, that results of different code or
-            data are mixed.
+        notes: what every table and figure must say: that training labels are wrong, that test images were trained on,
+            that results of different code or data are mixed.
     """
 
     config: SuiteConfig
@@ -133,7 +133,8 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False) -> Suite:
     found = mixes(_made(suite, places))
     if not allow_mixed:
         refuse(found)
-    return replace(suite, notes=(*_noise(suite.measured), *([note(found)] if found else [])))
+    notes = (*_noise(suite.measured), *overlap_notes(suite.splits), *([note(found)] if found else []))
+    return replace(suite, notes=notes)
 
 
 def _noise(measured: Sequence[Measured]) -> list[str]:

@@ -90,6 +90,16 @@ def changed(config, path, value):
         (["method_options", "advntk", "batch"], 201, r"batch 201 is more than the 200 images of val"),
         (["eps255"], [1.23456789], r"at most 6 digits"),
         (["eps255"], [1e-5], r"0\.001 or more"),
+        (["eps255"], [8, 8 / 256], r"eps255: 0\.03125 looks like a radius on the unit scale.*give 7\.97"),
+        (["eps255"], [300], r"eps255: 300 is more than the whole pixel range"),
+        (
+            ["sweeps"],
+            {"radius": {"attack": "pgd", "values": [0, 0.1, 0.3]}},
+            r"sweeps\.radius\.values: 0\.3 looks like",
+        ),
+        (["sweeps"], {"radius": {"attack": "pgd", "values": [8, 256]}}, r"values: 256 is more than the whole pixel"),
+        (["experiments"], {"xi_freedom": {"eps255": 0.1}}, r"experiments\.xi_freedom\.eps255: 0\.1 looks like"),
+        (["experiments"], {"degeneration": {"eps255": {"digits": 0.1}}}, r"degeneration\.eps255\.digits: 0\.1 looks"),
         (["attack_options", "a/b"], {"kind": "pgd"}, r"letters, digits and _ only, not 'a/b'"),
         (["compute", "device"], "cuda", r"compute\.device: .*'auto', 'cpu' or 'gpu'"),
         (["suite"], "a b", r"suite: "),
@@ -112,6 +122,18 @@ def changed(config, path, value):
 def test_wrong_keys_and_values(quick, path, value, message):
     with pytest.raises(ConfigError, match=message):
         resolve(changed(quick, path, value))
+
+
+@pytest.mark.parametrize("values", [[0, 0.01, 0.1, 1, 10], [0.25, 0.5], [0, 8]])
+def test_a_sweep_may_begin_with_tiny_radii(quick, values):
+    assert resolve(changed(quick, ["sweeps"], {"radius": {"attack": "pgd", "values": values}}))
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_in_another_norm_a_radius_may_exceed_the_pixel_range(quick, norm):
+    assert resolve(quick | {"norm": norm, "eps255": [3060]})
+    with pytest.raises(ConfigError, match=r"eps255: 1 looks like a radius on the unit scale"):
+        resolve(quick | {"norm": norm, "eps255": [1]})
 
 
 def test_quick_expands_to_its_cells(quick):
