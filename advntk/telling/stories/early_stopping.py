@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, student_interval
+from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.comparisons import Comparison, comparisons
 from advntk.telling.labels import method_label
 from advntk.telling.over_time import POINT, attacked, chosen, points
@@ -40,9 +40,8 @@ def identity(told: Told, network: str) -> Interval:
 def gain(told: Told, network: str) -> Interval:
     """Best robust accuracy of the strongest AT minus clean training's, times chosen on val, accuracy on test."""
     found = _found(told, network)
-    return student_interval(
-        [one["robust_test"][-1][chosen(one, -1)] - one["robust_test"][0][chosen(one, 0)] for one in found]
-    )
+    gains = [one["robust_test"][-1][chosen(one, -1)] - one["robust_test"][0][chosen(one, 0)] for one in found]
+    return seed_interval(gains, found[0]["sizes"]["test"])
 
 
 def claims(told: Told) -> list[Claim]:
@@ -175,7 +174,8 @@ def figure(told: Told) -> Figure:
     for row, exposure in enumerate(told.options["exposures"]):
         times = np.array(found[0]["times"]) * np.exp(exposure)
         values = [one["robust_test"][row] for one in found]
-        line_with_band(axes[3], times, values, color=COLOURS[row], label=f"κηS = {exposure:g}")
+        style = {"color": COLOURS[row], "label": f"κηS = {exposure:g}"}
+        line_with_band(axes[3], times, values, images=found[0]["sizes"]["test"], **style)
     axes[3].set(xscale="log", xlabel="t × e^κηS", ylabel="robust accuracy", ylim=(0, None))
     axes[3].legend(fontsize=7, frameon=False)
     if methods:
