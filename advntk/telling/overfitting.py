@@ -30,7 +30,7 @@ COLUMNS = (
     *("best_step", "last_step", "robust_best", "robust_last", "lost", "lost_lo", "lost_hi"),
     *("train_best", "train_last"),
 )
-_LOOK = {"train": (1.3, "-"), "test": (2.0, "-")}
+_WIDTHS = {"train": 1.3, "test": 2.0}
 _BEST: dict[str, Any] = {
     "marker": "^",
     "linestyle": "",
@@ -201,7 +201,7 @@ def figure(suite: Suite) -> Figure:
             *suite.notes,
         ],
         bands=bands,
-        handles=[*(_handle(split) for split in _LOOK), Line2D([], [], label="best on val", **_BEST)],
+        handles=[*(_handle(split) for split in _WIDTHS), Line2D([], [], label="best on val", **_BEST)],
         y_label="robust accuracy (%)",
         x_label="weight updates",
         y_top=top(100 * robust),
@@ -218,17 +218,16 @@ def _title(one: Overfitting) -> str:
 
 
 def _handle(split: str) -> Line2D:
-    width, style = _LOOK[split]
-    return Line2D([], [], color=SPLIT_COLOURS["robust"][split], linewidth=width, linestyle=style, label=split)
+    return Line2D([], [], color=SPLIT_COLOURS["robust"][split], linewidth=_WIDTHS[split], label=split)
 
 
 def _draw(axes: Axes, rows: pd.DataFrame) -> None:
     """Mean and range over seeds on train and test, and the checkpoint best on val of each seed."""
-    for split, (width, style) in _LOOK.items():
+    for split, width in _WIDTHS.items():
         mine = rows[rows["split"] == split].groupby("step")["robust_accuracy"].agg(["mean", "min", "max"]) * 100
         colour, steps = SPLIT_COLOURS["robust"][split], mine.index.to_numpy(dtype=float)
         axes.fill_between(steps, mine["min"], mine["max"], color=colour, alpha=0.16, linewidth=0)
-        axes.plot(steps, mine["mean"], color=colour, linewidth=width, linestyle=style)
+        axes.plot(steps, mine["mean"], color=colour, linewidth=width)
     for _, own in rows.groupby("seed"):
         best = _ends(own)[0]
         test = own[own["split"] == "test"].set_index("step")["robust_accuracy"]
