@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
 from advntk.foundation.errors import InputError
 
@@ -18,11 +18,12 @@ Interval = tuple[float, float, float]
 LEVEL = 0.95
 
 
-def student_interval(values: Sequence[float]) -> Interval:
+def student_interval(values: Sequence[float], least_sd: float = 0.0) -> Interval:
     """Mean of independent repetitions and its 95% interval by Student's t.
 
     Args:
         values: one number a seed, at least two.
+        least_sd: the standard deviation between seeds is taken to be at least this.
 
     Returns:
         (mean, low, high).
@@ -33,11 +34,35 @@ def student_interval(values: Sequence[float]) -> Interval:
     numbers = np.asarray(values, dtype=np.float64)
     if len(numbers) < 2:
         raise InputError("one repetition has no interval", where="student_interval", remedy="give more seeds")
-    mean, half = (
-        float(numbers.mean()),
-        float(scipy.stats.sem(numbers) * scipy.stats.t.ppf(0.5 + LEVEL / 2, len(numbers) - 1)),
-    )
+    sd = max(float(numbers.std(ddof=1)), least_sd)
+    mean, half = float(numbers.mean()), sd / math.sqrt(len(numbers)) * _quantile(len(numbers) - 1)
     return mean, mean - half, mean + half
+
+
+def seed_interval(values: Sequence[float], images: int, bounds: tuple[float, float] = (-1.0, 1.0)) -> Interval:
+    """Student's interval over seeds of what is computed from accuracies, where outcomes of images are not kept.
+
+    Seeds that agree by chance must not have an interval of no width. The standard error over k seeds is taken to be at
+    least √2 r/(k n + 2), r half the range of values: that of a mean over k n + 2 images of which all have the same
+    value but two, one at either bound (the pseudo-counts of Bonett and Price 2012).
+
+    Args:
+        values: one number a seed, at least two: a difference of two accuracies, say.
+        images: test images n of each seed.
+        bounds: the least and the largest value possible; the interval is cut off there.
+
+    Returns:
+        (mean, low, high). It holds for these test images where all seeds share them.
+    """
+    (least, largest), seeds = bounds, len(values)
+    least_sd = math.sqrt(2 * seeds) * (largest - least) / 2 / (seeds * images + 2)
+    mean, low, high = student_interval(values, least_sd)
+    return mean, max(low, least), min(high, largest)
+
+
+def _quantile(df: float) -> float:
+    """Student's t at the upper end of an interval; that of the normal distribution where ``df`` is infinite."""
+    return float(stdtrit(df, 0.5 + LEVEL / 2))
 
 
 def geometric_interval(values: Sequence[float]) -> Interval:
@@ -61,8 +86,9 @@ def power_of(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 def wilson(correct: int, total: int) -> tuple[float, float]:
     """95% Wilson score interval of a proportion ``correct / total``."""
-    interval = scipy.stats.binomtest(correct, total).proportion_ci(LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
+    p, z2 = correct / total, _quantile(math.inf) ** 2 / total
+    centre, half = (p + z2 / 2) / (1 + z2), math.sqrt(z2 * (p * (1 - p) + z2 / 4)) / (1 + z2)
+    return centre - half if correct else 0.0, centre + half if correct < total else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,77 +97,127 @@ class _Estimate:
 
     Attributes:
         mean: mean over seeds of each seed's mean.
-        variance: of that mean, over seeds and over test images.
-        df: degrees of freedom of ``variance``.
-        seed_variance: between seeds, beyond what the finite test set explains.
+        square: the same of the squared values.
+        images: how many independent images of one seed would leave the mean as uncertain.
+        df: degrees of freedom of that uncertainty; infinite with one seed.
+        seed_variance: between seeds, beyond what the finite test set explains; NaN with one seed.
         test_variance: of one seed's mean, by the finite test set.
     """
 
     mean: float
-    variance: float
+    square: float
+    images: float
     df: float
     seed_variance: float
     test_variance: float
 
-    def interval(self, least: float) -> Interval:
-        """(mean, low, high), 95% by Student's t, cut off at ``least`` and 1."""
-        half = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, self.df)) * math.sqrt(self.variance)
-        return self.mean, max(self.mean - half, least), min(self.mean + half, 1.0)
+    def proportion(self) -> Interval:
+        """Clopper and Pearson's interval at the effective number of images, of an accuracy.
 
-    @property
-    def p(self) -> float:
-        """Of the t test that the mean is 0, two-sided."""
-        if self.mean == 0 or self.variance == 0:
-            return 1.0 if self.mean == 0 else 0.0
-        return float(2 * scipy.stats.t.sf(abs(self.mean) / math.sqrt(self.variance), self.df))
+        The number is lowered by (z/t)² for few degrees of freedom (Korn and Graubard 1998).
+
+        Returns:
+            (mean, low, high).
+        """
+        total = self.images * (_quantile(math.inf) / _quantile(self.df)) ** 2
+        right, tail = self.mean * total, (1 - LEVEL) / 2
+        low = float(betaincinv(right, total - right + 1, tail)) if self.mean > 0 else 0.0
+        high = float(betaincinv(right + 1, total - right, 1 - tail)) if self.mean < 1 else 1.0
+        return self.mean, low, high
+
+    def difference(self) -> tuple[Interval, float]:
+        """The adjusted Wald interval of Bonett and Price (2012) at the effective number of images, of differences.
+
+        It is that of two images more, of which each method gets another right alone.
+
+        Returns:
+            (mean, low, high), and p, two-sided, of the t test that the mean is 0: below 0.05 where the interval leaves
+            out 0.
+        """
+        total = self.images + 2
+        centre = self.mean * self.images / total
+        error = math.sqrt(((self.square * self.images + 2) / total - centre**2) / total)
+        half = _quantile(self.df) * error
+        p = float(2 * stdtr(self.df, -abs(centre) / error))
+        return (self.mean, max(centre - half, -1.0), min(centre + half, 1.0)), p
+
+
+_PRIOR, _PRIOR_DF = 1.5, 2
+"""The prior of the variance between seeds' means, in that of a test set; and the degrees of freedom it counts for."""
 
 
 def _estimate(values: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> _Estimate:
-    """Variance components by the method of moments.
+    """Variance components by the method of moments, with a prior where there is little to estimate them from.
 
     The means of k seeds vary by σ² over seeds and by v over test sets; images that two seeds share move both alike, by
-    the covariance c of their values. The variance between the means of seeds is then σ² + v − c, that of their mean
-    σ²/k + v/k + (k − 1) c/k. Only σ² is known from few numbers: the degrees of freedom are those of its part
-    (Satterthwaite 1946).
+    the covariance c of their means. The variance s² between the means of seeds is then σ² + v − c, that of their mean
+    s²/k + c.
+
+    * v: where all outcomes are equal, that of outcomes of any variance, which the effective number does not depend on.
+    * c: c/v is estimated as if all seeds had the same sum of squares of 1 more, on images that they share as they share
+      the others. Where outcomes hardly vary, seeds so count as alike.
+    * s²: few seeds say little about it. The mean of its estimate, which has k − 1 degrees of freedom, and of 1.5 v,
+      which counts for two (as in Smyth 2004), is taken where it is larger than the estimate; and it is v − c at least.
+    * Degrees of freedom: Satterthwaite's (1946), those of s² being k + 1.
 
     Args:
-        values: one array (n_test,) a seed.
+        values: one array (n_test,) a seed, entries in {−1, 0, 1}.
         images: which test images these are, one integer array (n_test,) a seed, each image once.
 
     Returns:
         The estimate. With one seed the spread over seeds is not in it.
     """
-    seeds, sizes = len(values), [len(one) for one in values]
+    seeds, sizes = len(values), np.array([len(one) for one in values])
     means = np.array([float(np.mean(one)) for one in values])
     offs = [one - mean for one, mean in zip(values, means, strict=True)]
-    noise = float(np.mean([np.sum(off**2) / (n * max(n - 1, 1)) for off, n in zip(offs, sizes, strict=True)]))
-    between = common = 0.0
+    sums = np.array([float(np.dot(off, off)) for off in offs])
+    mean, square = float(means.mean()), float(np.mean([np.mean(np.square(one, dtype=float)) for one in values]))
+    unit, share = (square - mean**2) or 1.0, float(np.mean(1 / sizes))
+    found, unbiased = float(np.mean(sums / sizes**2)), float(np.mean(sums / (sizes * np.maximum(sizes - 1, 1))))
+    noise = found or unit * share
+    variance, df, between = noise, math.inf, math.nan
     if seeds > 1:
-        pairs = itertools.combinations(range(seeds), 2)
-        found = np.mean([_covariance(offs[one], offs[other], images[one], images[other]) for one, other in pairs])
-        common = min(max(float(found), 0.0), noise)
-        between = max(float(means.var(ddof=1)) - (noise - common), 0.0)
-    variance = (between + noise + (seeds - 1) * common) / seeds
-    df = float(np.mean(sizes)) - 1
-    if between > 0:
-        df = min(df, (seeds - 1) * (variance / (between / seeds)) ** 2)
+        pairs = [_common(offs[i], offs[j], images[i], images[j]) for i, j in itertools.combinations(range(seeds), 2)]
+        covariance, overlap = (max(float(part), 0.0) for part in np.mean(pairs, axis=0))
+        one = 1 / float(sizes.mean())
+        common = noise * min((covariance + one * overlap) / (found + one * share), 1.0)
+        apart, known = float(means.var(ddof=1)), seeds - 1 + _PRIOR_DF
+        between = max(apart - (unbiased - min(covariance, unbiased)), 0.0)
+        varied = max(apart, ((seeds - 1) * apart + _PRIOR_DF * _PRIOR * noise) / known)
+        variance = max(varied, noise - common) / seeds + common
+        df = known * (variance / (varied / seeds)) ** 2
     return _Estimate(
-        mean=float(means.mean()),
-        variance=variance,
-        df=max(df, 1.0),
-        seed_variance=between if seeds > 1 else math.nan,
-        test_variance=noise,
+        mean=mean,
+        square=square,
+        images=unit / variance,
+        df=df,
+        seed_variance=between,
+        test_variance=unbiased,
     )
 
 
-def _covariance(a: np.ndarray, b: np.ndarray, images_a: np.ndarray, images_b: np.ndarray) -> float:
-    """Covariance of the means of two seeds by the images that both saw, from their deviations."""
-    _, left, right = np.intersect1d(images_a, images_b, assume_unique=True, return_indices=True)
-    return float(np.sum(a[left] * b[right]) / (len(a) * len(b)))
+def _common(a: np.ndarray, b: np.ndarray, images_a: np.ndarray, images_b: np.ndarray) -> tuple[float, float]:
+    """What the images that two seeds share do to both their means.
+
+    Args:
+        a: deviations of the first seed's outcomes from their mean, (n_test,).
+        b: of the second's.
+        images_a: which test images the first seed's are, (n_test,).
+        images_b: the second's.
+
+    Returns:
+        The covariance of the two means; and what it were if all deviations were 1.
+    """
+    if np.array_equal(images_a, images_b):
+        products, shared = float(np.dot(a, b)), len(a)
+    else:
+        _, left, right = np.intersect1d(images_a, images_b, assume_unique=True, return_indices=True)
+        products, shared = float(np.dot(a[left], b[right])), len(left)
+    return products / (len(a) * len(b)), shared / (len(a) * len(b))
 
 
 def accuracy_interval(outcomes: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> Interval:
-    """Mean accuracy and its 95% interval over seeds and test images.
+    """Mean accuracy and its 95% interval over seeds and test images, of some width whatever the outcomes.
 
     Args:
         outcomes: one boolean array (n_test,) a seed.
@@ -150,11 +226,13 @@ def accuracy_interval(outcomes: Sequence[np.ndarray], images: Sequence[np.ndarra
     Returns:
         (mean, low, high). With one seed the spread over seeds is not in it.
     """
-    return _estimate(outcomes, images).interval(0.0)
+    return _estimate(outcomes, images).proportion()
 
 
 def difference_interval(a: Sequence[np.ndarray], b: Sequence[np.ndarray], images: Sequence[np.ndarray]) -> Interval:
     """Mean difference of two methods' accuracies and its 95% interval over seeds and test images, paired.
+
+    It has some width whatever the outcomes.
 
     Args:
         a: one boolean array (n_test,) a seed.
@@ -178,8 +256,8 @@ def paired_test(
         outcomes on independent images and knows no spread over seeds.
     """
     differences = [np.subtract(x, y, dtype=float) for x, y in zip(a, b, strict=True)]
-    found = _estimate(differences, images)
-    return found.interval(-1.0), max(found.p, mcnemar(*discordant(a, b)))
+    interval, p = _estimate(differences, images).difference()
+    return interval, max(p, mcnemar(*discordant(a, b)))
 
 
 def discordant(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[int, int]:
@@ -199,7 +277,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
         Its p; 1 where no example tells the two apart.
     """
     discordant = only_a + only_b
-    return float(scipy.stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+    return min(2 * float(bdtr(min(only_a, only_b), discordant, 0.5)), 1.0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

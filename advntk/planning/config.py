@@ -68,6 +68,7 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     content["method_options"] = {name: _whole(name, given.get(name, {})) for name in config.methods}
     for options in content["dataset_options"].values():
         options.pop("mirror", None)
+        options.setdefault("allow_overlap", False)  # in suites that ran before the option came
     return content
 
 

@@ -78,6 +78,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"not a readable CSV file ({error})", where=path, remedy=remedy) from error
     if "n_opt" in frame.columns and "n_train" not in frame.columns:
         frame["n_train"] = frame["n_opt"]  # before there was a difference
+    if "unconverged" not in frame.columns:
+        frame["unconverged"] = ""  # older than the checks of convergence
     if missing := [name for name in COLUMNS if name not in frame.columns]:
         raise InputError(f"lacks column(s) {', '.join(missing)}", where=path, remedy=remedy)
     return frame

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from advntk.foundation.statistics import Interval, accuracy_interval, student_interval
+from advntk.foundation.statistics import Interval, accuracy_interval, seed_interval, student_interval
 
 PANEL = (3.1, 2.35)
 """Inches of a panel with its labels."""
@@ -53,7 +53,13 @@ def panels(titles: Sequence[str], *, title: str, notes: Sequence[str], across: i
 
 
 def line_with_band(
-    axes: Axes, x: Sequence[float] | np.ndarray, seeds: Sequence[Sequence[float]] | np.ndarray, **style: Any
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    seeds: Sequence[Sequence[float]] | np.ndarray,
+    *,
+    images: int | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    **style: Any,
 ) -> None:
     """The mean over seeds as a line, and the range of the mean's 95% interval as a band.
 
@@ -61,12 +67,15 @@ def line_with_band(
         axes: the panel.
         x: (k,).
         seeds: (seeds, k); one seed gives a line without a band.
+        images: of accuracies and their differences, the test images of each seed.
+        bounds: of such, the least and the largest value possible.
         style: of the line; ``color`` and ``label`` at least.
     """
     values = np.asarray(seeds, dtype=np.float64)
     axes.plot(x, values.mean(axis=0), **{"marker": "o", "markersize": 3, **style})
     if len(values) > 1:
-        ends = np.array([student_interval(column)[1:] for column in values.T])
+        intervals = [seed_interval(one, images, bounds) if images else student_interval(one) for one in values.T]
+        ends = np.array(intervals)[:, 1:]
         axes.fill_between(x, ends[:, 0], ends[:, 1], color=style["color"], alpha=0.18, linewidth=0)
 
 

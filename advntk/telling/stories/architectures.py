@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, student_interval
+from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.over_time import POINT, attacked, chosen, points
 from advntk.telling.story import Claim, Story, Told, above
 from advntk.telling.story_figure import panels, span
@@ -46,9 +46,17 @@ def lost(found: dict[str, Any]) -> float:
     return best_robust(found) - float(found["natural"]["robust_test"])
 
 
+_ACCURACIES: dict[Measure, tuple[float, float]] = {best_robust: (0.0, 1.0), lost: (-1.0, 1.0)}
+"""Measures that are accuracies or differences of two, with their bounds."""
+
+
 def over_seeds(told: Told, network: str, measure: Measure) -> Interval:
     """A measure of one network."""
-    return student_interval([measure(one.found) for one in told.of(network=network)])
+    found = [one.found for one in told.of(network=network)]
+    values = [measure(one) for one in found]
+    if measure not in _ACCURACIES:
+        return student_interval(values)
+    return seed_interval(values, found[0]["sizes"][2], _ACCURACIES[measure])
 
 
 def depths(told: Told, family: str) -> list[int]:
@@ -61,7 +69,12 @@ def slope(told: Told, family: str, measure: Measure) -> Interval:
     """Least-squares slope of a measure in ln depth, a line for each seed."""
     found = depths(told, family)
     columns = [[measure(one.found) for one in told.of(network=f"{family}-{depth}")] for depth in found]
-    return student_interval([float(np.polyfit(np.log(found), row, 1)[0]) for row in np.array(columns).T])
+    slopes = [float(np.polyfit(np.log(found), row, 1)[0]) for row in np.array(columns).T]
+    if measure not in _ACCURACIES:
+        return student_interval(slopes)
+    off = np.log(found) - np.mean(np.log(found))
+    steepest = float(np.abs(off).sum() / (2 * np.square(off).sum()))
+    return seed_interval(slopes, told.of(network=f"{family}-{found[0]}")[0].found["sizes"][2], (-steepest, steepest))
 
 
 def _ladders(told: Told) -> list[str]:

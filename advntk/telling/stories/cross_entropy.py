@@ -215,7 +215,8 @@ def figure(told: Told) -> Figure:
         accuracy = _series(told, share, loss, "test")
         for index, strength in enumerate(strengths):
             colour = COLOURS[index % 8]
-            line_with_band(panel, moments, accuracy[:, index, :, 1], color=colour, label=f"{strength:g}")
+            style = {"color": colour, "label": f"{strength:g}"}
+            line_with_band(panel, moments, accuracy[:, index, :, 1], images=told.options["test"], **style)
             panel.plot(moments, accuracy[:, index, :, 0].mean(axis=0), color=colour, linestyle="--", linewidth=0.9)
         panel.set(xscale="log", xlabel="t", ylabel="accuracy", ylim=(0, 1))
     for panel, loss in zip(axes[len(rows) :], losses, strict=True):

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import Interval, student_interval
+from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.over_time import POINT, chosen
 from advntk.telling.story import Claim, Story, Told, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
@@ -33,6 +33,11 @@ def _finite(told: Told, noise: float, width: int | None = None) -> list[Finding]
     return told.of(part="finite", noise=noise, width=width or told.options["finite_width"])
 
 
+def _finite_tests(told: Told) -> int:
+    """Test images of a finite network, the fewest of all seeds."""
+    return min(int(one.found["n_test"]) for one in told.of(part="finite"))
+
+
 def distance_left(told: Told, network: tuple[str, str], noise: float) -> Interval:
     """Relative distance of AT to the natural solution at the last finite time, the largest over strengths."""
     attacked = [row for row, exposure in enumerate(told.options["exposures"]) if exposure]
@@ -43,7 +48,8 @@ def distance_left(told: Told, network: tuple[str, str], noise: float) -> Interva
 def lost(told: Told, network: tuple[str, str], noise: float) -> Interval:
     """Robust accuracy that the strongest AT loses on test from its best time on val to the end."""
     found = [one.found for one in _kernels(told, network, noise)]
-    return student_interval([one["robust_test"][-1][chosen(one, -1)] - one["natural"]["robust_test"] for one in found])
+    losses = [one["robust_test"][-1][chosen(one, -1)] - one["natural"]["robust_test"] for one in found]
+    return seed_interval(losses, told.options["n_test"])
 
 
 def sooner(told: Told, network: tuple[str, str], noise: float) -> Interval:
@@ -61,15 +67,15 @@ def finite_distance(told: Told, training: str, noise: float) -> Interval:
 def finite_lost(told: Told, training: str, noise: float) -> Interval:
     """Robust accuracy that a finite network loses on test from its best time on val to its last."""
     found = [one.found["trainings"][training] for one in _finite(told, noise)]
-    return student_interval([one["robust_test"][chosen(one)] - one["robust_test"][-1] for one in found])
+    losses = [one["robust_test"][chosen(one)] - one["robust_test"][-1] for one in found]
+    return seed_interval(losses, _finite_tests(told))
 
 
 def finite_gain(told: Told, training: str, noise: float) -> Interval:
     """Best robust accuracy of a finite network in AT minus that of clean training, times chosen on val."""
     pairs = [(one.found["trainings"][training], one.found["trainings"]["clean"]) for one in _finite(told, noise)]
-    return student_interval(
-        [one["robust_test"][chosen(one)] - other["robust_test"][chosen(other)] for one, other in pairs]
-    )
+    gains = [one["robust_test"][chosen(one)] - other["robust_test"][chosen(other)] for one, other in pairs]
+    return seed_interval(gains, _finite_tests(told))
 
 
 def factor_range(told: Told, training: str, noise: float) -> Interval:
@@ -98,9 +104,8 @@ def wider(told: Told, training: str, noise: float) -> Interval:
         for width in (options["finite_width"], options["narrow_width"])
     )
     pairs = zip(wide, narrow, strict=True)
-    return student_interval(
-        [one["robust_test"][chosen(one)] - other["robust_test"][chosen(other)] for one, other in pairs]
-    )
+    gains = [one["robust_test"][chosen(one)] - other["robust_test"][chosen(other)] for one, other in pairs]
+    return seed_interval(gains, _finite_tests(told))
 
 
 def claims(told: Told) -> list[Claim]:
@@ -275,7 +280,8 @@ def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float)
     found = [one.found for one in _kernels(told, network, noise)]
     for row, exposure in enumerate(told.options["exposures"]):
         values = [one["robust_test"][row] for one in found]
-        line_with_band(axes, found[0]["times"], values, color=COLOURS[row], label=f"κηS = {exposure:g}")
+        style = {"color": COLOURS[row], "label": f"κηS = {exposure:g}"}
+        line_with_band(axes, found[0]["times"], values, images=told.options["n_test"], **style)
         clean = np.mean([one["clean_test"][row] for one in found], axis=0)
         axes.plot(found[0]["times"], clean, color=COLOURS[row], ls="--", lw=0.9)
     axes.axhline(np.mean([one["natural"]["robust_test"] for one in found]), color="#555555", ls=":", lw=1)
@@ -297,7 +303,8 @@ def _draw_finite(axes: list[Axes], told: Told, noise: float) -> None:
     for colour, (training, name) in zip(COLOURS, TRAININGS.items(), strict=False):
         for panel, key in zip(axes, ("robust_test", "distance", "factor"), strict=True):
             values = [one["trainings"][training][key] for one in found]
-            line_with_band(panel, found[0]["times"], values, color=colour, label=name)
+            images = _finite_tests(told) if key == "robust_test" else None
+            line_with_band(panel, found[0]["times"], values, images=images, color=colour, label=name)
         clean = np.mean([one["trainings"][training]["clean_test"] for one in found], axis=0)
         axes[0].plot(found[0]["times"], clean, color=colour, ls="--", lw=0.9)
     labels = ("accuracy", "relative distance", "‖f(x_S) − y‖ / ‖f(x) − y‖")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, difference_interval, student_interval
+from advntk.foundation.statistics import Interval, difference_interval, seed_interval
 from advntk.telling.story import Claim, Story, Told, Verdict, above, below, wrong_labels
 from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
@@ -118,7 +118,8 @@ def _claims(told: Told, noise: float) -> list[Claim]:
                 setup=setup,
             )
         )
-    overfitting = student_interval(list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar")))
+    apart = list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar"))
+    overfitting = seed_interval(apart, told.options["val"], (-2.0, 2.0))
     steps = _difference(told, noise, "adv_ntk_long", "adv_ntk")
     best = _difference(told, noise, "adv_ntk_best", "adv_ntk")
     few, many = told.options["advntk_steps"], _last_step(told)
@@ -193,9 +194,10 @@ def figure(told: Told) -> Figure:
     for index, noise in enumerate(noises):
         style = {"color": COLOURS[index], "label": wrong_labels(noise)}
         gaps = np.stack([_gaps(told, noise, name) for name in FREEDOMS], axis=1)
-        line_with_band(gap, range(len(FREEDOMS)), gaps, **style)
+        line_with_band(gap, range(len(FREEDOMS)), gaps, images=told.options["val"], bounds=(-1.0, 1.0), **style)
         curves = [one.found["advntk"] for one in told.of(noise=noise)]
-        line_with_band(steps, curves[0]["steps"], [curve["test"] for curve in curves], **style)
+        on_test = [curve["test"] for curve in curves]
+        line_with_band(steps, curves[0]["steps"], on_test, images=told.options["test"], **style)
         val = np.mean([curve["val"] for curve in curves], axis=0)
         steps.plot(curves[0]["steps"], val, color=COLOURS[index], linestyle="--", lw=1)
     gap.set_xticks(range(len(FREEDOMS)), ["number", "diagonal", "per class", "blocks", "full"], fontsize=6, rotation=20)
