@@ -151,8 +151,9 @@ def sizes_caption(chosen: Sequence[Row]) -> str:
     sizes = {name: span_of([getattr(row, name) for row in chosen]) for name in ("n_test", "n_train", "seeds")}
     alone = " (one seed: the spread over seeds is not in it)" if sizes["seeds"] == "1" else ""
     return (
-        "Accuracy in percent, mean ± half the width of its 95% interval over seeds and test examples"
-        f"{alone}; n_test = {sizes['n_test']}, n_train = {sizes['n_train']}, seeds = {sizes['seeds']}."
+        "Accuracy in percent, mean ± half the width of its 95% interval over seeds and test examples, which is not "
+        f"symmetric near 0 and 100{alone}; n_test = {sizes['n_test']}, n_train = {sizes['n_train']}, "
+        f"seeds = {sizes['seeds']}."
     )
 
 

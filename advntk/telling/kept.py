@@ -53,7 +53,8 @@ def _results(frame: pd.DataFrame) -> Iterator[str]:
             for name in ("n_test", "n_train", "seeds")
         )
         titles = [f"{attack} ({OUTSIDE})" if attack in outside else attack for attack in attacks]
-        yield f"{dataset}, {radius_label(float(str(eps255)))}: percent, ± half the 95% interval; {sizes}.\n"
+        interval = "± half the width of the 95% interval"
+        yield f"{dataset}, {radius_label(float(str(eps255)))}: percent, {interval}; {sizes}.\n"
         lines = [[*name, *(own.get(column, EMPTY) for column in ("", *attacks))] for name, own in cells.items()]
         yield "\n".join(aligned(["network", "method", "clean", *titles], lines, words=2)) + "\n"
 

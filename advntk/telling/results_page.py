@@ -44,14 +44,14 @@ suite: no number here is typed in, and an edit is lost when the page is written 
 
 Robust accuracy counts test images that are classified correctly without the attack and under it; it stands beside its
 attack's name. An attack proves only that a network is at most as robust as shown. ± is half the width of a 95%
-interval.
+interval, which is not symmetric near 0 and 100%: the tables of each suite have its ends.
 """
 _NONE = "No suite is published yet.\n"
 _KEPT = """\
 ## Earlier results
 
 Tables of suites that ran before outcomes were published. Their records are gone, and with them the digest of the code,
-the date and the machine; they are shown as they were kept.
+the date and the machine; only their intervals and p were computed anew, from the counts in them.
 """
 
 
