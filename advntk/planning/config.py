@@ -66,6 +66,10 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     content = config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
     given = config.method_options
     content["method_options"] = {name: _whole(name, given.get(name, {})) for name in config.methods}
+    for override in content["overrides"]:
+        options = override["method_options"]
+        override["method_options"] = {name: options[name] for name in config.methods if name in options}
+    content["overrides"] = [one for one in content["overrides"] if one["method_options"]]
     for options in content["dataset_options"].values():
         options.pop("mirror", None)
         options.setdefault("allow_overlap", False)  # in suites that ran before the option came
