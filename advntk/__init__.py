@@ -36,7 +36,8 @@ def load(fit: str | Path, *, checkpoint: str | None = None) -> Predictor:
         checkpoint: which checkpoint; by default the method's first one (``final`` or ``last``).
 
     Returns:
-        A predictor; ``logits(images)`` takes float images in [0, 1], shape (m, H, W, C), and gives (m, c).
+        A predictor; ``logits(images)`` takes float images in [0, 1], shape (m, H, W, C), and gives (m, c). Images of
+        another shape, dtype or range raise ``InputError``.
 
     Raises:
         InputError: the folder holds no fit, or its training data changed since.

@@ -102,6 +102,16 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
         if name == "fit":
             sub.add_argument("--gram", type=Path, required=True, help="Gram matrix of the same split and architecture")
         sub.add_argument("--out", type=Path, required=True, help="fit.json to write; fit.npz and curves.csv beside it")
+        if name == "train":
+            sub.add_argument("--choice", type=Path, help="what 'search' chose, where the options list candidates")
+    sub = verb("search", [compute, threat, options])
+    _add_problem(sub, images=None)
+    sub.add_argument("--method", required=True, help="name of the network method in tables")
+    sub.add_argument("--kind", help="registry entry, where it is not the name")
+    sub.add_argument("--out", type=Path, required=True, help="json to write")
+    sub = verb("check", [compute])
+    sub.add_argument("--fit", type=Path, required=True, help="folder of the fit, of a network method")
+    sub.add_argument("--out", type=Path, required=True, help="json to write")
     attacking = [compute, threat, options, _attacking()]
     sub = verb("attack", attacking)
     sub.add_argument("--chunk", type=int, default=0, help="which chunk, from 0; how many there are is an option")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from advntk.attacks.named import NamedAttack
     from advntk.foundation.architecture import Architecture
     from advntk.foundation.options import Compute
-    from advntk.foundation.threat import ThreatModel
+    from advntk.foundation.threat import Norm, ThreatModel
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -63,7 +63,15 @@ def _threat(args: argparse.Namespace) -> ThreatModel:
     from advntk.foundation.options import validated
     from advntk.foundation.threat import ThreatModel
 
+    _require_unit(args.norm, args.eps255 or 0.0, "--eps255")
     return validated(ThreatModel, {"norm": args.norm, "eps255": args.eps255 or 0.0}, "threat")
+
+
+def _require_unit(norm: Norm, eps255: float, where: str) -> None:
+    from advntk.foundation.threat import unit_problem
+
+    if problem := unit_problem(norm, eps255):
+        raise ConfigError(problem, where=where)
 
 
 def _entry(package: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -91,6 +99,7 @@ def split(args: argparse.Namespace) -> None:
     """Draw opt, val and test images of a seed; write manifest and arrays."""
     from advntk import suite
     from advntk.foundation import provenance
+    from advntk.foundation.overlap import overlap_note
     from advntk.ingredients.images import read_prepared
     from advntk.ingredients.splits import make_split, write_split
 
@@ -100,6 +109,8 @@ def split(args: argparse.Namespace) -> None:
     places = {"prepared": os.path.relpath(args.prepared, args.out.parent)}
     told = provenance.environment("cpu", 1, sources=sources, data=made.data, places=places)
     write_split(args.out, made, made=told)
+    if note := overlap_note(args.dataset, [made.overlap]):
+        print(f"advntk split: warning: {note}", file=sys.stderr)
 
 
 def gram(args: argparse.Namespace) -> None:
@@ -127,34 +138,43 @@ def gather(args: argparse.Namespace) -> None:
     gather_parts(args.files, read_split(args.split), _architecture(args.architecture), **settings)
 
 
-def fit(args: argparse.Namespace) -> None:
-    """Train a method on a split; goes on where a killed run stopped."""
+def _method(args: argparse.Namespace, wanted: str) -> tuple[str, Any, Any]:
+    """The registry entry of a method on the command line, by name and itself, and its options, checked."""
     from advntk import suite
-    from advntk.foundation import provenance
-    from advntk.ingredients.splits import read_split
-    from advntk.learning.fits import made_from, write_fit
-    from advntk.learning.method import Task
 
-    start = time.perf_counter()
     entry = args.kind or args.method
     method, options = _entry(suite.METHODS, entry, _mapping(args.options))
-    wanted = "kernel" if args.verb == "fit" else "network"
     if method.kind != wanted:
         other = "train" if wanted == "kernel" else "fit"
         raise ConfigError(f"'{entry}' trains a {method.kind}", where=args.verb, remedy=f"use the verb '{other}'")
     if method.depends_on_radius and args.eps255 is None:
         raise ConfigError(f"'{entry}' trains for a radius", where="--eps255", remedy="give it, in 1/255")
+    return entry, method, options
+
+
+def fit(args: argparse.Namespace) -> None:
+    """Train a method on a split; resumes where a killed run stopped."""
+    from advntk.foundation import provenance
+    from advntk.foundation.recipes import chosen_options, read_choice
+    from advntk.ingredients.splits import read_split
+    from advntk.learning.fits import made_from, write_fit
+    from advntk.learning.method import Task
+
+    start = time.perf_counter()
+    entry, method, options = _method(args, "kernel" if args.verb == "fit" else "network")
+    choice = read_choice(args.choice) if getattr(args, "choice", None) else None
     parsed = read_split(args.split)
     task = Task(
         split=parsed,
         images=args.images or method.images,
         spec=_architecture(args.architecture),
         threat=_threat(args),
-        options=options,
+        options=chosen_options(options, choice) if choice else options,
         seed=parsed.seed,
         compute=_compute(args),
         gram=getattr(args, "gram", None),
         workdir=args.out.parent,
+        choice=choice,
     )
     task.workdir.mkdir(parents=True, exist_ok=True)
     origin = made_from(task, entry, args.split)
@@ -170,6 +190,34 @@ def fit(args: argparse.Namespace) -> None:
         provenance=provenance.environment(args.device, args.threads, **origin),
         timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     )
+
+
+def search(args: argparse.Namespace) -> None:
+    """Choose the recipe of a network method on val; resumes where a killed run stopped."""
+    from advntk.ingredients.splits import read_split
+    from advntk.learning import recipes
+    from advntk.learning.method import Task
+
+    entry, _, options = _method(args, "network")
+    parsed = read_split(args.split)
+    task = Task(
+        split=parsed,
+        spec=_architecture(args.architecture),
+        threat=_threat(args),
+        options=options,
+        seed=parsed.seed,
+        compute=_compute(args),
+        gram=None,
+        workdir=args.out.parent,
+    )
+    recipes.search(task, args.out, method=args.method, entry=entry, split_path=args.split, threads=args.threads)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Train the recipe of a fit for twice the updates, to see whether it has converged."""
+    from advntk.learning import recipes
+
+    recipes.check(args.fit, args.out, compute=_compute(args), threads=args.threads)
 
 
 def _attack(args: argparse.Namespace) -> NamedAttack:
@@ -217,6 +265,8 @@ def sweep(args: argparse.Namespace) -> None:
     if chosen.entry.chunked:
         raise ConfigError(f"'{chosen.kind}' takes too long for a sweep", where="--attack", remedy="use pgd")
     values = validated(SweepEntry, {"attack": args.attack, "values": args.values}, "--values").values
+    if args.sweep == "radius":
+        _require_unit(args.norm, values[-1], "--values")
     settings = {"threat": _threat(args), "compute": _compute(args), "threads": args.threads}
     sweep_fit(args.fit, kind=args.sweep, values=values, attack=chosen, out=args.out, **settings)
 
@@ -321,7 +371,9 @@ VERBS = {
     "gram": gram,
     "gather": gather,
     "fit": fit,
+    "search": search,
     "train": fit,
+    "check": check,
     "attack": attack,
     "evaluate": evaluate,
     "sweep": sweep,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import paths, registry
@@ -40,6 +40,8 @@ from advntk.theory.experiment import Experiment, Unit
 __all__ = ["ATTACKS", "DATASETS", "EXPERIMENTS", "FAMILIES", "METHODS", "SCHEMA", "Cell", "Suite", "merged", "resolve"]
 
 SCHEMA = "advntk-suite-3"
+Recipe = Literal["search", "convergence_check"]
+"""Options of a network method that ask for more trainings than the fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +106,15 @@ class Suite:
         return self.datasets[dataset][1].training(self.gram_images)
 
     def cells(self) -> list[Cell]:
-        """All combinations of dataset, seed, architecture, method and radius, in the config's order."""
-        cells = []
+        """All combinations of dataset, seed, architecture, method and radius that run, in the config's order."""
+        cells, allowed = [], {label: self.config.methods_on(spec) for label, spec in self.specs.items()}
         for dataset in self.datasets:
             grid = itertools.product(
                 self.config.specs_on(dataset), self.methods, self.config.eps255, range(self.config.seeds)
             )
             for spec, method, eps255, seed in grid:
+                if method not in allowed[spec.label]:
+                    continue
                 fit = paths.FIT.format(
                     root=self.root,
                     dataset=dataset,
@@ -133,6 +137,19 @@ class Suite:
     def fits(self) -> list[str]:
         """Paths of all fits, each once."""
         return list(dict.fromkeys(cell.fit for cell in self.cells()))
+
+    def recipe(self, dataset: str, architecture: str, method: str, of: Recipe) -> bool:
+        """Whether a method's recipe is searched for, or checked for convergence."""
+        return bool(getattr(self.options[dataset, architecture, method], of, False))
+
+    def checks(self) -> list[str]:
+        """Paths of all convergence checks, each once."""
+        found = []
+        for cell in self.cells():
+            if self.recipe(cell.dataset, cell.spec.label, cell.method, "convergence_check"):
+                at = paths.trained_at(cell.eps255, depends_on_radius=self.methods[cell.method].depends_on_radius)
+                found.append(paths.CHECK.format(**self._wildcards(cell), trained_at=at))
+        return list(dict.fromkeys(found))
 
     def grams(self) -> list[str]:
         """Paths of what made each Gram matrix that a kernel method needs, each once."""
@@ -209,15 +226,20 @@ class Suite:
         """Names of the tables that the suite gives."""
         reference = any(attack.kind == REFERENCE_PROTOCOL[1] for attack in self.attacks.values())
         asked = {"transfer": bool(self.config.transfer), "reference_protocol": reference}
-        asked["claims"] = bool(self.experiments)
+        asked |= {"claims": bool(self.experiments), "overfitting": self._overfits()}
         always = ["methods", "robust_accuracy", "comparisons", "cost"]
         return [*always, *(name for name, wanted in asked.items() if wanted)]
 
     def figures(self) -> list[str]:
         """Names of the figures that the suite gives."""
         asked = {"strength": bool(self.config.sweeps), "transfer": bool(self.config.transfer)}
+        asked["overfitting"] = self._overfits()
         of_experiments = [f"{FIGURE}{name}" for name in self.experiments]
         return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted), *of_experiments]
+
+    def _overfits(self) -> bool:
+        """Whether networks are trained with val held out, so that their best checkpoint can be set against the last."""
+        return self.config.protocol == "paired" and any(entry.kind == "network" for entry in self.methods.values())
 
     def measured(self) -> list[str]:
         """Paths of all that a collector reads beside the suite file, each once."""
@@ -230,6 +252,7 @@ class Suite:
             *outcomes,
             *self.fits(),
             *self.grams(),
+            *self.checks(),
             *curves,
             *self.sweeps(),
             *self.transfers(),
@@ -247,6 +270,7 @@ class Suite:
             "records": self.records(),
             "fits": self.fits(),
             "grams": self.grams(),
+            "checks": self.checks(),
             "curves": self.curves(),
             "sweeps": self.sweeps(),
             "transfers": self.transfers(),
@@ -345,12 +369,14 @@ def _check_protocol(config: SuiteConfig, named: Mapping[str, NamedAttack]) -> No
     """The reference protocol compares its attack with plain PGD of the same options."""
     if config.protocol != "reference":
         return
+    if not set(REFERENCE_PROTOCOL) <= named.keys():
+        return
     right, reference = (named[name].options for name in REFERENCE_PROTOCOL)
-    alike = type(right).model_validate(reference.model_dump()) if named["pgd"].kind == "pgd" else None
+    alike = type(right).model_validate(reference.model_dump()) if named["pgd_paper"].kind == "pgd" else None
     if right != alike:
         raise ConfigError(
-            "the reference protocol needs 'pgd' to be plain PGD with the options of 'reference_fixed_gradient'",
-            where="attack_options.pgd",
+            "the reference protocol needs 'pgd_paper' to be plain PGD with the options of 'reference_fixed_gradient'",
+            where="attack_options.pgd_paper",
             remedy="give both the same loss, steps, step_ratio and random_start, or name another attack for other ones",
         )
 

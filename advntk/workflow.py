@@ -18,6 +18,7 @@ from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
 from advntk.planning import jobs as planned
 from advntk.planning import resources
+from advntk.planning.datasets import prepared_name
 from advntk.planning.estimates import Estimate, Estimates
 from advntk.planning.rates import Rates, read_rates
 from advntk.theory.experiment import unit_of
@@ -88,6 +89,21 @@ class Jobs:
                 remedy="set it to an image built from container/",
             )
 
+    @cached_property
+    def prepared(self) -> dict[str, str]:
+        """Datasets by the name of their prepared file."""
+        return {prepared_name(dataset, sizes): dataset for dataset, (_, sizes) in self.suite.datasets.items()}
+
+    def check_data(self) -> None:
+        """Refuse, before any job, users' files that are not there or not of the documented form."""
+        for dataset in self.prepared.values():
+            self.estimates.facts(dataset)
+
+    def prepared_file(self, wildcards: Any) -> str:
+        """The prepared file that a split is drawn from."""
+        name = prepared_name(wildcards.dataset, self.suite.datasets[wildcards.dataset][1])
+        return self.pattern(paths.PREPARED).format(prepared=name)
+
     def pattern(self, template: str) -> str:
         """A path pattern of this suite, its wildcards left open."""
         return template.replace("{root}", self.suite.root).replace("{data}", self.suite.config.data)
@@ -96,10 +112,10 @@ class Jobs:
         """The registry module of a method, by the user's name of it."""
         return f"{suites.METHODS}.{self.suite.method_kinds[name]}"
 
-    def fit_code(self, wildcards: Any) -> str:
-        """Digest of what a fit depends on: its method and the family."""
+    def fit_code(self, wildcards: Any, module: str = "advntk.learning.fits") -> str:
+        """Digest of what a fit, or another training (``module``), depends on: its method and the family."""
         family = self.suite.specs[wildcards.architecture].family
-        return code_digest("advntk.learning.fits", self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
+        return code_digest(module, self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -200,6 +216,11 @@ class Jobs:
             return f"{rule}_{self.suite.methods[method].kind}"
 
         return named
+
+    def choice_input(self, wildcards: Any) -> list[str]:
+        """The search's result that a training reads; none where there is nothing to choose."""
+        searched = self.suite.recipe(wildcards.dataset, wildcards.architecture, wildcards.method, "search")
+        return [self.pattern(paths.CHOICE).format(**dict(wildcards.items()))] if searched else []
 
     def fit_folder(self, wildcards: Any) -> str:
         """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""

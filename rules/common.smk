@@ -16,6 +16,7 @@ try:
     SUITE = suites.resolve(config)
     JOBS = jobs.Jobs(SUITE)
     JOBS.check_deployment(workflow.deployment_settings.deployment_method)
+    JOBS.check_data()
     os.makedirs(SUITE.root, exist_ok=True)
     if not os.access(SUITE.root, os.W_OK):
         raise PermissionError(errno.EACCES, "read-only", SUITE.root)
@@ -65,7 +66,9 @@ def dataset_options(wildcards):
 
 def source_options(wildcards):
     """Options that say where a dataset comes from, without the sizes of its splits."""
-    options = SUITE.datasets[wildcards.dataset][1].model_dump(mode="json")
+    options = SUITE.datasets[JOBS.prepared[wildcards.prepared]][1].model_dump(
+        mode="json"
+    )
     return as_json({**options, **SplitSizes(n_opt=2, n_val=1).model_dump(mode="json")})
 
 
@@ -99,7 +102,7 @@ def training_images(wildcards):
 
 def users_file(wildcards):
     """The file that a user's own dataset comes from, if it is one."""
-    path = getattr(SUITE.datasets[wildcards.dataset][1], "path", None)
+    path = getattr(SUITE.datasets[JOBS.prepared[wildcards.prepared]][1], "path", None)
     return [path] if path else []
 
 

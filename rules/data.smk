@@ -8,29 +8,33 @@ localrules:
 
 rule prepare:
     input:
-        users_file,
+        ancient(users_file),  # its content is in the name of the prepared file
     output:
         pattern(paths.PREPARED),
     log:
-        f"{SUITE.root}/logs/prepare/{{dataset}}.log",
+        f"{SUITE.root}/logs/prepare/{{prepared}}.log",
     benchmark:
-        f"{SUITE.root}/benchmarks/prepare/{{dataset}}.jsonl"
+        f"{SUITE.root}/benchmarks/prepare/{{prepared}}.jsonl"
+    wildcard_constraints:
+        prepared="|".join(JOBS.prepared),
     conda:
         JOBS.environment("attacks")
     params:
+        dataset=lambda w: JOBS.prepared[w.prepared],
         options=source_options,
         downloads=f"{SUITE.config.data}/downloads",
         code=lambda w: code_digest(
-            "advntk.ingredients.images", f"{suites.DATASETS}.{w.dataset}"
+            "advntk.ingredients.images",
+            f"{suites.DATASETS}.{JOBS.prepared[w.prepared]}",
         ),
     shell:
-        "python -m advntk prepare --dataset {wildcards.dataset} --options {params.options:q}"
+        "python -m advntk prepare --dataset {params.dataset} --options {params.options:q}"
         " --downloads {params.downloads:q} --out {output:q} 2> {log:q}"
 
 
 rule split:
     input:
-        pattern(paths.PREPARED),
+        JOBS.prepared_file,
     output:
         manifest=pattern(paths.SPLIT),
         arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),

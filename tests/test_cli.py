@@ -157,6 +157,11 @@ def test_a_gram_by_parts_by_hand(tmp_path):
             "threat.eps255: Input should be greater than or equal to 0",
         ),
         (
+            ["evaluate", "--fit", "none", "--attack", "pgd", "--eps255", "0.0314", "--out", "x.json"],
+            "--eps255: 0.0314 looks like a radius on the unit scale",
+        ),
+        (SWEEP.replace("8 4", "0 0.1").split(), "--values: 0.1 looks like a radius on the unit scale"),
+        (
             ["train", "--split", "s", "--architecture", MLP, "--method", "ntk", "--out", "f/fit.json"],
             "'ntk' trains a kernel; use the verb 'fit'",
         ),

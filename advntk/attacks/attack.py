@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from array_api_compat import is_torch_array
 
+from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
 from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
@@ -34,6 +36,36 @@ class Attacked:
 
 
 BROKEN, ROBUST, NOT_TRIED = 0, 1, -1
+
+
+AnyRun = TypeVar("AnyRun", bound=Callable[..., Attacked])
+
+
+def checked(run: AnyRun) -> AnyRun:
+    """An attack that checks its clean images and labels before it starts; a decorator.
+
+    It gets images as contiguous float32 and labels as int64. The points that it tries are not checked for their values:
+    an attack whose gradients are NaN, or that leaves [0, 1], is reported by the evaluation.
+
+    Args:
+        run: as :class:`Run` or :class:`ResumableRun`.
+
+    Returns:
+        The same function, which raises ``InputError`` for images of another shape or dtype than the predictor's, NaN or
+        pixels outside [0, 1], and for labels that are not one class per image. ``run`` itself where it does so already.
+    """
+    if getattr(run, "checks_inputs", False):
+        return run
+
+    @functools.wraps(run)
+    def attack(predictor: Predictor, images: np.ndarray, labels: np.ndarray, **settings: Any) -> Attacked:
+        clean = checked_images(images, predictor.input_shape, where="attack").astype(np.float32, copy=False)
+        truth = checked_labels(labels, len(clean), predictor.classes, where="attack")
+        with unchecked_values():
+            return run(predictor, clean, truth, **settings)
+
+    attack.checks_inputs = True  # type: ignore[attr-defined]
+    return cast(AnyRun, attack)
 
 
 class Run(Protocol):
@@ -77,7 +109,7 @@ class Attack:
 
     Attributes:
         options: model of its options.
-        run: the attack itself, deterministic under its seed.
+        run: the attack itself, deterministic under its seed; wrapped by :func:`checked`.
         inside_threat_model: whether its images are promised to stay in the ball; others are labelled.
         description: one line.
         libraries: distributions that hold a part of the attack's code: another version may find other images.
@@ -91,6 +123,11 @@ class Attack:
     description: str
     libraries: tuple[str, ...] = ()
     resumable: ResumableRun | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "run", checked(self.run))
+        if self.resumable is not None:
+            object.__setattr__(self, "resumable", checked(self.resumable))
 
     @property
     def chunked(self) -> bool:

@@ -27,6 +27,7 @@ from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.progress import Progress
 from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.networks.torch_modes import recording_gradients
 
 NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
@@ -54,6 +55,8 @@ def run(
     state: Path | None = None,
 ) -> Attacked:
     """The ensemble, attack by attack; an example keeps its clean image unless one of them broke it.
+
+    ``torch.no_grad``, ``torch.inference_mode`` and ``torch.autocast`` around the call have no effect.
 
     Args:
         predictor: of any kind.
@@ -83,7 +86,7 @@ def run(
     if not plan:
         raise ConfigError("; ".join(doubts), where="autoattack.attacks", remedy="name an attack that can be run")
     correct = clean_logits.argmax(axis=1) == labels
-    if threat.radius == 0:
+    if threat.radius == 0 or len(images) == 0:
         untouched = np.where(correct, ROBUST, NOT_TRIED).astype(np.int8)
         return Attacked(images=images.copy(), stages={name: untouched.copy() for name in plan}, flags=doubts)
     ensemble = _Ensemble(
@@ -96,15 +99,16 @@ def run(
         threat=threat,
         seed=seed,
     )
-    doubts += ensemble.doubts_about_module(clean_logits)
-    digest = _digest(ensemble, clean_logits)
-    found = _restored(state, digest) or Attacked(images=images.copy(), flags=doubts)
-    progress = Progress("autoattack", len(plan), unit="attacks", done=len(found.stages))
-    for name in plan[len(found.stages) :]:
-        found = ensemble.attack(name, found)
-        _keep(state, digest, found)
-        outcome = found.stages[name]
-        progress.advance(note=f"{name} broke {(outcome == BROKEN).sum()} of {(outcome != NOT_TRIED).sum()}")
+    with recording_gradients(ensemble.module.device):
+        doubts += ensemble.doubts_about_module(clean_logits)
+        digest = _digest(ensemble, clean_logits)
+        found = _restored(state, digest) or Attacked(images=images.copy(), flags=doubts)
+        progress = Progress("autoattack", len(plan), unit="attacks", done=len(found.stages))
+        for name in plan[len(found.stages) :]:
+            found = ensemble.attack(name, found)
+            _keep(state, digest, found)
+            outcome = found.stages[name]
+            progress.advance(note=f"{name} broke {(outcome == BROKEN).sum()} of {(outcome != NOT_TRIED).sum()}")
     return found
 
 
@@ -172,7 +176,7 @@ class _Ensemble:
             A doubt, if the logits differ by more than rounding, and one if rounding changes the class of an image:
             AutoAttack passes over what it finds misclassified.
         """
-        pixels = torch.from_numpy(np.ascontiguousarray(self.images.transpose(0, 3, 1, 2))).to(self.module.device)
+        pixels = torch.from_numpy(np.array(self.images.transpose(0, 3, 1, 2), order="C")).to(self.module.device)
         with torch.no_grad():
             plain = np.concatenate([to_numpy(self.module(part)) for part in torch.split(pixels, self.options.batch)])
         with torch.enable_grad():
@@ -212,7 +216,7 @@ class _Ensemble:
     def _perturbed(self, name: str, chosen: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Images (k, H, W, C) in the threat set that one attack gives for the chosen ones, and the warnings."""
         clean = self.images[chosen]
-        pixels = torch.from_numpy(np.ascontiguousarray(clean.transpose(0, 3, 1, 2)))
+        pixels = torch.from_numpy(np.array(clean.transpose(0, 3, 1, 2), order="C"))
         labels = torch.from_numpy(self.labels[chosen].astype(np.int64))
         with _overheard(self.module.device) as warnings:
             adversary = self._adversary()

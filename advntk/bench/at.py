@@ -189,5 +189,4 @@ def _training(args: argparse.Namespace) -> Run:
         threat=ThreatModel(eps255=8),
         seed=args.seed,
         rate=_RATE,
-        velocity=[torch.zeros_like(parameter) for parameter in net.parameters()],
     )

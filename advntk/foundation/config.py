@@ -17,9 +17,9 @@ from advntk.foundation.architecture import Activation, Architecture, Padding, Po
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import SweepName
-from advntk.foundation.threat import Norm
+from advntk.foundation.threat import Norm, unit_problem
 
-REFERENCE_PROTOCOL = ("pgd", "reference_fixed_gradient")
+REFERENCE_PROTOCOL = ("pgd_paper", "reference_fixed_gradient")
 """Attacks that a table of the reference protocol compares, by the names they have in config.yaml."""
 
 
@@ -38,6 +38,9 @@ class ArchitectureEntry(Closed):
     width: int | None = Field(default=None, ge=1, description="units or channels of the finite network")
     datasets: list[str] | None = Field(
         default=None, min_length=1, description="some of the suite's datasets, on which alone it runs; default: all"
+    )
+    methods: list[str] | None = Field(
+        default=None, min_length=1, description="some of the suite's methods, which alone run on it; default: all"
     )
 
 
@@ -137,8 +140,8 @@ class SuiteConfig(Closed):
         if not (isinstance(content, Mapping) and content.get("protocol") == "reference"):
             return content
         listed = content.get("attacks")
-        if not isinstance(listed, list):
-            return content
+        if not isinstance(listed, list) or REFERENCE_PROTOCOL[1] in listed:
+            return content  # whoever names the attack chooses what it is compared with
         return {**content, "attacks": [*listed, *(name for name in REFERENCE_PROTOCOL if name not in listed)]}
 
     @model_validator(mode="after")
@@ -158,15 +161,23 @@ class SuiteConfig(Closed):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: an entry is listed twice: {values}")
         for index, entry in enumerate(self.architectures):
-            for dataset in entry.datasets or ():
-                if dataset not in self.datasets:
-                    raise ValueError(
-                        f"architectures.{index}.datasets: '{dataset}' is not among the datasets of this suite: "
-                        f"{self.datasets}"
-                    )
+            for key, some, every in (
+                ("datasets", entry.datasets, self.datasets),
+                ("methods", entry.methods, self.methods),
+            ):
+                for name in some or ():
+                    if name not in every:
+                        raise ValueError(
+                            f"architectures.{index}.{key}: '{name}' is not among the {key} of this suite: {every}"
+                        )
         for eps255 in self.eps255:
             if eps255 < 0 or not re.fullmatch(r"[\d.]+", f"{eps255:g}") or float(f"{eps255:g}") != eps255:
                 raise ValueError(f"eps255: radii must be >= 0, 0.001 or more unless 0, at most 6 digits, not {eps255}")
+            if problem := unit_problem(self.norm, eps255):
+                raise ValueError(f"eps255: {problem}")
+        # a sweep may begin with tiny radii
+        if "radius" in self.sweeps and (problem := unit_problem(self.norm, self.sweeps["radius"].values[-1])):
+            raise ValueError(f"sweeps.radius.values: {problem}")
         for key, names in (
             ("attacks", {*self.attacks, *self.attack_options}),
             ("methods", {*self.methods, *self.method_options}),
@@ -190,7 +201,7 @@ class SuiteConfig(Closed):
         """
         specs = []
         for entry in self.architectures:
-            given = entry.model_dump(exclude_none=True, exclude={"datasets"})
+            given = entry.model_dump(exclude_none=True, exclude={"datasets", "methods"})
             if "width" not in given and entry.family not in self.network.width:
                 raise ConfigError(
                     f"no width for family '{entry.family}'",
@@ -205,3 +216,8 @@ class SuiteConfig(Closed):
         """Those of :meth:`specs` that run on a dataset, in order."""
         pairs = zip(self.architectures, self.specs(), strict=True)
         return [spec for entry, spec in pairs if entry.datasets is None or dataset in entry.datasets]
+
+    def methods_on(self, spec: Architecture) -> list[str]:
+        """Those of the suite's methods that run on one of its architectures, in order."""
+        entry = next(entry for entry, own in zip(self.architectures, self.specs(), strict=True) if own == spec)
+        return [method for method in self.methods if entry.methods is None or method in entry.methods]

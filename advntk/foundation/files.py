@@ -6,9 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,33 +80,36 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], *, compress: b
         save(handle, allow_pickle=False, **dict(arrays))
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an npz; objects (pickles) are refused.
+def read_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """Read arrays of an npz; objects (pickles) are refused.
+
+    Args:
+        path: of the file.
+        only: names of the arrays to read, where they are there; None: all.
 
     Returns:
         The arrays by name.
 
     Raises:
-        InputError: the file is missing, truncated, or holds Python objects.
+        InputError: the file is missing, truncated, no npz, or holds Python objects.
     """
     try:
         with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
+            arrays = {name: content[name] for name in content.files if only is None or name in only}
     except FileNotFoundError as error:
         raise InputError("file not found", where=path, remedy="check the path") from error
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:
+    except MemoryError as error:
+        remedy = "use a machine with more; if the file is small, it is corrupt: make or copy it again"
+        raise InputError(f"needs more memory than there is ({error})", where=path, remedy=remedy) from error
+    except Exception as error:  # numpy and zipfile raise many kinds for bytes that are no npz
         raise InputError(
-            f"not a readable npz file ({error})", where=path, remedy="it may be truncated: make or copy it again"
+            f"not a readable npz file ({error})",
+            where=path,
+            remedy="save arrays without Python objects by numpy.savez; if it is truncated, make or copy it again",
         ) from error
+    if other := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise InputError(f"'{other[0]}' is no array", where=path, remedy="save arrays with numpy.savez")
+    return arrays
 
 
 def sha256_of_file(path: str | Path) -> str:

@@ -1,16 +1,18 @@
 """Where every result lives: one pattern a kind of file, formatted by the package and used as such by the rules.
 
 What a file does not depend on is not in its path: a Gram matrix is shared by all methods, radii and attacks, and a
-method that ignores the radius has one fit (``anyeps``) for all of them.
+method that ignores the radius has one fit (``anyeps``) for all of them. Choices and checks are made on seed 0.
 """
 
 from __future__ import annotations
 
-PREPARED = "{data}/prepared/{dataset}.npz"
+PREPARED = "{data}/prepared/{prepared}.npz"
 SPLIT = "{root}/splits/{dataset}/seed{seed}/split.json"
 GRAM = "{root}/grams/{dataset}/seed{seed}/{architecture}/gram.npy"
 GRAM_PART = "{root}/grams/{dataset}/seed{seed}/{architecture}/parts/{part}of{parts}.npy"
 FIT = "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/fit.json"
+CHOICE = "{root}/choices/{dataset}/{architecture}/{method}/{trained_at}.json"
+CHECK = "{root}/checks/{dataset}/{architecture}/{method}/{trained_at}.json"
 CHUNK = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}.chunks/{chunk}.npz"
 SWEEP = "{root}/sweeps/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{sweep}.json"
 FINDING = "{root}/experiments/{experiment}/{unit}.json"

@@ -16,14 +16,16 @@ Pullback = Callable[[Any], Any]
 class Predictor(Protocol):
     """A classifier of images that attacks can differentiate.
 
-    Images are float32 arrays (m, H, W, C) in [0, 1]; labels are integers (m,).
+    Images are float arrays (m, H, W, C), m ≥ 0, labels integers (m,); ``InputError`` where shape or dtype is another.
+    ``logits`` also refuses NaN and pixels outside [0, 1]. Native arrays are not read for that, as it would cost every
+    step of an attack: what lies outside [0, 1] there is computed with.
     """
 
     classes: int
     input_shape: tuple[int, int, int]
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Logits, (m, classes)."""
+        """Logits (m, classes) of images in [0, 1]."""
         ...
 
     def native(self, array: np.ndarray) -> Any:

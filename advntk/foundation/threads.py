@@ -1,4 +1,4 @@
-"""The one place that sets how many threads BLAS, numba, XLA and torch may use."""
+"""How many threads BLAS, numba, XLA and torch may use, and in which process their threads run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+from advntk.foundation.errors import AdvntkError
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -36,6 +38,29 @@ def limit(threads: int) -> None:
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # see advntk.foundation.device.enable_float64
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+_processes: dict[str, int] = {}
+
+
+def start(library: str) -> None:
+    """Record that this process is about to run threads of a library.
+
+    Threads do not survive a fork: a child that computes with the same library waits for them for ever, or is killed.
+
+    Args:
+        library: its name, for the message.
+
+    Raises:
+        AdvntkError: this process was forked from one that had run them.
+    """
+    here = os.getpid()
+    if _processes.setdefault(library, here) != here:
+        raise AdvntkError(
+            f"this process was forked after {library} had started threads, which a forked process cannot use",
+            where="multiprocessing",
+            remedy="use multiprocessing.get_context('spawn') and load predictors in the workers",
+        )
 
 
 @functools.cache

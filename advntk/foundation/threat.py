@@ -7,17 +7,51 @@ an attack uses the same projection.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from array_api_compat import array_namespace
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Norm = Literal["linf", "l2", "l1"]
 
 L1_SHARE = 0.05
 """Share of an image's entries that an ℓ1 step moves. The true steepest step moves one, which soon meets the box.
 Tramèr & Boneh move 1% of a thousand entries and more; of small images that would again be one."""
+
+LEAST_255: dict[Norm, float] = {"linf": 0.5, "l2": 4.0, "l1": 16.0}
+"""Smallest positive radii that users may give, in 1/255.
+
+Radii in use lie below these bounds on the unit scale (ℓ∞ up to 0.3, ℓ2 up to 3, ℓ1 up to 12), far above them in 1/255
+(77, 765, 3060). In ℓ∞, the bound is half a grey level: smaller perturbations vanish in an image of 8 bits."""
+
+
+def unit_problem(norm: Norm, eps255: float) -> str | None:
+    """Say why a radius that a user gave cannot be in 1/255 of the pixel range.
+
+    Args:
+        norm: norm of the ball.
+        eps255: the radius as given.
+
+    Returns:
+        The problem with its remedy, or None where the unit is plausible.
+    """
+    if 0 < eps255 < LEAST_255[norm]:
+        least = f"radii are in 1/255 of the pixel range, at least {LEAST_255[norm]:g} in {norm} unless 0"
+        return f"{eps255:g} looks like a radius on the unit scale; {least}: give {255 * eps255:.3g} for {eps255:g}"
+    if norm == "linf" and eps255 > 255:
+        return f"{eps255:g} is more than the whole pixel range; radii in linf are in 1/255 of it, at most 255"
+    return None
+
+
+def _plausible(eps255: float) -> float:
+    if problem := unit_problem("linf", eps255):
+        raise ValueError(problem)
+    return eps255
+
+
+LinfRadius = Annotated[float, Field(ge=0), AfterValidator(_plausible)]
+"""Type of an option that is a radius in ℓ∞, in 1/255 of the pixel range."""
 
 
 def _per_image_l2(difference: Any) -> Any:
@@ -86,7 +120,7 @@ class ThreatModel(BaseModel):
         eps255: radius ε in units of 1/255 of the pixel range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     norm: Norm = Field(default="linf", description="norm of the ball: linf, l2 or l1")
     eps255: float = Field(ge=0, description="radius in 1/255 of the pixel range")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from advntk.foundation import threads
 from advntk.foundation.device import enable_float64, jax_device
 from advntk.foundation.errors import ConfigError, NumericalError
 from advntk.foundation.options import Device
@@ -103,6 +104,7 @@ def _cpu_product(gram: np.ndarray, memory_mb: float) -> Callable[[np.ndarray], n
     theta = np.array(square) if mapped and square.nbytes <= memory_mb * MIB / 2 else np.asarray(gram)
 
     def product(block: np.ndarray) -> np.ndarray:
+        threads.start("numba")
         n, columns = block.shape
         across = np.zeros((-(-columns // GROUP) * GROUP, theta.shape[1]))
         across[:columns, :n] = block.T

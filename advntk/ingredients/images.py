@@ -17,6 +17,10 @@ from advntk.foundation.options import Closed
 from advntk.foundation.training_images import TrainingImages
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+MAP_LABELS = (
+    "map labels to 0 … c−1: classes, y_train = np.unique(y_train, return_inverse=True); "
+    "y_test = np.searchsorted(classes, y_test)"
+)
 
 
 class SplitSizes(Closed):
@@ -38,6 +42,9 @@ class SplitSizes(Closed):
     label_noise: float = Field(
         default=0.0, ge=0, lt=1, description="share of the opt images that get a wrong label; val and test keep theirs"
     )
+    allow_overlap: bool = Field(
+        default=False, description="take a split in which more than 1% of val or test images are in opt or val too"
+    )
 
     @model_validator(mode="after")
     def _are_there(self) -> SplitSizes:
@@ -48,6 +55,11 @@ class SplitSizes(Closed):
     def training(self, images: TrainingImages) -> int:
         """How many images a predictor is made from."""
         return self.n_opt + (self.n_val if images == "all" else 0)
+
+    def place(self, dataset: str) -> str:
+        """Where the sizes of a dataset stand, with the user's file, if there is one; for messages."""
+        path = getattr(self, "path", None)
+        return f"dataset_options.{dataset}" + (f" ({path})" if path else "")
 
     def excess(self, train: int, test: int) -> str | None:
         """What asks for more images than a dataset of ``train`` and ``test`` ones has, or None."""
@@ -114,24 +126,17 @@ def checked(images: LabelledImages, where: object) -> LabelledImages:
         The images unchanged.
 
     Raises:
-        InputError: wrong dtype, shape, length or labels; the message names the array.
+        InputError: wrong dtype, shape, length or labels, or a class without training images; the message names the
+            array.
     """
     for part in ("train", "test"):
         x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            count = int((~np.isfinite(x)).sum())
-            raise InputError(f"x_{part} holds {count} NaN or infinite values", where=where, remedy="clean the data")
-        if x.dtype != np.uint8:
-            raise InputError(
-                f"x_{part} has dtype {x.dtype}", where=where, remedy="give uint8 pixels, 0 to 255 (n, H, W, C)"
-            )
-        if x.ndim != 4 or (len(x) and 0 in x.shape):
-            raise InputError(f"x_{part} has shape {x.shape}", where=where, remedy="give n×H×W×C; C = 1 for grey images")
+        _check_pixels(f"x_{part}", x, where)
         if y.dtype.kind not in "iu" or y.shape != (len(x),):
             raise InputError(
                 f"y_{part} has dtype {y.dtype} and shape {y.shape} for {len(x)} images",
                 where=where,
-                remedy="give one integer label an image",
+                remedy=f"give one integer label an image; {MAP_LABELS}",
             )
         if len(y) and (y.min() < 0 or y.max() >= images.classes):
             raise InputError(
@@ -145,13 +150,54 @@ def checked(images: LabelledImages, where: object) -> LabelledImages:
             where=where,
             remedy="give both the same size",
         )
+    _check_classes(images, where)
     return images
+
+
+def _check_pixels(name: str, x: np.ndarray, where: object) -> None:
+    """Refuse what is not uint8 n×H×W×C."""
+    if x.dtype.kind == "f" and (count := int((~np.isfinite(x)).sum())):
+        raise InputError(f"{name} holds {count} NaN or infinite values", where=where, remedy="clean the data")
+    if x.dtype != np.uint8:
+        values, remedy = "", "give uint8 pixels, 0 to 255 (n, H, W, C)"
+        if x.dtype.kind in "biuf" and x.size:
+            least, most = x.min(), x.max()
+            values = f", values {least} … {most}"
+            if least >= 0 and most <= 255:
+                scaled = "255.0 * x" if most <= 1 else "x"
+                remedy += f": np.rint({scaled}).astype(np.uint8)"
+        raise InputError(f"{name} has dtype {x.dtype}{values}", where=where, remedy=remedy)
+    if x.ndim != 4 or (len(x) and 0 in x.shape):
+        raise InputError(
+            f"{name} has shape {x.shape}", where=where, remedy="give n×H×W×C; grey images have C = 1: x[..., None]"
+        )
+
+
+def _check_classes(images: LabelledImages, where: object) -> None:
+    """Refuse fewer than two classes, and classes without training images."""
+    found = np.unique(images.y_train)
+    if len(found) < 2:
+        what = f"all labels of y_train are {found[0]}" if len(found) else "x_train has no images"
+        raise InputError(what, where=where, remedy="give images of two classes or more")
+    if (lacking := images.classes - len(found)) > 0:
+        first = next(index for index, label in enumerate([*found.tolist(), -1]) if label != index)
+        what = f"{lacking} of the classes 0 … {images.classes - 1} have no image in x_train, such as class {first}"
+        raise InputError(what, where=where, remedy=MAP_LABELS)
+
+
+def load(dataset: Dataset, options: SplitSizes, downloads: Path) -> LabelledImages:
+    """Load a dataset and check it: download, verify, decode, or read the user's file.
+
+    Returns:
+        The images. (A fault of the data is an ``InputError`` that names the user's file, if there is one.)
+    """
+    return checked(dataset.load(options, downloads), where=getattr(options, "path", dataset.source))
 
 
 def prepare(
     dataset: Dataset, options: SplitSizes, *, downloads: Path, out: Path, made: dict[str, Any] | None = None
 ) -> None:
-    """Load a dataset once (download, verify, decode) and keep it as one npz for all later jobs.
+    """Load a dataset once and keep it as one npz for all later jobs.
 
     Args:
         dataset: registry entry.
@@ -160,7 +206,7 @@ def prepare(
         out: the npz.
         made: provenance, which is kept beside the arrays as JSON.
     """
-    images = checked(dataset.load(options, downloads), where=out.stem)
+    images = load(dataset, options, downloads)
     files.write_npz(out, {**images.arrays, "provenance": np.array(json.dumps(made or {}))})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,17 @@ import numpy as np
 
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.options import validated
+from advntk.foundation.overlap import Overlap
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import LabelledImages, SplitSizes
 
 SCHEMA = "advntk-split-1"
 PARTS = ("opt", "val", "test")
 KEYS = ("pixels", "labels", "indices")
+OVERLAP = 0.01
+"""Share of test or val images that may also be in what a predictor is made from, or chosen on; published datasets stay
+far below it. One image may, whatever its share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +67,7 @@ class Split:
         data: digest of the prepared dataset that it was drawn from; empty where it is not known.
         path: of the manifest that it was read from.
         label_noise: share of the opt images whose label is wrong.
+        overlap: counts of identical images, labels taken before noise; not part of the hash.
     """
 
     dataset: str
@@ -72,6 +80,7 @@ class Split:
     data: str = ""
     path: Path | None = None
     label_noise: float = 0.0
+    overlap: Overlap = field(default_factory=Overlap)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -94,7 +103,12 @@ def with_label_noise(part: Part, share: float, classes: int, generator: np.rando
 
     Returns:
         The same images.
+
+    Raises:
+        ConfigError: there is no other class.
     """
+    if classes < 2:
+        raise ConfigError("wrong labels need another class", where="label_noise", remedy="set it to 0")
     labels = part.labels.copy()
     chosen = generator.choice(len(labels), size=round(share * len(labels)), replace=False)
     labels[chosen] = (labels[chosen] + generator.integers(1, classes, size=len(chosen))) % classes
@@ -111,11 +125,44 @@ def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) 
     return generator.permutation(np.concatenate(chosen))
 
 
+def overlap_of(parts: Mapping[str, Part]) -> Overlap:
+    """Count the identical images in opt, val and test."""
+    digests = {
+        name: [hashlib.blake2b(image.tobytes()).digest() for image in part.pixels] for name, part in parts.items()
+    }
+    opt, labels = set(digests["opt"]), dict[bytes, set[int]]()
+    training = opt.union(digests["val"])
+    for name, part in parts.items():
+        for digest, label in zip(digests[name], part.labels.tolist(), strict=True):
+            labels.setdefault(digest, set()).add(label)
+    return Overlap(
+        val=sum(digest in opt for digest in digests["val"]),
+        test=sum(digest in training for digest in digests["test"]),
+        conflicts=sum(len(labels[digest]) > 1 for every in digests.values() for digest in every),
+    )
+
+
+def _check_parts(
+    parts: Mapping[str, Part], overlap: Overlap, images: LabelledImages, sizes: SplitSizes, where: str
+) -> None:
+    """Refuse a split that cannot be learnt from, or whose val or test images are those that it is learnt from."""
+    if len(found := np.unique(parts["opt"].labels)) < images.classes:
+        first = np.setdiff1d(np.arange(images.classes), found)[0]
+        what = f"{images.classes - len(found)} of {images.classes} classes have no image among the {sizes.n_opt} of opt"
+        raise ConfigError(
+            f"{what}, such as class {first}", where=where, remedy="raise n_opt, or leave these classes out"
+        )
+    for name, count, known in (("val", overlap.val, "opt"), ("test", overlap.test, "opt or val")):
+        if count > max(1, OVERLAP * len(parts[name])) and not sizes.allow_overlap:
+            what = f"{count} of the {len(parts[name])} {name} images are also in {known}"
+            raise ConfigError(what, where=where, remedy="remove duplicates from the data, or set allow_overlap: true")
+
+
 def _choose(images: LabelledImages, sizes: SplitSizes, seed: int, where: str) -> dict[str, np.ndarray]:
     """Indices of each part into its pool; test images from a test pool are the same for every seed."""
     pooled = len(images.x_test) == 0
     if (problem := sizes.excess(len(images.x_train), len(images.x_test))) is not None:
-        raise ConfigError(problem, where=f"dataset_options.{where}", remedy="lower n_opt, n_val or n_test")
+        raise ConfigError(problem, where=where, remedy="lower n_opt, n_val or n_test")
     generator = np.random.default_rng([seed, 1])
     training = _stratified(images.y_train, sizes.n_opt + sizes.n_val, generator)
     inner = _stratified(images.y_train[training], sizes.n_val, generator)
@@ -139,14 +186,18 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
         seed: of the split.
 
     Returns:
-        The split. (A request for more images than there are raises ``ConfigError``.)
+        The split. (A request for more images than there are, a class without images in opt, and many identical images
+        in two parts raise ``ConfigError``.)
     """
     pooled = len(images.x_test) == 0
+    where = sizes.place(dataset)
     parts = {}
-    for part, indices in _choose(images, sizes, seed, dataset).items():
+    for part, indices in _choose(images, sizes, seed, where).items():
         from_test = part == "test" and not pooled
         x, y = (images.x_test, images.y_test) if from_test else (images.x_train, images.y_train)
         parts[part] = Part(pixels=x[indices], labels=y[indices], indices=indices)
+    overlap = overlap_of(parts)
+    _check_parts(parts, overlap, images, sizes, where)
     if sizes.label_noise > 0:
         generator = np.random.default_rng([seed, 3])
         parts["opt"] = with_label_noise(parts["opt"], sizes.label_noise, images.classes, generator)
@@ -158,6 +209,7 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
         data=images.digest,
         path=None,
         label_noise=sizes.label_noise,
+        overlap=overlap,
         **parts,
     )
 
@@ -188,6 +240,7 @@ def write_split(path: Path, split: Split, *, made: dict[str, Any] | None = None)
         "hash": split.hash,
         "data": split.data,
         "label_noise": split.label_noise,
+        "overlap": split.overlap.model_dump(),
         "input_shape": list(split.input_shape),
         **{f"n_{part}": len(parts[part]) for part in PARTS},
         **{part: parts[part].indices.tolist() for part in PARTS},
@@ -222,6 +275,7 @@ def read_split(path: Path) -> Split:
             data=manifest.get("data", ""),
             path=path,
             label_noise=manifest.get("label_noise", 0.0),
+            overlap=validated(Overlap, manifest.get("overlap", {}), f"{path}: overlap"),
             **parts,
         )
     except KeyError as error:

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from advntk.foundation import files, krylov
+from advntk.foundation.arrays import unchecked_values
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import InputError, NumericalError
 from advntk.foundation.options import Closed
@@ -154,7 +155,8 @@ class AdvNtk:
         with counted(self.timing, "attack_s"):
             images, wanted = inputs(trajectory.step, solution.coef)
         with counted(self.timing, "gradient_s"):
-            rows = self.kernel.rows(images).astype(np.float64)
+            with unchecked_values():  # an attack on a diverged predictor gives NaN, which is reported below
+                rows = self.kernel.rows(images).astype(np.float64)
             residual = rows @ solution.coef - wanted
             loss = float(0.5 * (residual**2).sum() / len(images))
             slope = krylov.gradient(

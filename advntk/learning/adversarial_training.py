@@ -1,12 +1,12 @@
-"""Adversarial training (AT) of a finite network: SGD on images attacked afresh at every update (Madry et al. 2018).
+"""Adversarial training (AT) of a finite network on images attacked afresh at every update (Madry et al. 2018).
 
-All randomness is a function of (seed, step), so that weights, momentum and the step number are all there is to a
-state: a resumed run gives the same bits as an uninterrupted one (same machine, same number of threads).
+All randomness is a function of (seed, step), so that weights, optimiser and the step number are a complete state: a
+resumed run gives the same bits as an uninterrupted one (same machine, same number of threads).
 """
 
 from __future__ import annotations
 
-import json
+import pickle
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,17 +19,17 @@ import torch
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.errors import ConfigError, InputError
-from advntk.foundation.files import read_npz, sha256_of_arrays, sha256_of_json, write_npz
+from advntk.foundation.files import replacing, sha256_of_arrays, sha256_of_json
 from advntk.foundation.losses import one_hot
 from advntk.foundation.provenance import code_digest
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
+from advntk.ingredients.networks.finite_torch import build, state_to_arrays
 from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.at_run import Checkpoint, Run, base_rate
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import DeviceName, choose_device
 
-STATE_FILE = "at_state.npz"
+STATE_FILE = "at_state.pt"
 _CHECK_EVERY = 50  # updates between two looks at the loss, which wait for the device
 
 
@@ -104,7 +104,7 @@ def adversarial_training(
 ) -> AdversarialTrainingResult:
     """Train a finite network of ``spec`` on images attacked within ``threat``.
 
-    min_w E ½‖f_w(x') − y‖², x' from projected gradient ascent against f_w (``options.attack``), by SGD with momentum.
+    min_w E loss(f_w(x'), y), x' from projected gradient ascent against f_w (``options.attack``).
 
     Args:
         spec: architecture, its width included.
@@ -206,7 +206,6 @@ def _start(
         threat=threat,
         seed=seed,
         rate=rate,
-        velocity=[torch.zeros_like(parameter) for parameter in net.parameters()],
     )
     return run, top
 
@@ -245,13 +244,19 @@ def _fingerprint(run: Run, spec: Architecture, splits: Mapping[str, TrainingData
 def _save(run: Run, path: Path, fingerprint: str) -> None:
     """Write the state atomically."""
     assert run.best is not None  # step 0 was reported
-    meta = {"fingerprint": fingerprint, "step": run.step, "rows": run.rows}
-    meta |= {"best_step": run.best.step, "best_score": run.best_score}
-    arrays = {"meta": np.array(json.dumps(meta))}
-    arrays |= {f"weights|{name}": array for name, array in state_to_arrays(run.net).items()}
-    arrays |= {f"velocity|{index}": tensor.cpu().numpy() for index, tensor in enumerate(run.velocity)}
-    arrays |= {f"best|{name}": array for name, array in run.best.parameters.items()}
-    write_npz(path, arrays, compress=False)
+    state = {
+        "fingerprint": fingerprint,
+        "step": run.step,
+        "rows": run.rows,
+        "best_step": run.best.step,
+        "best_score": list(run.best_score),
+        "best": {name: torch.from_numpy(array) for name, array in run.best.parameters.items()},
+        "net": run.net.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "schedule": run.schedule.state_dict(),
+    }
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def _restore(run: Run, path: Path, fingerprint: str) -> str:
@@ -268,22 +273,16 @@ def _restore(run: Run, path: Path, fingerprint: str) -> str:
     if not path.exists():
         return ""
     try:
-        arrays = read_npz(path)
-        meta = json.loads(str(arrays["meta"]))
-        if meta["fingerprint"] != fingerprint:
+        state = torch.load(path, map_location=run.images.device, weights_only=True)
+        if state["fingerprint"] != fingerprint:
             return f"{path}: state of another configuration, ignored; training from step 0"
-        velocity = [torch.from_numpy(arrays[f"velocity|{index}"]) for index in range(len(run.velocity))]
-        load_arrays(run.net, _group(arrays, "weights"))
-    except (InputError, KeyError, json.JSONDecodeError) as error:
-        return f"{path}: unreadable state, ignored ({error}); training from step 0"
-    for tensor, content in zip(run.velocity, velocity, strict=True):
-        tensor.copy_(content)
-    run.best = Checkpoint(step=meta["best_step"], parameters=_group(arrays, "best"))
-    run.best_score = tuple(meta["best_score"])
-    run.rows, run.step = meta["rows"], meta["step"]
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        return f"{path}: unreadable state, ignored ({' '.join(str(error).split())[:80]}); training from step 0"
+    run.net.load_state_dict(state["net"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
+    best = {name: tensor.cpu().numpy() for name, tensor in state["best"].items()}
+    run.best = Checkpoint(step=state["best_step"], parameters=best)
+    run.best_score = tuple(state["best_score"])
+    run.rows, run.step = state["rows"], state["step"]
     return f"{path}: resuming at step {run.step} of {run.options.steps}"
-
-
-def _group(arrays: Mapping[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
-    """Arrays named ``group|name``, by name."""
-    return {key.partition("|")[2]: array for key, array in arrays.items() if key.startswith(f"{group}|")}

@@ -1,4 +1,4 @@
-"""One run of adversarial training: the update, the reports, and what has to be known to go on from a step."""
+"""One run of adversarial training: the update, the reports, and the state from which training resumes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import lr_scheduler
 
 from advntk.attacks.gradient import ascend
 from advntk.foundation.at_options import AdversarialTrainingOptions
@@ -63,9 +64,27 @@ def attacked(
     return points
 
 
-def _loss_scale(options: AdversarialTrainingOptions, classes: int) -> float:
-    """Training loss over ½‖f − y‖²: torch's MSE has no ½ and averages over classes."""
-    return 1.0 if options.loss == "squared_error" else 2.0 / classes
+def training_loss(options: AdversarialTrainingOptions, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Training loss of each image and its gradient by the logits.
+
+    Args:
+        options: name the loss.
+        logits: (m, c).
+        target: one-hot labels, (m, c).
+
+    Returns:
+        Values (m,), gradients (m, c).
+    """
+    if options.loss == "cross_entropy":
+        return value_and_logit_gradient("cross_entropy", logits, target)
+    value, gradient = value_and_logit_gradient("squared_error", logits, target)
+    scale = 1.0 if options.loss == "squared_error" else 2.0 / target.shape[1]  # torch's MSE: no ½, mean over classes
+    return scale * value, scale * gradient
+
+
+def _hessian_scale(options: AdversarialTrainingOptions, classes: int) -> float:
+    """Largest eigenvalue of the loss's Hessian by the logits: 1, 2/c, or 1/c of a softmax at equal logits."""
+    return {"squared_error": 1.0, "torch_mse": 2.0 / classes, "cross_entropy": 1.0 / classes}[options.loss]
 
 
 def base_rate(
@@ -74,7 +93,7 @@ def base_rate(
     """Learning rate before decay: as given, or a fraction of 2/λmax, the largest stable one of plain gradient descent.
 
     λmax is that of the Hessian of the mean training loss of the linearised network at initialisation, on clean images:
-    λmax(J Jᵀ)/m on a seeded sample of m of the training images, times the loss's scale.
+    λmax(J Jᵀ)/m on a seeded sample of m of the training images, times the largest eigenvalue of the loss's own Hessian.
 
     Args:
         net: at its initial weights.
@@ -95,7 +114,7 @@ def base_rate(
     generator = np.random.default_rng([seed, _HESSIAN])
     chosen = generator.permutation(len(images))[:_HESSIAN_IMAGES]
     sample = images[torch.from_numpy(chosen).to(images.device)]
-    top = ntk_top_eigenvalue(net, sample, generator=generator) / len(sample) * _loss_scale(options, classes)
+    top = ntk_top_eigenvalue(net, sample, generator=generator) / len(sample) * _hessian_scale(options, classes)
     if not (math.isfinite(top) and top > 0):
         raise NumericalError(
             f"λmax of the Hessian at initialisation is {top}",
@@ -105,9 +124,30 @@ def base_rate(
     return options.learning_rate_fraction * 2.0 / top, top
 
 
+def make_optimizer(
+    net: nn.Module, options: AdversarialTrainingOptions, rate: float
+) -> tuple[torch.optim.Optimizer, lr_scheduler.LRScheduler]:
+    """An optimiser of torch, and the schedule of its rate, warm-up included, which moves at each update."""
+    parameters = list(net.parameters())
+    optimizer: torch.optim.Optimizer
+    if options.optimizer == "adam":
+        betas = (options.momentum, 0.999)
+        optimizer = torch.optim.Adam(parameters, lr=rate, betas=betas, weight_decay=options.weight_decay)
+    else:
+        optimizer = torch.optim.SGD(parameters, lr=rate, momentum=options.momentum, weight_decay=options.weight_decay)
+    parts: list[lr_scheduler.LRScheduler] = []
+    if options.warmup > 1:
+        parts.append(lr_scheduler.LinearLR(optimizer, 1 / options.warmup, total_iters=options.warmup - 1))
+    if options.lr_decay_every and options.lr_decay_factor:
+        parts.append(lr_scheduler.StepLR(optimizer, options.lr_decay_every, options.lr_decay_factor))
+    elif options.schedule == "cosine":
+        parts.append(lr_scheduler.CosineAnnealingLR(optimizer, options.steps))
+    return optimizer, lr_scheduler.ChainedScheduler(parts or [lr_scheduler.ConstantLR(optimizer, 1.0)])
+
+
 @dataclass(kw_only=True)
 class Run:
-    """A training run: what it is made of (fixed) and where it stands (``step``, weights, ``velocity``, ``best``)."""
+    """A training run: what it is made of (fixed) and where it stands (``step``, weights, optimiser, ``best``)."""
 
     net: nn.Module
     images: Tensor
@@ -118,11 +158,15 @@ class Run:
     seed: int
     rate: float
     step: int = 0
-    velocity: list[Tensor] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     best: Checkpoint | None = None
     best_score: tuple[float, float] = (-1.0, 0.0)
+    optimizer: torch.optim.Optimizer = field(init=False)
+    schedule: lr_scheduler.LRScheduler = field(init=False)
     _epoch: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        self.optimizer, self.schedule = make_optimizer(self.net, self.options, self.rate)
 
     def batch_indices(self) -> np.ndarray:
         """Indices of this step's batch: a new permutation each epoch, its incomplete last batch left out."""
@@ -134,10 +178,10 @@ class Run:
         return self._epoch[1][place * size : (place + 1) * size]
 
     def update(self) -> Tensor:
-        """Attack one batch and move the weights: v ← μv + g + λw, w ← w − ζv.
+        """Attack one batch and move the weights.
 
         Returns:
-            The mean loss at the attacked images, a scalar left on the device.
+            The mean training loss at the attacked images, a scalar left on the device.
         """
         options = self.options
         indices = torch.from_numpy(self.batch_indices()).to(self.images.device)
@@ -146,21 +190,20 @@ class Run:
         offsets = self.threat.random_offsets(tuple(images.shape), generator)
         images = attacked(self.net, images, target, attack=options.attack, threat=self.threat, offsets=offsets)
 
-        scale = _loss_scale(options, target.shape[1])
         parameters = list(self.net.requires_grad_(True).parameters())
         logits = self.net.train()(images)  # batch norms see the batch here, their running statistics in every attack
-        value, logit_gradient = value_and_logit_gradient("squared_error", logits.detach(), target)
-        gradients = torch.autograd.grad(logits, parameters, grad_outputs=logit_gradient * (scale / len(images)))
+        value, logit_gradient = training_loss(options, logits.detach(), target)
+        gradients = torch.autograd.grad(logits, parameters, grad_outputs=logit_gradient / len(images))
         self.net.eval().requires_grad_(False)
 
-        rate = options.rate_at(self.rate, self.step)
-        for parameter, velocity, gradient in zip(parameters, self.velocity, gradients, strict=True):
-            velocity.mul_(options.momentum).add_(gradient)
-            if options.weight_decay:
-                velocity.add_(parameter, alpha=options.weight_decay)
-            parameter.sub_(velocity, alpha=rate)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if options.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(parameters, options.gradient_clip)
+        self.optimizer.step()
+        self.schedule.step()
         self.step += 1
-        mean: Tensor = scale * value.mean()
+        mean: Tensor = value.mean()
         return mean
 
     def report(self) -> Row:
@@ -194,7 +237,7 @@ class Run:
                 labels = target[piece].argmax(1)
                 right = self.net(images[piece]).argmax(1) == labels
                 logits = self.net(points)
-            value, _ = value_and_logit_gradient("squared_error", logits, target[piece])
+            value, _ = training_loss(self.options, logits, target[piece])
             robust = right & (logits.argmax(1) == labels)
             tally += torch.stack([right.sum(), robust.sum(), value.sum(dtype=tally.dtype)])
         clean, survived, loss = tally.tolist()

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from advntk.attacks.attack import batches
 from advntk.attacks.entries import pgd
+from advntk.foundation.arrays import checked_images, require_matrix
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.losses import LossName, one_hot
 from advntk.foundation.predictor import Predictor, Pullback
@@ -29,9 +30,13 @@ class KernelPredictor:
         kernel: Θ(·, X).
         coef: P, (n, c).
         input_shape: (H, W, C).
+
+    Raises:
+        InputError: P has not one row for each training image.
     """
 
     def __init__(self, kernel: BoundKernel, coef: np.ndarray, input_shape: tuple[int, int, int]) -> None:
+        require_matrix(coef, kernel.n, None, what="coef", where="KernelPredictor")
         self.kernel, self.input_shape = kernel, input_shape
         self.coef: Float[np.ndarray, "n c"] = np.asarray(coef, dtype=np.float64)
         self.classes = int(coef.shape[1])
@@ -43,8 +48,15 @@ class KernelPredictor:
         return self.kernel.native(array)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """f(x), (m, c) float64; rows in the kernel's precision, products in float64."""
-        images = np.asarray(images, dtype=np.float32)
+        """f(x), (m, c) float64; rows in the kernel's precision, products in float64.
+
+        Args:
+            images: floats (m, H, W, C) in [0, 1], computed with in float32.
+
+        Returns:
+            Logits; (0, c) for no images. (Images of another shape, dtype or range raise ``InputError``.)
+        """
+        images = checked_images(images, self.input_shape, where="logits").astype(np.float32, copy=False)
         parts = [self.kernel.rows(images[part]).astype(np.float64) @ self.coef for part in batches(len(images))]
         return np.concatenate(parts) if parts else np.zeros((0, self.classes))
 

@@ -13,6 +13,7 @@ import numpy as np
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.predictor import Predictor
+from advntk.foundation.recipes import Choice
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import SplitSizes
@@ -25,9 +26,12 @@ SELECTION_IMAGES = 512
 """Images of val on which a time, a rate or a checkpoint is chosen."""
 CURVE_IMAGES = 256
 """Images of test, and of those trained on, that are logged along training; neither chooses anything."""
+NETWORK_CURVE_IMAGES = 1000
+"""The same for finite networks, which are cheaper to attack; for them all of val is measured."""
 
 Row = dict[str, int | float | str]
-"""step, split, clean_accuracy, robust_accuracy (fractions), robust_loss (mean ½‖f − y‖² under attack)."""
+"""step, split, clean_accuracy, robust_accuracy (fractions), robust_loss (mean loss under attack: the training loss of a
+network, ½‖f − y‖² of a kernel predictor)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,7 @@ class Task:
         images: which training images the predictor is made from.
         threat: what the method defends against (a method that ignores the radius ignores it).
         gram: the Gram matrix of these images (or of more, see ``open_gram``), for kernel methods.
+        choice: what a search on val chose, where the options list candidates.
         workdir: where state for resuming is kept.
     """
 
@@ -50,6 +55,7 @@ class Task:
     compute: Compute
     gram: Path | None
     workdir: Path
+    choice: Choice | None = None
 
     @cached_property
     def training(self) -> Part:

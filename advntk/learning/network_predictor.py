@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import copy
+from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advntk.foundation import threads
 from advntk.foundation.allocator import keep_freed_memory
+from advntk.foundation.arrays import checked_images, require_images, require_labels, require_matrix
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.gpus import note_gpu
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
+from advntk.ingredients.networks.torch_modes import recording_gradients, without_gradients
 
 DeviceName = Literal["auto", "cpu", "gpu"]
 
@@ -65,12 +70,17 @@ def loss_and_image_gradient(
     Returns:
         Logits (m, c), values (m,), gradients (m, H, W, C), all detached.
     """
-    with torch.enable_grad():
-        variable = images.detach().requires_grad_(True)
+    with recording_gradients(images.device):
+        variable = _variable(images)
         logits = net(variable)
         value, logit_gradient = value_and_logit_gradient(loss, logits.detach(), target)
         (gradient,) = torch.autograd.grad(logits, variable, grad_outputs=logit_gradient)
     return logits.detach(), value, gradient
+
+
+def _variable(images: Tensor) -> Tensor:
+    """The same images as a leaf that requires a gradient; memory is shared unless ``inference_mode`` forbids it."""
+    return (images.clone() if images.is_inference() else images.detach()).requires_grad_(True)
 
 
 class NetworkPredictor:
@@ -78,7 +88,7 @@ class NetworkPredictor:
 
     Args:
         net: images (m, H, W, C) in [0, 1] → logits (m, classes); moved to the device, put into eval mode, and its
-            parameters stop requiring gradients.
+            parameters stop requiring gradients. One that was made under ``torch.inference_mode`` is copied.
         input_shape: (H, W, C).
         classes: number of logits.
         device: ``auto`` (a GPU if there is one), ``cpu`` or ``gpu``.
@@ -94,8 +104,12 @@ class NetworkPredictor:
         device: DeviceName = "auto",
         batch: int = 512,
     ) -> None:
+        threads.start("torch")  # copying large parameters starts them
         self.device = choose_device(device)
-        self.net = net.to(self.device).eval().requires_grad_(False)
+        with torch.inference_mode(False):
+            if any(tensor.is_inference() for tensor in chain(net.parameters(), net.buffers())):
+                net = copy.deepcopy(net)
+            self.net = net.to(self.device).eval().requires_grad_(False)
         self.input_shape = input_shape
         self.classes = classes
         self.batch = batch
@@ -107,32 +121,47 @@ class NetworkPredictor:
 
     def native(self, array: np.ndarray) -> Tensor:
         """A numpy array as a tensor on the network's device; floating arrays take the network's dtype."""
-        tensor = torch.from_numpy(np.array(array)).to(self.device)
+        threads.start("torch")
+        array = np.asarray(array)
+        tensor = torch.from_numpy(np.array(array, array.dtype.newbyteorder("="), order="C")).to(self.device)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Logits of images in [0, 1], (m, H, W, C) → (m, classes)."""
+        """Logits in the network's dtype.
+
+        Args:
+            images: floats (m, H, W, C) in [0, 1].
+
+        Returns:
+            (m, classes); (0, classes) for no images. (Images of another shape, dtype or range raise ``InputError``.)
+        """
+        images = checked_images(images, self.input_shape, where="logits")
         if len(images) == 0:
             return np.zeros((0, self.classes), np.float32)
         pieces = range(0, len(images), self.batch)
-        with torch.no_grad():
+        with without_gradients(self.device):
             outputs = [self.net(self.native(images[start : start + self.batch])).cpu() for start in pieces]
         return np.asarray(torch.cat(outputs).numpy())
 
     def linearize(self, images: Tensor) -> tuple[Tensor, Pullback]:
         """Logits (m, classes) and their pullback (m, classes) → (m, H, W, C), detached; the whole batch at once."""
-        with torch.enable_grad():
-            variable = images.detach().requires_grad_(True)
+        images = self._images(images, "linearize")
+        with recording_gradients(self.device):
+            variable = _variable(images)
             logits = self.net(variable)
 
         def pullback(cotangent: Tensor) -> Tensor:
-            (gradient,) = torch.autograd.grad(logits, variable, grad_outputs=cotangent, retain_graph=True)
+            require_matrix(cotangent, *logits.shape, what="cotangent", where="pullback")
+            with recording_gradients(self.device):
+                (gradient,) = torch.autograd.grad(logits, variable, grad_outputs=cotangent, retain_graph=True)
             return gradient
 
         return logits.detach(), pullback
 
     def loss_and_gradient(self, images: Tensor, labels: Tensor, loss: LossName) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (m, classes), loss of each example (m,) and its gradient by its own image (m, H, W, C)."""
+        images = self._images(images, "loss_and_gradient")
+        require_labels(labels, len(images), where="loss_and_gradient")
         target = one_hot(labels, self.classes, images.dtype)
         if len(images) <= self.batch:
             return loss_and_image_gradient(self.net, images, target, loss)
@@ -140,3 +169,11 @@ class NetworkPredictor:
         parts = [loss_and_image_gradient(self.net, piece, goal, loss) for piece, goal in pieces]
         logits, values, gradients = (torch.cat(column) for column in zip(*parts, strict=True))
         return logits, values, gradients
+
+    def _images(self, images: Any, where: str) -> Tensor:
+        """Native images of the right shape, in the network's dtype on its device."""
+        require_images(images, self.input_shape, where=where)
+        if not isinstance(images, Tensor):
+            return self.native(images)
+        threads.start("torch")
+        return images.to(self.device, self.dtype)

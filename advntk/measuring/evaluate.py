@@ -12,6 +12,7 @@ import numpy as np
 from advntk.attacks.attack import BROKEN, NOT_TRIED, Attack, Attacked
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
+from advntk.foundation.errors import InputError
 from advntk.foundation.options import Compute
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.records import Evaluation, Record, Stage, write_record
@@ -36,7 +37,7 @@ def evaluate(
 
     Args:
         predictor: of any kind.
-        test: images and labels.
+        test: at least one image, uint8, and its label.
         attack: registry entry.
         options: its options.
         threat: ball and box.
@@ -44,7 +45,18 @@ def evaluate(
 
     Returns:
         As :func:`judge`.
+
+    Raises:
+        InputError: the pixels are not uint8 (m, H, W, C) of the predictor's size, or the labels not its classes, (m,).
     """
+    pixels: Any = test.pixels
+    if getattr(pixels, "dtype", None) != np.uint8 or pixels.size == 0:
+        form = f"dtype {pixels.dtype} and shape {pixels.shape}" if hasattr(pixels, "dtype") else type(pixels).__name__
+        raise InputError(
+            f"pixels: {form}",
+            where="evaluate",
+            remedy="give at least one image, grey levels 0 to 255 as uint8 (m, H, W, C)",
+        )
     found = attack.run(predictor, test.images, test.labels, options=options, threat=threat, seed=seed)
     return judge(predictor, test, found, attack=attack, options=options, threat=threat, seed=seed)
 

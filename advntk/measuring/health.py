@@ -16,6 +16,7 @@ import numpy as np
 
 from advntk.attacks.attack import BROKEN, Attack, Attacked, to_numpy
 from advntk.attacks.entries import pgd
+from advntk.foundation.arrays import unchecked_values
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
@@ -130,6 +131,7 @@ class _Case:
         return np.asarray(self.predictor.logits(found.images).argmax(axis=1) == part.labels)
 
 
+@unchecked_values()
 def diagnose(
     predictor: Predictor,
     test: Part,

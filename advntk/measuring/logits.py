@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from advntk.foundation.arrays import unchecked_values
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.predictor import Predictor
 
@@ -17,6 +18,8 @@ def predictor_name(folder: Path, checkpoint: str) -> str:
 
 def finite_logits(predictor: Predictor, images: np.ndarray, *, what: str, where: str) -> np.ndarray:
     """Logits of a predictor, all of them finite: ``argmax`` takes NaN for the largest, and the first of several.
+
+    The images may leave [0, 1], as those of an attack may: a flag of the evaluation reports it.
 
     Args:
         predictor: of any kind.
@@ -30,7 +33,8 @@ def finite_logits(predictor: Predictor, images: np.ndarray, *, what: str, where:
     Raises:
         NumericalError: one is NaN or infinite.
     """
-    logits = predictor.logits(images)
+    with unchecked_values():
+        logits = predictor.logits(images)
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
         raise NumericalError(

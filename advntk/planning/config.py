@@ -62,12 +62,19 @@ def require_of_files(found: SuiteConfig, *, where: Path) -> None:
 
 
 def what_counts(config: SuiteConfig) -> dict[str, Any]:
-    """A configuration as JSON, without what changes no result; options of its own methods alone, with all defaults."""
+    """A configuration as JSON, without what changes no result; options of its own methods and attacks alone."""
     content = config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
     given = config.method_options
     content["method_options"] = {name: _whole(name, given.get(name, {})) for name in config.methods}
+    used = {*config.attacks, *(entry.attack for entry in config.sweeps.values())}
+    content["attack_options"] = {name: one for name, one in content["attack_options"].items() if name in used}
+    for override in content["overrides"]:
+        options = override["method_options"]
+        override["method_options"] = {name: options[name] for name in config.methods if name in options}
+    content["overrides"] = [one for one in content["overrides"] if one["method_options"]]
     for options in content["dataset_options"].values():
         options.pop("mirror", None)
+        options.setdefault("allow_overlap", False)  # in suites that ran before the option came
     return content
 
 

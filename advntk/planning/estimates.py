@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from advntk import suite as suites
 from advntk.attacks.attack import BATCH
 from advntk.attacks.named import NamedAttack
-from advntk.foundation import files
 from advntk.foundation.at_options import NetworkForm
-from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.strength import SweepName
 from advntk.ingredients.gram_spectrum import BLOCK, DENSE_CHECK, PASSES, SUBSET
 from advntk.ingredients.gram_tiles import parts_that_fit
 from advntk.planning import attacks, fits, memory
+from advntk.planning.datasets import Facts, facts_of
 from advntk.planning.fits import Sizes
 from advntk.planning.memory import Memory, matrix_mb
-from advntk.planning.work import KernelWork, NetworkWork, Shape, Work, times, total
+from advntk.planning.work import KernelWork, NetworkWork, Work, times, total
 
 LIMIT_OF_ONE = 2000
 """Rows of a Gram matrix up to which its jobs have one thread: small problems run side by side."""
@@ -49,15 +46,6 @@ class Estimate:
         return None if self.parts is None else total(*self.parts.values())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a dataset before it is prepared."""
-
-    shape: Shape
-    classes: int
-    n_test: int
-
-
 def kernel_threads(n: int) -> int:
     """Threads of a kernel job; changing them may change last digits (docs/reproduce.md)."""
     return 1 if n <= LIMIT_OF_ONE else 8
@@ -66,15 +54,6 @@ def kernel_threads(n: int) -> int:
 def network_threads(n: int) -> int:
     """Threads of a training; the same holds."""
     return 1 if n <= LIMIT_OF_ONE else 4
-
-
-@cache
-def _of_file(path: str) -> tuple[Shape, int, int, int]:
-    """Shape, classes, training and test images of a user's npz."""
-    arrays = files.read_npz(path)
-    train, test, labels = arrays["x_train"], arrays["x_test"], arrays["y_train"]
-    shape = (int(train.shape[1]), int(train.shape[2]), int(train.shape[3]))
-    return shape, int(np.max(labels, initial=0)) + 1, len(train), len(test)
 
 
 @dataclass(frozen=True)
@@ -96,35 +75,8 @@ class Estimates:
         return self._known[key]
 
     def facts(self, dataset: str) -> Facts:
-        """Shape, classes and test images of a dataset.
-
-        Returns:
-            What is known.
-
-        Raises:
-            InputError: a user's own file is not there or not of the documented form.
-            ConfigError: the dataset does not say what has to be known before it is prepared.
-        """
-        entry, sizes = self.suite.datasets[dataset]
-        shape, classes, pools = type(sizes).shape, entry.classes, type(sizes).pools
-        if shape is None or classes is None or pools is None:
-            path = getattr(sizes, "path", None)
-            if path is None:
-                raise ConfigError(
-                    f"'{dataset}' does not say how many images it has, of what shape, and of how many classes",
-                    where="datasets",
-                    remedy="give its options 'pools' and 'shape', and its ENTRY 'classes' (docs/extend.md)",
-                )
-            try:
-                shape, classes, *counted = _of_file(str(path))
-            except (KeyError, IndexError) as error:
-                raise InputError(
-                    f"lacks images or labels ({error})", where=path, remedy="see docs/reproduce.md"
-                ) from error
-            pools = (counted[0], counted[1])
-        # without test images of its own, a dataset's test images are what opt and val leave
-        left = pools[1] or pools[0] - sizes.n_opt - sizes.n_val
-        return Facts(shape=shape, classes=classes, n_test=sizes.n_test or left)
+        """Shape, classes and test images of a dataset; see :func:`advntk.planning.datasets.facts_of`."""
+        return facts_of(dataset, *self.suite.datasets[dataset])
 
     def sizes(self, dataset: str, method: str | None = None) -> Sizes:
         """Images of a split that a method's jobs meet; without a method, those of the Gram matrix."""
@@ -233,6 +185,28 @@ class Estimates:
             disk_mb=2 * network.parameters * 4 / memory.MIB,
             threads=network_threads(self.suite.gram_size(dataset)),
         )
+
+    def search(self, dataset: str, architecture: str, method: str) -> Estimate:
+        """Candidates of a recipe, each trained for a share of the updates."""
+        options: Any = self.suite.options[dataset, architecture, method]
+        tried = [one.scaled(options.search_share) for one in options.candidates()]
+        return self._trained(dataset, architecture, method, tried)
+
+    def check(self, dataset: str, architecture: str, method: str) -> Estimate:
+        """A recipe trained with twice the updates, and once more where fits are trained on val."""
+        options: Any = self.suite.options[dataset, architecture, method]
+        once = [options] if self.suite.images_of(method) == "all" else []
+        return self._trained(dataset, architecture, method, [*once, options.scaled(2)])
+
+    def _trained(self, dataset: str, architecture: str, method: str, recipes: Sequence[Any]) -> Estimate:
+        """Several trainings in one job."""
+        one, network = self.train(dataset, architecture, method), self.network(dataset, architecture, method)
+        sizes, kind = self.sizes(dataset, method), self.suite.method_kinds[method]
+        works = [fits.network_fit(kind, recipe, network, sizes) for recipe in recipes]
+        known = [found for found in works if found is not None]
+        names = dict.fromkeys(name for found in known for name in found)
+        parts = {name: total(*(found.get(name, {}) for found in known)) for name in names}
+        return replace(one, parts=parts if len(known) == len(works) else None)
 
     def attack(self, dataset: str, architecture: str, method: str, attack: str) -> Estimate:
         """One chunk of an attack that is run in chunks."""

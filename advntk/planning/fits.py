@@ -8,7 +8,7 @@ from typing import Any
 
 from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.learning.adv_ntk import AdvNtkOptions
-from advntk.learning.method import CURVE_IMAGES, SELECTION_IMAGES
+from advntk.learning.method import CURVE_IMAGES, NETWORK_CURVE_IMAGES, SELECTION_IMAGES
 from advntk.learning.methods.early_stopped_ntk import DENSE_LIMIT
 from advntk.planning.attacks import Passes, training
 from advntk.planning.work import KernelWork, NetworkWork, Work, times, total
@@ -138,11 +138,12 @@ def network_fit(kind: str, options: Any, network: NetworkWork, sizes: Sizes) -> 
     if kind != "at":
         return None
     found: AdversarialTrainingOptions = options
+    monitored = sizes.n_val + min(NETWORK_CURVE_IMAGES, sizes.n) + min(NETWORK_CURVE_IMAGES, sizes.n_test)
     reports = found.steps // found.report_every + 1 + (found.steps % found.report_every > 0)
     inside = network_attacked(network, training(found.attack), found.batch)
     report = total(
-        network.predictions(2 * sizes.monitored, SELECTION_IMAGES),
-        network_attacked(network, training(found.report_attack), sizes.monitored),
+        network.predictions(2 * monitored, SELECTION_IMAGES),
+        network_attacked(network, training(found.report_attack), monitored),
     )
     rate: Work = {}
     if found.learning_rate is None:

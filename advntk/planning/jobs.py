@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from advntk.foundation import paths
+from advntk.planning.datasets import prepared_name
 from advntk.planning.estimates import Estimate, Estimates
 from advntk.suite import Cell, Suite
 
 RULES = (
-    *("prepare", "split", "gram", "gram_part", "gram_gather", "fit", "train", "attack", "evaluate"),
+    *("prepare", "split", "gram", "gram_part", "gram_gather", "fit", "search", "train", "check", "attack", "evaluate"),
     *("sweep", "transfer", "experiment", "expand", "tabulate", "plot"),
 )
 """In the order of the workflow."""
@@ -82,7 +83,8 @@ def jobs_of(suite: Suite) -> list[Job]:
 
 def _data(estimates: Estimates) -> Iterator[Job]:
     for dataset in estimates.suite.datasets:
-        prepare = Job(rule="prepare", name=dataset, estimate=estimates.of("prepare", dataset), dataset=dataset)
+        name = prepared_name(dataset, estimates.suite.datasets[dataset][1])
+        prepare = Job(rule="prepare", name=name, estimate=estimates.of("prepare", dataset), dataset=dataset)
         yield prepare
         for seed in range(estimates.suite.config.seeds):
             split, name = estimates.of("split", dataset), f"{dataset}.seed{seed}"
@@ -126,12 +128,25 @@ def _learning(estimates: Estimates) -> Iterator[Job]:
         seen.add(key)
         label, (rule, _, name) = cell.spec.label, key.partition("/")
         needs = [f"split/{cell.dataset}.seed{cell.seed}"]
+        recipe = name.replace(f".seed{cell.seed}.", ".", 1)
+        if suite.recipe(cell.dataset, label, cell.method, "search"):
+            if cell.seed == 0:
+                yield _recipe(estimates, cell, "search", recipe, f"split/{cell.dataset}.seed0")
+            needs.append(f"search/{recipe}")
         if rule == "fit":
             gathered = "gram" if estimates.gram_parts(cell.dataset) == 1 else "gram_gather"
             needs.append(f"{gathered}/{cell.dataset}.seed{cell.seed}.{label}")
         estimate = estimates.of(rule, cell.dataset, label, cell.method)
         own = _of(suite, cell) | {"gpu": bool(gpus(suite, cell.method, fit=True))}
         yield Job(rule=rule, name=name, needs=tuple(needs), estimate=estimate, **own)
+        if cell.seed == 0 and suite.recipe(cell.dataset, label, cell.method, "convergence_check"):
+            yield _recipe(estimates, cell, "check", recipe, key)
+
+
+def _recipe(estimates: Estimates, cell: Cell, rule: str, name: str, need: str) -> Job:
+    """The search or the convergence check of a recipe."""
+    estimate = estimates.of(rule, cell.dataset, cell.spec.label, cell.method)
+    return Job(rule=rule, name=name, needs=(need,), estimate=estimate, **_of(estimates.suite, cell))
 
 
 def fit_key(suite: Suite, cell: Cell) -> str:

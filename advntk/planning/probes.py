@@ -263,7 +263,6 @@ def _network(probe: Probe, images: np.ndarray) -> Callable[[], object]:
         threat=ThreatModel(eps255=0),
         seed=0,
         rate=1e-9,
-        velocity=[torch.zeros_like(parameter) for parameter in net.parameters()],
     )
     return run.update
 

@@ -13,6 +13,7 @@ import pandas as pd
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
+from advntk.telling.convergence import unconverged
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import Listing, write_listings
 from advntk.telling.suite_file import Measured, Suite
@@ -25,7 +26,8 @@ COLUMNS = (
 )
 SIGNIFICANCE = 0.05
 """Adjusted p below which two methods are told apart."""
-_PREFERRED = ("last", "final")
+_DEPLOYED = {"network": ("best_val", "last"), "kernel": ("last", "final")}
+"""Checkpoints that a user would deploy, by kind of predictor: a network's best one on val, where val was held out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +66,17 @@ class Comparison:
 
 
 def comparisons(suite: Suite) -> list[Comparison]:
-    """All pairs of methods under each attack inside the threat model, in the order of the configuration's lists."""
-    config = suite.config
+    """All pairs of methods under each attack inside the threat model, in the order of the configuration's lists.
+
+    Returns:
+        The comparisons; methods whose training has not converged take part in none.
+    """
+    config, reasons = suite.config, unconverged(suite)
     cells: dict[tuple[str, str, float, str, str], list[Measured]] = {}
     for item in suite.measured:
         record = item.record
-        if record.attack.inside_threat_model:
+        training = (record.dataset, record.architecture.label, record.method, record.threat.eps255)
+        if record.attack.inside_threat_model and training not in reasons:
             key = (record.dataset, record.attack.name, record.threat.eps255, record.architecture.label, record.method)
             cells.setdefault(key, []).append(item)
     found = []
@@ -106,9 +113,9 @@ def _compare(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison:
 
 
 def _checkpoint(group: Sequence[Measured]) -> str:
-    """The checkpoint to compare: the last step, which no one has chosen, or else the only one."""
+    """The checkpoint to compare: the one that a user would deploy."""
     names = list(group[0].robust)
-    return next((name for name in _PREFERRED if name in names), names[0])
+    return next((name for name in _DEPLOYED[group[0].record.kind] if name in names), names[0])
 
 
 def _require_same_examples(a: Sequence[Measured], b: Sequence[Measured]) -> None:

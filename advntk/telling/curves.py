@@ -12,7 +12,6 @@ import pandas as pd
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
-from advntk.foundation.statistics import student_interval
 
 _REMEDY = "delete it and run the fit again"
 _ROW = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
@@ -73,57 +72,6 @@ def frame_of(curves: Iterable[Curve]) -> pd.DataFrame:
     """All curves in one frame of columns ``CURVE_COLUMNS``."""
     frames = [curve.rows for curve in curves]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unfinished:
-    """Training that was stopped while it still gained.
-
-    Attributes:
-        step: at which it was stopped.
-        gain: of robust accuracy on val over the second half of the steps: mean over seeds, and its 95% interval.
-            Adv-NTK learns from val, so its gain says that its training was not at its end, no more.
-    """
-
-    dataset: str
-    architecture: str
-    method: str
-    eps255: float
-    step: int
-    gain: tuple[float, float, float]
-
-
-def unfinished(curves: Iterable[Curve]) -> list[Unfinished]:
-    """Methods that were not done: whose robust accuracy on val surely rose over the second half of their steps.
-
-    Args:
-        curves: of methods whose predictors are not made from val.
-
-    Returns:
-        One for each dataset, network, method and radius of two seeds or more whose interval lies above 0.
-    """
-    gains: dict[tuple[str, str, str, float], list[tuple[int, float]]] = {}
-    for curve in curves:
-        val = curve.rows[curve.rows["split"] == "val"].set_index("step")["robust_accuracy"].sort_index()
-        if len(val):
-            last = int(val.index[-1])
-            late = float(val.iloc[-1] - val[val.index <= last / 2].iloc[-1])
-            gains.setdefault((curve.dataset, curve.architecture, curve.method, curve.eps255), []).append((last, late))
-    found = []
-    for (dataset, architecture, method, eps255), of_seeds in gains.items():
-        gain = student_interval([each for _, each in of_seeds]) if len(of_seeds) > 1 else (0.0, 0.0, 0.0)
-        if gain[1] > 0:
-            found.append(
-                Unfinished(
-                    dataset=dataset,
-                    architecture=architecture,
-                    method=method,
-                    eps255=eps255,
-                    step=max(step for step, _ in of_seeds),
-                    gain=gain,
-                )
-            )
-    return found
 
 
 def _cell(rows: pd.DataFrame) -> dict[str, Any]:

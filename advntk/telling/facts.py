@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed
+from advntk.foundation.overlap import Overlap, overlap_note
 from advntk.foundation.records import as_model
 from advntk.foundation.threat import ThreatModel
 
@@ -18,12 +20,14 @@ class SplitFacts(Closed):
     Attributes:
         hash: which split it is, as records name it.
         test: indices of the test images into their pool, in the order of outcomes.
+        overlap: counts of identical images; none in files of earlier versions, which did not count them.
     """
 
     dataset: str
     seed: int
     hash: str
     test: list[int]
+    overlap: Overlap = Overlap()
 
 
 class FitFacts(Closed):
@@ -63,6 +67,14 @@ class GramFacts(Closed):
 
 
 Facts = TypeVar("Facts", SplitFacts, FitFacts, GramFacts)
+
+
+def overlap_notes(splits: Sequence[SplitFacts]) -> list[str]:
+    """A note for each dataset with identical images in its splits."""
+    overlaps: dict[str, list[Overlap]] = {}
+    for split in splits:
+        overlaps.setdefault(split.dataset, []).append(split.overlap)
+    return [note for dataset, found in overlaps.items() if (note := overlap_note(dataset, found))]
 
 
 def read_split_facts(path: str | Path) -> SplitFacts:

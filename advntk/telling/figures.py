@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import labels, told_stories
+from advntk.telling import labels, overfitting, told_stories
 from advntk.telling.curves_figure import curves
 from advntk.telling.frames import Row, Suite, rows
 from advntk.telling.series import in_order, method_handles, top
@@ -22,6 +22,8 @@ from advntk.telling.strength_figure import strength
 from advntk.telling.transfer_figure import transfer
 
 _ACCURACY = "accuracy (%)"
+_OPEN: dict[str, Any] = {"linestyle": "", "markersize": 4, "markerfacecolor": "white", "zorder": 4}
+"""A training that has not converged."""
 _CLEAN_LINE: dict[str, Any] = {
     **{"linestyle": (0, (1, 1.5)), "linewidth": 1.1},
     **{"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9},
@@ -148,10 +150,12 @@ def _notes(suite: Suite, found: Sequence[Row], attacks: dict[str, str]) -> list[
     names = ", ".join(attacks.values()) or "none"
     plural = "attack" if len(attacks) == 1 else "attacks"
     doubted = sum(bool(row.flags) for row in found)
+    open_markers = ["Open markers: training had not converged."] if any(row.unconverged for row in found) else []
     doubts = [f"Doubts about {doubted} of {len(found)} evaluations: see the table's footnotes."] if doubted else []
     return [
         f"Robust: correct on the clean image and under the {plural} {names}. "
         f"Mean and 95% interval over {over}; n_test = {sizes}, seeds = {suite.config.seeds}.",
+        *open_markers,
         *doubts,
     ]
 
@@ -202,6 +206,14 @@ def _draw_points(
                 elinewidth=1.0,
                 zorder=3,
             )
+            open_points = [
+                (place + shift, 100 * interval[0])
+                for row, place, interval in points
+                if (row.method, row.checkpoint) == (method, checkpoint) and row.unconverged
+            ]
+            if open_points:
+                xs, ys = zip(*open_points, strict=True)
+                axes.plot(xs, ys, color=colours[method], marker=labels.marker(checkpoint), **_OPEN)
         else:
             axes.plot(x, y, color=colours[method], zorder=2, **_CLEAN_LINE)
     axes.set_xlim(places[0] - 0.5 * unit, places[-1] + 0.5 * unit)
@@ -212,6 +224,7 @@ def _draw_points(
 FIGURES: dict[str, Callable[[Suite], Figure]] = {
     "curves": curves,
     "depth": depth,
+    "overfitting": overfitting.figure,
     "radius": radius,
     "strength": strength,
     "transfer": transfer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Spread, accuracy_interval, spread
+from advntk.telling.convergence import unconverged
 from advntk.telling.curves import CURVE_COLUMNS, frame_of
 from advntk.telling.labels import OUTSIDE, attack_label
 from advntk.telling.suite_file import Measured, Suite, read_suite
@@ -32,7 +34,7 @@ COLUMNS = (
     *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_train"),
     *("n_test", "seeds"),
     *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
-    *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255", "max_l1_255"),
+    *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255", "max_l1_255", "unconverged"),
 )
 _CHECKPOINT_ORDER = ("final", "last", "best_val")
 
@@ -53,7 +55,8 @@ class Row:
         max_l2_255: the same, ℓ2.
         max_l1_255: the same, ℓ1.
         stages: of an attack made of several, by name in their order: mean robust accuracy after it.
-        flags: doubts about its evaluations, with the seeds that they are about.
+        unconverged: why its training has not converged; empty for one that has, and for kernels.
+        flags: that, and doubts about its evaluations, with the seeds that they are about.
     """
 
     dataset: str
@@ -75,6 +78,7 @@ class Row:
     max_l2_255: float
     max_l1_255: float
     stages: dict[str, float]
+    unconverged: str
     flags: tuple[str, ...]
 
     @property
@@ -101,11 +105,12 @@ def rows(suite: Suite) -> list[Row]:
         where = (config.datasets.index(dataset), labels.index(label), config.methods.index(method))
         return (*where, choice, checkpoint, config.attacks.index(attack), config.eps255.index(eps255))
 
-    return [_row(groups[key], key[3]) for key in sorted(groups, key=position)]
+    reasons = unconverged(suite)
+    return [_row(groups[key], key[3], reasons.get((*key[:3], key[5]), "")) for key in sorted(groups, key=position)]
 
 
-def _row(group: list[Measured], checkpoint: str) -> Row:
-    """One row from the records of its seeds."""
+def _row(group: list[Measured], checkpoint: str, reason: str) -> Row:
+    """One row from the records of its seeds; ``reason``: why its training has not converged, if so."""
     group = sorted(group, key=lambda item: item.record.seed)
     record = group[0].record
     evaluations, images = [item.record.evaluations[checkpoint] for item in group], [item.images for item in group]
@@ -134,7 +139,8 @@ def _row(group: list[Measured], checkpoint: str) -> Row:
         max_l2_255=max(evaluation.max_l2_255 for evaluation in evaluations),
         max_l1_255=max(evaluation.max_l1_255 for evaluation in evaluations),
         stages=_mean_stages(evaluations),
-        flags=tuple(flags),
+        unconverged=reason,
+        flags=(*([f"not converged, takes part in no comparison: {reason}"] if reason else []), *flags),
     )
 
 
@@ -152,14 +158,15 @@ def results_frame(suite: Suite) -> pd.DataFrame:
 
     Returns:
         Columns ``COLUMNS``; accuracies are fractions in [0, 1], clean and robust ones with their 95%
-        interval over seeds and examples. ``seed_sd`` is NaN with one seed. Rows follow the configuration's lists.
+        interval over seeds and examples. ``seed_sd`` is NaN with one seed; ``unconverged`` says why a training has not
+        converged, NaN for one that has. Rows follow the configuration's lists.
     """
     values = [
         (
             *(row.dataset, row.architecture, row.spec.depth, row.method, row.checkpoint, row.attack, row.eps255),
             *(row.n_opt, row.n_train, row.n_test, row.seeds, *row.clean, *row.robust),
             *(row.attacked, row.robust_spread.seed_sd, row.robust_spread.test_sd),
-            *(row.max_linf255, row.max_l2_255, row.max_l1_255),
+            *(row.max_linf255, row.max_l2_255, row.max_l1_255, row.unconverged or math.nan),
         )
         for row in rows(suite)
     ]

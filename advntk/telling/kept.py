@@ -19,19 +19,24 @@ _OUTSIDE = ("reference_fixed_gradient",)
 """Attacks that may leave the ball. Tables do not tell the norm, and in ℓ2 and ℓ1 the largest entry does not tell it."""
 
 
-def kept_results(one: Kept, reference: Path, link: str) -> str:
+def kept_results(one: Kept, reference: Path, link: str, outdated: str = "") -> str:
     """The section of one suite in Markdown: what made it, its table of results, and links to all that is kept.
 
     Args:
         one: what is kept.
         reference: folder of reference results.
         link: the same, as the page sees it.
+        outdated: why the suite has to be run again, if it has.
 
     Returns:
         Markdown.
     """
     tables = ", ".join(f"[{table}]({link}/{one.suite}/{table}.csv)" for table in one.tables)
-    parts = [f"### {one.suite}\n", f"Made by `{one.command}`. Kept: {tables}.\n"]
+    parts = [
+        f"### {one.suite}\n",
+        *([f"**To be run again:** {outdated}\n"] if outdated else []),
+        f"Made by `{one.command}`. Kept: {tables}.\n",
+    ]
     if _TABLE in one.tables:
         parts += _results(_read(reference / one.suite / f"{_TABLE}.csv"))
     return "\n".join(parts)
@@ -79,6 +84,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"not a readable CSV file ({error})", where=path, remedy=remedy) from error
     if "n_opt" in frame.columns and "n_train" not in frame.columns:
         frame["n_train"] = frame["n_opt"]  # before there was a difference
+    if "unconverged" not in frame.columns:
+        frame["unconverged"] = ""  # older than the checks of convergence
     if missing := [name for name in COLUMNS if name not in frame.columns]:
         raise InputError(f"lacks column(s) {', '.join(missing)}", where=path, remedy=remedy)
     return frame

@@ -12,6 +12,8 @@ METHODS = {
     "early_stopped_refit": "early-stopped NTK on opt + val",
     "advntk": "Adv-NTK",
     "at": "AT",
+    "at_squared": "AT, squared error",
+    "at_paper": "AT, paper's recipe",
 }
 CHECKPOINTS = {"final": "", "last": "last", "best_val": "best on val"}
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2", "l1": "ℓ1"}
@@ -24,8 +26,10 @@ _METHOD_COLOURS = {
     "early_stopped_refit": "#56b4e9",
     "advntk": "#0072b2",
     "at": "#d55e00",
+    "at_squared": "#e69f00",
+    "at_paper": "#cc79a7",
 }
-_OTHER_COLOURS = ("#cc79a7", "#e69f00", "#b8a900", "#7a4ea3", "#8c564b", "#000000")
+_OTHER_COLOURS = ("#b8a900", "#7a4ea3", "#8c564b", "#000000", "#999999", "#66a61e")
 SPLIT_COLOURS = {
     "robust": {"train": "#c9a6e0", "val": "#9a5cc0", "test": "#4b1070"},
     "clean": {"train": "#f5c766", "val": "#e08a00", "test": "#8a4b00"},

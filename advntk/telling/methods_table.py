@@ -12,7 +12,6 @@ from advntk.foundation import files
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Record
 from advntk.telling.comparisons import SIGNIFICANCE, Comparison, adjusted, comparisons
-from advntk.telling.curves import Unfinished, unfinished
 from advntk.telling.frames import Row, Suite, attack_settings, rows
 from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, stacked_title, told_once
 from advntk.telling.labels import NORMS, method_label, radius_label
@@ -133,8 +132,7 @@ def method_grids(
 ) -> Iterator[Grid]:
     """One grid for each dataset, kind of network and attack, a wide one split by networks and radii."""
     config, found, compared = suite.config, rows(suite), comparisons(suite)
-    held_out = {item.record.method for item in suite.measured if item.record.images == "opt"}
-    known, early = standings(compared), unfinished(curve for curve in suite.curves if curve.method in held_out)
+    known = standings(compared)
     for dataset in config.datasets:
         for kind in dict.fromkeys(spec.kind for spec in config.specs()):
             for attack in config.attacks:
@@ -143,17 +141,12 @@ def method_grids(
                 if not chosen:
                     continue
                 title = f"{dataset}, {kind}, {chosen[0].attack_label}{_radius(suite)} ({NORMS[config.norm]})"
-                caption = _caption(suite, chosen, early, bold=_in_bold(chosen, known, len(compared)))
+                caption = _caption(suite, chosen, bold=_in_bold(chosen, known, len(compared)))
                 parts = list(_parts(suite, chosen, title_of, width))
                 for part in parts:
                     names = [_name_of(place, suite) for place in part]
                     heading = title if len(parts) == 1 else f"{title}: {'; '.join(names)}"
                     yield _grid(suite, heading, caption, part, chosen, known)
-
-
-def _at(suite: Suite, eps255: float) -> str:
-    """The radius of a cell, where the suite has several."""
-    return "" if _radius(suite) else f" at {radius_label(eps255)}"
 
 
 def _radius(suite: Suite) -> str:
@@ -224,10 +217,10 @@ def _attack(row: Row) -> str:
     return row.attack if row.attack == row.attack_label else f"{row.attack} (outside)"
 
 
-def _caption(suite: Suite, chosen: Sequence[Row], early: Sequence[Unfinished], *, bold: str) -> str:
+def _caption(suite: Suite, chosen: Sequence[Row], *, bold: str) -> str:
     """What the numbers are, what is bold, and what a reader must know of the training."""
     what = "Columns other than clean: robust accuracy, correct without the attack that the column names and under it."
-    return " ".join([sizes_caption(chosen), what, bold, *_remarks(suite, chosen, early)])
+    return " ".join([sizes_caption(chosen), what, bold, *_remarks(suite, chosen)])
 
 
 def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standing]], tests: int) -> str:
@@ -239,13 +232,13 @@ def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standin
     return (
         "Bold: the highest robust accuracy of a column, and every method that is not told apart from it on the same "
         f"images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the suite "
-        "(see the table comparisons for them, and for what p is). Compared is the last step of each method, or the "
-        "only one; best on val, chosen by robust accuracy on val, is shown beside it and never in bold."
+        "(see the table comparisons for them, and for what p is). Networks are compared at the checkpoint best on val, "
+        "Adv-NTK at its last step; the other checkpoint is shown beside it and never in bold."
     )
 
 
-def _remarks(suite: Suite, chosen: Sequence[Row], early: Sequence[Unfinished]) -> list[str]:
-    """What is unequal between methods, was stopped too early, or is beyond the usual protocol."""
+def _remarks(suite: Suite, chosen: Sequence[Row]) -> list[str]:
+    """What is unequal between methods, or is beyond the usual protocol."""
     remarks, dataset = [], chosen[0].dataset
     groups: dict[str, dict[str, None]] = {}
     for item in suite.measured:
@@ -254,19 +247,6 @@ def _remarks(suite: Suite, chosen: Sequence[Row], early: Sequence[Unfinished]) -
     if len(groups) > 1:
         words = "; ".join(f"{', '.join(methods)} on {images}" for images, methods in groups.items())
         remarks.append(f"Methods were trained on different data (deviation D7): {words}.")
-    labels = {row.spec.label for row in chosen}
-    early = [one for one in early if one.dataset == dataset and one.architecture in labels]
-    stopped = [
-        f"{method_label(one.method)} on {one.architecture}{_at(suite, one.eps255)} by {100 * one.gain[0]:.1f} "
-        f"[{100 * one.gain[1]:.1f}, {100 * one.gain[2]:.1f}] points up to step {one.step}"
-        for one in early
-    ]
-    if stopped:
-        kernels = {item.record.method for item in suite.measured if item.record.kind == "kernel"}
-        learns = ", from which Adv-NTK learns," if any(one.method in kernels for one in early) else ""
-        remarks.append(
-            f"Stopped while robust accuracy on val{learns} still rose over the second half: {'; '.join(stopped)}."
-        )
     if suite.config.protocol == "reference":
         remarks.append(
             "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol."

@@ -22,6 +22,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
+from advntk.foundation.recipes import Check
 from advntk.foundation.records import Record, as_model
 from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve, curves_csv, read_curves
@@ -70,6 +71,7 @@ class Packed:
     records: Sequence[tuple[str, Record, dict[str, np.ndarray]]]
     fits: Sequence[FitFacts]
     grams: Sequence[GramFacts]
+    checks: Sequence[Check]
     curves: Sequence[Curve]
     sweeps: Sequence[Sweep]
     transfers: Sequence[Transfer]
@@ -148,6 +150,7 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
         records=records,
         fits=of("fits.json", FitFacts, "fit"),
         grams=of("grams.json", GramFacts, "Gram matrix's file"),
+        checks=of("checks.json", Check, "convergence check"),
         curves=read_curves(path.parent / "curves.csv") if "curves.csv" in listing.parts else (),
         sweeps=of("sweeps.json", Sweep, "sweep"),
         transfers=of("transfers.json", Transfer, "transfer"),
@@ -165,6 +168,7 @@ def _parts(packed: Packed) -> dict[str, str]:
     others: dict[str, Sequence[Closed]] = {
         "fits.json": packed.fits,
         "grams.json": packed.grams,
+        "checks.json": packed.checks,
         "sweeps.json": packed.sweeps,
         "transfers.json": packed.transfers,
     }

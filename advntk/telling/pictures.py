@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from advntk.telling.curves_figure import attacks_in_words, curve_attacks, stepwise, trained_on_val, val_in_words
 from advntk.telling.labels import attack_label, listed
+from advntk.telling.overfitting import overfitting
 from advntk.telling.series import attack_in_words
 from advntk.telling.suite_file import Suite
 
@@ -41,6 +42,14 @@ def _curves(suite: Suite) -> str:
         f"Dashed: validation images ({val_in_words(suite)}).{triangle} "
         "Robust overfitting is what happens when the light line still rises and the dark one falls: training on "
         "buys robust accuracy on images it has seen with robust accuracy on images it has not."
+    )
+
+
+def _overfitting(suite: Suite) -> str:
+    return (
+        f"Robust accuracy under {attacks_in_words(curve_attacks(suite))} of networks along adversarial training, on "
+        "some of the training images and on test images. Above each panel: what the last update loses against the "
+        "checkpoint best on val, on all test images, with its 95% interval."
     )
 
 
@@ -95,6 +104,9 @@ def _several_depths(suite: Suite) -> bool:
 PICTURES: dict[str, Picture] = {
     "curves": Picture(title="accuracy along training", wanted=lambda suite: bool(suite.curves), caption=_curves),
     "depth": Picture(title="accuracy over depth", wanted=_several_depths, caption=_depth),
+    "overfitting": Picture(
+        title="robust overfitting", wanted=lambda suite: bool(overfitting(suite)), caption=_overfitting
+    ),
     "radius": Picture(
         title="accuracy over the radius", wanted=lambda suite: len(suite.config.eps255) > 1, caption=_radius
     ),

@@ -41,6 +41,7 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
         records=[(item.path, item.record, _outcomes(item)) for item in suite.measured],
         fits=suite.fits,
         grams=suite.grams,
+        checks=suite.checks,
         curves=suite.curves,
         sweeps=suite.sweeps,
         transfers=suite.transfers,

@@ -13,6 +13,7 @@ from advntk.telling.differences import differences
 from advntk.telling.figures import FIGURES
 from advntk.telling.frames import attack_settings
 from advntk.telling.grid import span_of, told_once
+from advntk.telling.headlines import headlines
 from advntk.telling.kept import kept_results
 from advntk.telling.listing import aligned
 from advntk.telling.made import made
@@ -25,6 +26,12 @@ from advntk.telling.tables import TABLES
 
 _HEAD = """\
 # Results
+
+## Are infinitely wide networks more robust than adversarially trained finite ones?
+
+{headlines}"""
+_ABOUT = """\
+## About this page
 
 What finished suites measured. The page and its figures are written by
 
@@ -61,9 +68,10 @@ def write_page(reference: Path, out: Path, *, allow_mixed: bool = False) -> list
     """
     listed, link = read_reference(reference), os.path.relpath(reference, out.parent)
     command = f"advntk page --reference {reference} --out {out}"
-    sections, figures = [_HEAD.format(command=command, reference=reference, link=link)], []
-    for name in listed.published:
-        suite = read_suite(reference / name / "suite.json", allow_mixed=allow_mixed)
+    suites = [read_suite(reference / name / "suite.json", allow_mixed=allow_mixed) for name in listed.published]
+    sections, figures = [_HEAD.format(headlines=headlines(suites))], []
+    sections.append(_ABOUT.format(command=command, reference=reference, link=link))
+    for name, suite in zip(listed.published, suites, strict=True):
         drawn = {
             figure: f"results_{name}_{figure}.png" for figure, picture in PICTURES.items() if picture.wanted(suite)
         }
@@ -71,19 +79,24 @@ def write_page(reference: Path, out: Path, *, allow_mixed: bool = False) -> list
             figures.append(out.parent / "figures" / file)
             with style():
                 save_png(FIGURES[figure](suite), figures[-1])
-        sections += _suite(suite, drawn, f"{link}/{name}")
+        sections += _suite(suite, drawn, f"{link}/{name}", listed.outdated.get(name, ""))
     if not listed.published:
         sections.append(_NONE)
     if listed.kept:
-        sections += [_KEPT, *(kept_results(one, reference, link) for one in listed.kept)]
+        sections += [
+            _KEPT,
+            *(kept_results(one, reference, link, listed.outdated.get(one.suite, "")) for one in listed.kept),
+        ]
     files.write_text(out, "\n".join(sections))
     return [out, *figures]
 
 
-def _suite(suite: Suite, drawn: Mapping[str, str], link: str) -> Iterator[str]:
-    """The sections of one suite."""
+def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> Iterator[str]:
+    """The sections of one suite; ``outdated`` says why it has to be run again, if it has."""
     name = suite.config.suite
     yield f"## {name}\n"
+    if outdated:
+        yield f"**To be run again:** {outdated}\n"
     yield "\n".join(aligned(["what", ""], [list(fact) for fact in _facts(suite).items()], words=2)) + "\n"
     yield f"### {name}: methods\n"
     yield from (grid.as_markdown(4) for grid in told_once(method_grids(suite)))

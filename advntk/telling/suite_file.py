@@ -20,17 +20,18 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding, read_finding
 from advntk.foundation.options import Closed, validated
+from advntk.foundation.recipes import Check, read_check
 from advntk.foundation.records import Record, read_record
 from advntk.foundation.strength import Sweep, Transfer, read_sweep, read_transfer
 from advntk.foundation.threat import ThreatModel
 from advntk.telling import packed
 from advntk.telling.curves import Curve, CurveFile, read_curve
-from advntk.telling.facts import FitFacts, GramFacts, SplitFacts, read_fit, read_gram, read_split_facts
+from advntk.telling.facts import FitFacts, GramFacts, SplitFacts, overlap_notes, read_fit, read_gram, read_split_facts
 from advntk.telling.mixing import Made, mixes, note, refuse
 
 SCHEMA = "advntk-suite-3"
 _REMAKE = "delete it and run the rules that make it again"
-_KINDS = ("fits", "grams", "sweeps", "transfers", "findings")
+_KINDS = ("fits", "grams", "checks", "sweeps", "transfers", "findings")
 _AGAIN = "run the suite to its end, then make its suite file again"
 
 
@@ -43,6 +44,7 @@ class _Listing(Closed):
     records: list[str]
     fits: list[str]
     grams: list[str]
+    checks: list[str] = Field(default_factory=list)
     curves: list[CurveFile]
     sweeps: list[str]
     transfers: list[str]
@@ -76,9 +78,10 @@ class Suite:
         splits: of each dataset and seed.
         fits: each once, whatever radii and attacks it was evaluated under.
         grams: of the kernel methods, each once.
+        checks: convergence checks of the recipes of networks.
         command: what made the suite, where it is a published one.
-        notes: what every table and figure must say: that training labels are wrong, that results of different code or
-            data are mixed.
+        notes: what every table and figure must say: that training labels are wrong, that test images were trained on,
+            that results of different code or data are mixed.
     """
 
     config: SuiteConfig
@@ -87,6 +90,7 @@ class Suite:
     splits: tuple[SplitFacts, ...] = ()
     fits: tuple[FitFacts, ...] = ()
     grams: tuple[GramFacts, ...] = ()
+    checks: tuple[Check, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -129,7 +133,8 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False) -> Suite:
     found = mixes(_made(suite, places))
     if not allow_mixed:
         refuse(found)
-    return replace(suite, notes=(*_noise(suite.measured), *([note(found)] if found else [])))
+    notes = (*_noise(suite.measured), *overlap_notes(suite.splits), *([note(found)] if found else []))
+    return replace(suite, notes=notes)
 
 
 def _noise(measured: Sequence[Measured]) -> list[str]:
@@ -148,6 +153,7 @@ def _live(listing: _Listing) -> Suite:
         measured=tuple(_read_measured(record, tested) for record in listing.records),
         fits=tuple(read_fit(place) for place in listing.fits),
         grams=tuple(read_gram(place) for place in listing.grams),
+        checks=tuple(read_check(place) for place in listing.checks),
         curves=tuple(read_curve(curve) for curve in listing.curves),
         sweeps=tuple(read_sweep(place) for place in listing.sweeps),
         transfers=tuple(read_transfer(place) for place in listing.transfers),
@@ -164,6 +170,7 @@ def _published(parts: packed.Packed) -> Suite:
         measured=tuple(_measured(where, record, found, where, tested) for where, record, found in parts.records),
         fits=tuple(parts.fits),
         grams=tuple(parts.grams),
+        checks=tuple(parts.checks),
         curves=tuple(parts.curves),
         sweeps=tuple(parts.sweeps),
         transfers=tuple(parts.transfers),
@@ -203,6 +210,9 @@ def _made(suite: Suite, places: Mapping[str, Sequence[str]]) -> list[Made]:
     for where, found in zip(places["grams"], suite.grams, strict=True):
         name = (found.split_hash, found.architecture.label)
         made.append(Made(where=where, dataset="", provenance=found.provenance, name=name))
+    for where, check in zip(places["checks"], suite.checks, strict=True):
+        of = {"fit": [_fit_of(check)]}
+        made.append(Made(where=where, dataset=check.dataset, provenance=check.provenance, of=of))
     for where, sweep in zip(places["sweeps"], suite.sweeps, strict=True):
         of = {"fit": [_fit_of(sweep)]}
         made.append(Made(where=where, dataset=sweep.dataset, provenance=sweep.provenance, of=of))
@@ -224,7 +234,7 @@ def _fits_of(transfer: Transfer, fits: Sequence[FitFacts]) -> list[tuple[object,
     return names
 
 
-def _fit_of(result: Record | Sweep | FitFacts) -> tuple[object, ...]:
+def _fit_of(result: Record | Sweep | FitFacts | Check) -> tuple[object, ...]:
     """The name of a fit, or of the one that a record or a sweep is about."""
     return result.dataset, result.architecture.label, result.method, result.seed, result.trained_at
 

@@ -19,6 +19,7 @@ from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, s
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import EMPTY, Listing, csv_text, latex_page, markdown_page
 from advntk.telling.methods_table import methods_frame, write_methods
+from advntk.telling.overfitting import overfitting_frame, write_overfitting
 from advntk.telling.protocol import protocol_frame, write_protocol
 from advntk.telling.transfer import transfer_frame
 from advntk.telling.transfer_table import write_transfer
@@ -172,6 +173,7 @@ TABLES: dict[str, Table] = {
     "methods": Table(frame=methods_frame, write=write_methods),
     "robust_accuracy": Table(frame=results_frame, write=write_robust_accuracy),
     "comparisons": Table(frame=comparisons_frame, write=write_comparisons),
+    "overfitting": Table(frame=overfitting_frame, write=write_overfitting),
     "cost": Table(frame=cost_frame, write=write_cost),
     "transfer": Table(frame=transfer_frame, write=write_transfer),
     "reference_protocol": Table(frame=protocol_frame, write=write_protocol),

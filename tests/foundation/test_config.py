@@ -90,6 +90,16 @@ def changed(config, path, value):
         (["method_options", "advntk", "batch"], 201, r"batch 201 is more than the 200 images of val"),
         (["eps255"], [1.23456789], r"at most 6 digits"),
         (["eps255"], [1e-5], r"0\.001 or more"),
+        (["eps255"], [8, 8 / 256], r"eps255: 0\.03125 looks like a radius on the unit scale.*give 7\.97"),
+        (["eps255"], [300], r"eps255: 300 is more than the whole pixel range"),
+        (
+            ["sweeps"],
+            {"radius": {"attack": "pgd", "values": [0, 0.1, 0.3]}},
+            r"sweeps\.radius\.values: 0\.3 looks like",
+        ),
+        (["sweeps"], {"radius": {"attack": "pgd", "values": [8, 256]}}, r"values: 256 is more than the whole pixel"),
+        (["experiments"], {"xi_freedom": {"eps255": 0.1}}, r"experiments\.xi_freedom\.eps255: 0\.1 looks like"),
+        (["experiments"], {"degeneration": {"eps255": {"digits": 0.1}}}, r"degeneration\.eps255\.digits: 0\.1 looks"),
         (["attack_options", "a/b"], {"kind": "pgd"}, r"letters, digits and _ only, not 'a/b'"),
         (["compute", "device"], "cuda", r"compute\.device: .*'auto', 'cpu' or 'gpu'"),
         (["suite"], "a b", r"suite: "),
@@ -112,6 +122,18 @@ def changed(config, path, value):
 def test_wrong_keys_and_values(quick, path, value, message):
     with pytest.raises(ConfigError, match=message):
         resolve(changed(quick, path, value))
+
+
+@pytest.mark.parametrize("values", [[0, 0.01, 0.1, 1, 10], [0.25, 0.5], [0, 8]])
+def test_a_sweep_may_begin_with_tiny_radii(quick, values):
+    assert resolve(changed(quick, ["sweeps"], {"radius": {"attack": "pgd", "values": values}}))
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_in_another_norm_a_radius_may_exceed_the_pixel_range(quick, norm):
+    assert resolve(quick | {"norm": norm, "eps255": [3060]})
+    with pytest.raises(ConfigError, match=r"eps255: 1 looks like a radius on the unit scale"):
+        resolve(quick | {"norm": norm, "eps255": [1]})
 
 
 def test_quick_expands_to_its_cells(quick):
@@ -148,7 +170,7 @@ def test_every_suite_resolves(quick, overlay):
 
 def test_the_reference_protocol_adds_its_attack_and_the_right_one(quick):
     suite = resolve(quick | {"attacks": ["pgd_margin"], "protocol": "reference"})
-    assert list(suite.attacks) == ["pgd_margin", "pgd", "reference_fixed_gradient"]
+    assert list(suite.attacks) == ["pgd_margin", "pgd_paper", "reference_fixed_gradient"]
     assert list(resolve(suite.config.model_dump()).attacks) == list(suite.attacks)
 
 
@@ -174,19 +196,19 @@ def test_which_images_a_method_is_made_from(quick):
             r"attack_options\.autoattack\.chunks: 9 chunks of the 8 test images of digits",
         ),
         (
-            {"protocol": "reference", "attack_options": {"pgd": {"steps": 11}}},
-            r"attack_options\.pgd: the reference protocol needs 'pgd' to be plain PGD",
+            {"protocol": "reference", "attack_options": {"pgd_paper": {"steps": 11}}},
+            r"attack_options\.pgd_paper: the reference protocol needs 'pgd_paper' to be plain PGD",
         ),
         (
-            {"protocol": "reference", "attack_options": {"pgd": {"restarts": 2}}},
-            r"attack_options\.pgd: the reference protocol needs",
+            {"protocol": "reference", "attack_options": {"pgd_paper": {"restarts": 2}}},
+            r"attack_options\.pgd_paper: the reference protocol needs",
         ),
         (
             {
                 "architectures": [{"family": "resnet", "depth": 18, "activation": "gelu"}],
                 "method_options": {"at": {"network": "reference"}},
             },
-            r"method_options\.at: the reference code's ResNet has ReLU only, not gelu: set network: ntk",
+            r"method_options\.at: the authors' ResNet has ReLU only, not gelu: set network: ntk",
         ),
         ({"method_options": {"at": {"batch": 801}}}, r"batch 801 is more than the 800 training images"),
         (
@@ -242,20 +264,20 @@ def test_the_paper_suite_has_the_papers_settings(quick):
             zeta = ZETA.get((dataset, spec.family, spec.depth), {"cifar10": 0.1, "svhn": 1.0}[dataset])
             assert options.rates() == [zeta], where
             assert (options.steps, options.batch, options.diagonal, options.normalize) == (50, 128, "shared", False)
-        if method == "at":
+        if method == "at_paper":
             slow = dataset == "svhn" or spec.family == "resnet"
             assert (options.learning_rate, options.learning_rate_fraction) == (0.01 if slow else 0.1, None), where
             assert (options.steps, options.batch) == (20_000, 128)
             assert (options.momentum, options.weight_decay) == (0.9, 5e-4)
             assert (options.lr_decay_every, options.lr_decay_factor) == (8_000, 0.1)
             assert (options.network, options.loss) == ("reference", "torch_mse")
-        if method in ("advntk", "at"):
+        if method in ("advntk", "at_paper"):
             assert (options.attack.steps, options.attack.step_ratio, options.attack.random_start) == (10, 0.2, True)
     for dataset, (_, sizes) in suite.datasets.items():
         assert (sizes.n_opt, sizes.n_val, sizes.n_test) == (10_000, 2_000, 0), dataset
-        assert sizes.training(suite.images_of("ntk")) == sizes.training(suite.images_of("at")) == 12_000
+        assert sizes.training(suite.images_of("ntk")) == sizes.training(suite.images_of("at_paper")) == 12_000
     assert suite.images_of("advntk") == "opt"
-    pgd = suite.attacks["pgd"]
+    pgd = suite.attacks["pgd_paper"]
     assert (pgd.kind, pgd.options.steps, pgd.options.step_ratio, pgd.options.restarts) == ("pgd", 10, 0.2, 1)
 
 

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import validated
-from advntk.foundation.threat import ThreatModel
+from advntk.foundation.threat import ThreatModel, unit_problem
 
 NORMS = ["linf", "l2", "l1"]
 LENGTHS = {"linf": lambda step: np.abs(step).max(), "l2": np.linalg.norm, "l1": lambda step: np.abs(step).sum()}
@@ -234,3 +234,22 @@ def test_bad_values_are_named():
         validated(ThreatModel, {"eps255": -1}, "threat")
     with pytest.raises(ConfigError, match="did you mean 'linf'"):
         validated(ThreatModel, {"norm": "l_inf", "eps255": 1}, "threat")
+
+
+@pytest.mark.parametrize(
+    ("norm", "unit_scale", "in_255"),
+    [
+        ("linf", [4 / 255, 0.0314, 16 / 255, 0.1, 0.3], [0, 0.5, 1, 8, 76.5, 255]),
+        ("l2", [0.25, 0.5, 1.0, 3.0], [0, 4, 63.75, 127.5, 255, 765]),
+        ("l1", [1.0, 12.0], [0, 16, 255, 3060, 1e5]),
+    ],
+)
+def test_radii_in_use_on_the_unit_scale_are_told_from_those_in_255(norm, unit_scale, in_255):
+    assert all(unit_problem(norm, radius) for radius in unit_scale)
+    assert not [radius for radius in in_255 if unit_problem(norm, radius)]
+
+
+def test_the_problem_of_a_radius_names_the_right_one():
+    assert "give 8.01 for 0.0314" in unit_problem("linf", 0.0314)
+    assert "at most 255" in unit_problem("linf", 8 * 255)
+    assert ThreatModel(eps255=0.0314).radius == 0.0314 / 255  # computations may use any radius

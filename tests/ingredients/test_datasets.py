@@ -107,12 +107,13 @@ def test_sizes_are_checked_against_the_pools_and_against_what_is_there(name, tmp
     assert (options().n_opt, options().n_val) == (10_000, 2_000)
     with pytest.raises(ValueError, match=f"more than the {POOLS[name][0]} images"):
         options(n_opt=POOLS[name][0])
-    originals = write(name, tmp_path / "mirror")
+    originals = write(name, tmp_path / "mirror", **size_for(name))
     originals.accept(monkeypatch)
     images = load(originals, tmp_path / "data")
-    assert len(make_split(images, sizes(originals), dataset=name, seed=0).test) == 20
-    with pytest.raises(ConfigError, match=r"n_opt \+ n_val = 61 is more than the 60 images"):
-        make_split(images, sizes(originals, n_opt=51), dataset=name, seed=0)
+    count = len(images.x_train)
+    assert len(make_split(images, sizes(originals, n_opt=count - 10), dataset=name, seed=0).test) == 20
+    with pytest.raises(ConfigError, match=rf"n_opt \+ n_val = {count + 1} is more than the {count} images"):
+        make_split(images, sizes(originals, n_opt=count - 9), dataset=name, seed=0)
 
 
 def first_file(originals: Originals) -> Path:

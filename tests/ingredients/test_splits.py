@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from advntk.foundation import files, registry
-from advntk.foundation.errors import AdvntkError, ConfigError, InputError
-from advntk.ingredients.datasets import digits, npz
-from advntk.ingredients.images import KEYS, LabelledImages, SplitSizes, prepare, read_prepared
-from advntk.ingredients.splits import make_split, read_split, with_label_noise, write_split
+from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.overlap import Overlap
+from advntk.ingredients.datasets import digits
+from advntk.ingredients.images import LabelledImages, SplitSizes
+from advntk.ingredients.splits import PARTS, Part, make_split, overlap_of, read_split, with_label_noise, write_split
 from advntk.suite import DATASETS
 
 
@@ -113,36 +114,91 @@ def test_more_images_than_there_are():
         make_split(fake(), SplitSizes(n_opt=50, n_val=20, n_test=41), dataset="x", seed=0)
 
 
-def as_npz(path, **changes):
-    images = fake()
-    arrays = {key: getattr(images, key) for key in KEYS} | changes
-    np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
-    return npz.Options(path=str(path), n_opt=50, n_val=20)
-
-
-def test_a_users_npz(tmp_path):
-    prepare(npz.ENTRY, as_npz(tmp_path / "mine.npz"), downloads=tmp_path, out=tmp_path / "out.npz")
-    assert read_prepared(tmp_path / "out.npz").classes == 4
+def parts_of(*pixels, labels=None) -> dict[str, Part]:
+    """Parts whose images have one pixel each."""
+    labels = labels or [[0] * len(part) for part in pixels]
+    return {
+        name: Part(
+            pixels=np.array(part, np.uint8).reshape(-1, 1, 1, 1), labels=np.array(own), indices=np.arange(len(own))
+        )
+        for name, part, own in zip(PARTS, pixels, labels, strict=True)
+    }
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("parts", "counts"),
     [
-        ({"x_train": np.full((100, 5, 3, 2), np.nan)}, "x_train holds 3000 NaN or infinite values"),
-        ({"x_train": np.zeros((100, 5, 3, 2))}, "x_train has dtype float64.*give uint8"),
-        ({"x_train": np.zeros((100, 5, 3), np.uint8)}, r"x_train has shape \(100, 5, 3\).*C = 1"),
-        ({"y_train": np.zeros(99, int)}, r"y_train has dtype int64 and shape \(99,\) for 100 images"),
-        ({"y_train": np.zeros(100)}, "labels are not integers"),
-        ({"y_train": np.full(100, -1)}, "number the classes from 0"),
-        ({"x_test": np.zeros((40, 6, 3, 2), np.uint8)}, "give both the same size"),
-        ({"x_test": None}, "lacks x_test"),
+        (parts_of([1, 2, 3], [4], [5, 6]), {}),
+        (parts_of([1, 1, 3], [4], [5, 5]), {}),  # within a part
+        (parts_of([1, 2, 3], [3, 4, 3], [1, 4, 4, 6]), {"val": 2, "test": 3}),
+        (parts_of([1, 2], [3], [1, 6], labels=[[0, 1], [0], [1, 1]]), {"test": 1, "conflicts": 2}),
+        (parts_of([1, 1, 1], [3], [4], labels=[[0, 1, 1], [0], [1]]), {"conflicts": 3}),
     ],
 )
-def test_a_users_npz_with_a_fault(tmp_path, changes, message):
-    options = as_npz(tmp_path / "mine.npz", **changes)
-    with pytest.raises(AdvntkError, match=message):
-        prepare(npz.ENTRY, options, downloads=tmp_path, out=tmp_path / "out.npz")
-    assert not (tmp_path / "out.npz").exists()
+def test_identical_images_are_counted(parts, counts):
+    assert overlap_of(parts) == Overlap(**counts)
+
+
+def repeated(count: int, part: str) -> LabelledImages:
+    """200 + 200 different images, some test images or late training images being the first training images."""
+    x = np.arange(400, dtype=">u2").view(np.uint8).reshape(400, 2, 1, 1)
+    train, test, y = x[:200].copy(), x[200:].copy(), np.arange(200) % 2
+    target = test if part == "test" else train[100:]
+    target[:count] = train[:count]
+    return LabelledImages(x_train=train, y_train=y, x_test=test, y_test=y, classes=2)
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_many_test_or_val_images_that_are_trained_on_are_refused(part):
+    sizes = SplitSizes(n_opt=100, n_val=100)
+    message = rf"dataset_options\.x: \d+ of the \d+ {part} images are also in opt.*set allow_overlap: true"
+    with pytest.raises(ConfigError, match=message):
+        make_split(repeated(40, part), sizes, dataset="x", seed=0)
+    allowed = make_split(repeated(40, part), sizes.model_copy(update={"allow_overlap": True}), dataset="x", seed=0)
+    assert getattr(allowed.overlap, part) > 10
+    assert make_split(repeated(0, part), sizes, dataset="x", seed=0).overlap == Overlap()
+
+
+def test_a_leak_of_more_than_one_percent_is_refused_and_a_smaller_one_counted():
+    sizes = SplitSizes(n_opt=150, n_val=50)
+    with pytest.raises(ConfigError, match="3 of the 200 test images are also in opt or val"):
+        make_split(repeated(3, "test"), sizes, dataset="x", seed=0)
+    assert make_split(repeated(2, "test"), sizes, dataset="x", seed=0).overlap.test == 2
+    one = repeated(1, "test")  # one image is a fifth of five, and may be there by chance
+    few = replace(one, x_test=one.x_test[:5], y_test=one.y_test[:5])
+    assert make_split(few, sizes, dataset="x", seed=0).overlap.test == 1
+
+
+def test_a_manifest_counts_identical_images_beside_its_hash(tmp_path):
+    split = make_split(repeated(2, "test"), SplitSizes(n_opt=150, n_val=50), dataset="x", seed=0)
+    path = tmp_path / "split.json"
+    write_split(path, split)
+    manifest = json.loads(path.read_text())
+    assert read_split(path).overlap == split.overlap == Overlap(**manifest.pop("overlap")) == Overlap(test=2)
+    path.write_text(json.dumps(manifest))  # as in a split of an earlier version
+    assert read_split(path).overlap == Overlap()
+    assert read_split(path).hash == split.hash
+
+
+@pytest.mark.parametrize(("seed", "begin"), [(0, "e4c06daabaf4"), (1, "0208329b5d6e")])
+def test_splits_of_digits_are_those_of_published_results(seed, begin):
+    sizes = digits.Options()
+    split = make_split(digits.load(sizes, None), sizes, dataset="digits", seed=seed)
+    assert split.hash.startswith(begin)
+    assert split.overlap == Overlap()
+
+
+def test_a_class_without_images_in_opt_is_refused():
+    images = replace(fake(), y_train=np.r_[3, np.arange(99) % 3])
+    with pytest.raises(
+        ConfigError, match=r"1 of 4 classes have no image among the 9 of opt, such as class 3; raise n_o"
+    ):
+        make_split(images, SplitSizes(n_opt=9, n_val=5), dataset="x", seed=0)
+
+
+def test_wrong_labels_need_two_classes():
+    with pytest.raises(ConfigError, match="label_noise: wrong labels need another class"):
+        with_label_noise(parts_of([1, 2], [3], [4])["opt"], 0.5, 1, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", registry.names(DATASETS))

@@ -131,15 +131,19 @@ def test_every_training_point_is_in_ball_and_box(digits, tmp_path, monkeypatch, 
 
 def test_one_update_is_the_formula(digits, tmp_path):
     """One step without an attack, in float64 by autograd: w ← w − ζ (∇ mean loss + λ w)."""
-    for loss, scale in (("squared_error", 0.5), ("torch_mse", 0.1)):
+    losses = {
+        "squared_error": lambda logits, target: 0.5 * ((logits - target) ** 2).sum(1).mean(),
+        "torch_mse": torch.nn.functional.mse_loss,
+        "cross_entropy": torch.nn.functional.cross_entropy,
+    }
+    for loss, function in losses.items():
         changes = {"steps": 1, "batch": 400, "loss": loss, "weight_decay": 0.1}
         opts = options(learning_rate=0.3, learning_rate_fraction=None, **changes)
         result = train(digits, tmp_path, opts=opts, threat=ThreatModel(eps255=0))
         data = digits[0]
         net = build(SPEC, (8, 8, 1), 10, seed=0).double()
         target = one_hot(torch.from_numpy(data.labels), 10, torch.float64)
-        value = scale * ((net(torch.from_numpy(data.images).double()) - target) ** 2).sum(1).mean()
-        value.backward()
+        function(net(torch.from_numpy(data.images).double()), target).backward()
         for name, parameter in net.named_parameters():
             expected = parameter.detach() - 0.3 * (parameter.grad + 0.1 * parameter.detach())
             np.testing.assert_allclose(result.checkpoints["last"].parameters[name], expected, rtol=1e-4, atol=1e-5)
@@ -172,10 +176,14 @@ def interrupt_at(step):
     return progress
 
 
-@pytest.mark.parametrize("family", ["mlp", "cnn"])
-def test_a_resumed_run_is_the_uninterrupted_one(digits, tmp_path, family):
+STEPS = {"lr_decay_every": 15, "weight_decay": 1e-3}
+ADAM = {"optimizer": "adam", "learning_rate": 0.01, "learning_rate_fraction": None, "warmup": 10, "schedule": "cosine"}
+
+
+@pytest.mark.parametrize(("family", "changes"), [("mlp", STEPS), ("cnn", STEPS), ("mlp", ADAM)])
+def test_a_resumed_run_is_the_uninterrupted_one(digits, tmp_path, family, changes):
     spec = Architecture(family=family, depth=2, width=8)
-    opts = options(steps=40, lr_decay_every=15, weight_decay=1e-3)
+    opts = options(steps=40, **changes)
     whole = train(digits, tmp_path / "whole", spec=spec, opts=opts)
     assert whole.resumed_at is None
     with pytest.raises(KeyboardInterrupt):
@@ -239,17 +247,63 @@ def test_learning_rate_is_the_fraction_of_the_stable_one(digits, tmp_path):
     assert unstable[1] > 100 * unstable[0]
 
 
-def test_learning_rate_decay():
-    opts = options(lr_decay_every=5, lr_decay_factor=0.1)
-    assert [opts.rate_at(1.0, step) for step in (0, 4, 5, 10)] == pytest.approx([1, 1, 0.1, 0.01])
-    assert options().rate_at(1.0, 10**6) == 1.0
-    assert options(lr_decay_every=5, lr_decay_factor=0).rate_at(1.0, 100) == 1.0
+def rates(updates, **changes):
+    """Learning rates of the first updates, the undecayed one being 1."""
+    net = torch.nn.Linear(2, 2)
+    optimizer, schedule = at_run.make_optimizer(net, options(steps=updates, **changes), 1.0)
+    found = []
+    for _ in range(updates):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_schedules_of_the_learning_rate():
+    assert rates(20) == [1.0] * 20
+    steps = rates(12, lr_decay_every=5)
+    assert steps == pytest.approx([1.0] * 5 + [0.1] * 5 + [0.01] * 2)
+    cosine = rates(10, schedule="cosine")
+    assert cosine == pytest.approx([(1 + np.cos(np.pi * step / 10)) / 2 for step in range(10)])
+    warm = rates(12, warmup=4, lr_decay_every=10)
+    assert warm == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("factor", [0.25, 2.0])
+def test_a_stretched_recipe_has_the_same_schedule_over_its_own_length(factor):
+    changes = {"warmup": 8, "lr_decay_every": 16}
+    opts = options(steps=40, report_every=8, **changes)
+    scaled = opts.scaled(factor)
+    assert (scaled.steps, scaled.report_every) == (40 * factor, 8 * factor)
+    own = rates(40, **changes)
+    other = rates(int(40 * factor), warmup=int(8 * factor), lr_decay_every=int(16 * factor))
+    thirds = [10, 20, 38]
+    assert [own[step] for step in thirds] == pytest.approx([other[int(step * factor)] for step in thirds])
+
+
+def test_a_clipped_gradient_moves_the_weights_by_no_more_than_the_rate(digits, tmp_path):
+    changes = {"learning_rate": 0.5, "learning_rate_fraction": None, "momentum": 0.0, "gradient_clip": 1e-3}
+    result = train(digits, tmp_path, opts=options(steps=1, report_every=1, **changes))
+    start = build(SPEC, (8, 8, 1), 10, seed=0)
+    moved = [
+        (result.checkpoints["last"].parameters[name] - value.numpy()).ravel()
+        for name, value in start.state_dict().items()
+    ]
+    assert np.linalg.norm(np.concatenate(moved)) == pytest.approx(0.5e-3, rel=1e-2)
+
+
+def test_candidates_replace_the_form_of_the_learning_rate():
+    opts = options(search=[{"network": "reference", "learning_rate": 0.1}, {"weight_decay": 0.01}])
+    first, second = opts.candidates()
+    assert (first.learning_rate, first.learning_rate_fraction, first.network) == (0.1, None, "reference")
+    assert (second.learning_rate, second.learning_rate_fraction, second.network) == (None, 1.0, "ntk")
+    assert not first.search
 
 
 def test_epochs_are_permutations(digits, tmp_path):
     data, _ = digits
     run = at_run.Run(
-        net=torch.nn.Identity(),
+        net=torch.nn.Linear(1, 1),
         images=torch.from_numpy(data.images),
         target=torch.zeros(400, 10),
         monitors={},
@@ -275,6 +329,12 @@ def test_epochs_are_permutations(digits, tmp_path):
         ({"steps": 0}, "greater than or equal to 1"),
         ({"lr": 0.1}, "Extra inputs"),
         ({"loss": "mse"}, "squared_error"),
+        ({"lr_decay_every": 5, "schedule": "cosine"}, "not both"),
+        ({"optimizer": "adam"}, "adam takes learning_rate"),
+        ({"gradient_clip": 0}, "greater than 0"),
+        ({"search": [{}]}, "changes at least one option"),
+        ({"search": [{"learning_rate": 1, "learning_rate_fraction": 1}]}, "give one of"),
+        ({"optimizer": "adam", "learning_rate": 1, "search": [{"learning_rate_fraction": 1}]}, "learning_rate"),
         ({"attack": {"step_ratio": 0}}, "greater than 0"),
     ],
 )

@@ -205,23 +205,6 @@ def test_errors_say_what_to_do(capsys, arguments, words):
     assert len(text.splitlines()) == 1
 
 
-def test_a_users_own_images_are_measured_from_their_file(tmp_path):
-    import numpy as np
-
-    arrays = {f"x_{part}": np.zeros((count, 6, 5, 3), np.uint8) for part, count in (("train", 50), ("test", 7))}
-    arrays |= {f"y_{part}": np.arange(count) % 4 for part, count in (("train", 50), ("test", 7))}
-    np.savez(tmp_path / "own.npz", **arrays)
-    own = {"path": str(tmp_path / "own.npz"), "n_opt": 30, "n_val": 10}
-    suite = suite_of(
-        datasets=["npz"],
-        dataset_options={"npz": own},
-        method_options={"advntk": {"batch": 8}, "at": {"batch": 8}},
-        overrides=[],
-    )
-    facts = Estimates(suite).facts("npz")
-    assert (facts.shape, facts.classes, facts.n_test) == ((6, 5, 3), 4, 7)
-
-
 @pytest.mark.parametrize(
     "name", ["fashion_mlp-3_10000", "fashion_mlp-5_10000", "fashion_cnn-3_10000", "fashion_mlp-3_58000"]
 )
@@ -268,7 +251,14 @@ def test_a_suite_of_other_settings_than_its_files_needs_its_command_to_be_publis
             require_of_files(found, where=Path("suite.json"))
 
 
-@pytest.mark.parametrize("name", json.loads((ROOT / "results/reference/index.json").read_text())["published"])
+REFERENCE = json.loads((ROOT / "results/reference/index.json").read_text())
+
+
+def test_what_is_outdated_is_listed():
+    assert REFERENCE["outdated"].keys() <= {*REFERENCE["published"], *(one["suite"] for one in REFERENCE["kept"])}
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCE["published"] if name not in REFERENCE["outdated"]])
 def test_the_command_of_a_published_suite_gives_its_configuration(name):
     """A suite file that was edited after the run needs a command that sets what was run."""
     published = json.loads((ROOT / "results/reference" / name / "suite.json").read_text())

@@ -61,7 +61,9 @@ def test_gpu_jobs_ask_for_one_gpu_and_cpu_jobs_for_none(mixed):
     assert asked == {
         "gram": {("cpu", "")},
         "fit_fit": {("cpu", "")},
+        "search": {("gpu", "gres:gpu:1")},
         "train": {("gpu", "gres:gpu:1")},
+        "check": {("gpu", "gres:gpu:1")},
         "evaluate_kernel_evaluate": {("cpu", "")},
         "evaluate_network_evaluate": {("gpu", "gres:gpu:1")},
     }

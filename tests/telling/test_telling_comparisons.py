@@ -37,7 +37,7 @@ def with_outcomes(build, joint):
     builder = build(**ONE, methods=["ntk", "at"], seeds=len(joint))
     spec = builder.config.specs()[0]
     for seed, counts in enumerate(joint):
-        for method, checkpoint, right in (("ntk", "final", (1, 1, 0, 0)), ("at", "last", (1, 0, 1, 0))):
+        for method, checkpoint, right in (("ntk", "final", (1, 1, 0, 0)), ("at", "best_val", (1, 0, 1, 0))):
             plant(builder.record("digits", spec, method, 16, "pgd", seed), checkpoint, np.repeat(right, counts))
     return builder
 
@@ -52,7 +52,7 @@ def test_numbers_by_hand(planted, tmp_path):
     frame = comparisons_frame(suite)
     assert tuple(frame.columns) == COLUMNS
     (row,) = frame.itertuples()
-    assert (row.method_a, row.checkpoint_a, row.method_b, row.checkpoint_b) == ("ntk", "final", "at", "last")
+    assert (row.method_a, row.checkpoint_a, row.method_b, row.checkpoint_b) == ("ntk", "final", "at", "best_val")
     assert (row.n_test, row.seeds, row.only_a, row.only_b) == (400, 2, 9, 1)
     assert row.robust_a == pytest.approx((209 + 190) / 800)
     assert row.robust_b == pytest.approx((201 + 190) / 800)
@@ -64,9 +64,9 @@ def test_numbers_by_hand(planted, tmp_path):
     assert row.verdict == "not distinguished"
     write_comparisons(suite, tmp_path / "t.csv")
     text = (tmp_path / "t.md").read_text()
-    assert "| mlp-3   | NTK | AT (last) | 49.9 | 48.9 | +1.0 [" in text
+    assert "| mlp-3   | NTK | AT (best on val) | 49.9 | 48.9 | +1.0 [" in text
     assert f"|      9 |      1 | {row.p:.3f} |  {row.p:.3f} | not distinguished |" in text
-    assert r"NTK & AT (last) & 49.9 & 48.9 & +1.0 [" in (tmp_path / "t.tex").read_text()
+    assert r"NTK & AT (best on val) & 49.9 & 48.9 & +1.0 [" in (tmp_path / "t.tex").read_text()
 
 
 def test_one_seed_is_judged_by_mcnemars_exact_test(build):
@@ -102,7 +102,7 @@ def test_every_pair_once_inside_the_threat_model_and_adjusted_together(build):
     assert (frame["verdict"] == "not distinguished").equals(~apart)
     assert (np.sign(frame["difference"])[apart] == np.where(frame["verdict"] == "A more robust", 1, -1)[apart]).all()
     assert set(frame["verdict"]) == {"A more robust", "B more robust", "not distinguished"}
-    assert set(frame["checkpoint_a"]) == {"final", "last"}
+    assert set(frame["checkpoint_a"]) == {"final", "best_val"}
 
 
 def test_one_seed_is_said(build, tmp_path):

@@ -36,6 +36,7 @@ COLUMNS = [
     "max_linf255",
     "max_l2_255",
     "max_l1_255",
+    "unconverged",
 ]
 
 

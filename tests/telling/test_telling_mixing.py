@@ -179,3 +179,13 @@ def test_wrong_training_labels_are_told(build):
         content = json.loads(Path(place).read_text())
         Path(place).write_text(json.dumps({**content, "label_noise": 0.3}))
     assert read_suite(path).notes == ("30% of the training labels of digits (opt) are wrong.",)
+
+
+def test_identical_images_are_told(build):
+    builder = build(**{**ONE, "seeds": 2})
+    path = builder.fill().write()
+    for place, overlap in zip(builder.splits(), ({"test": 3}, {"test": 1, "conflicts": 2}), strict=True):
+        content = json.loads(Path(place).read_text())
+        Path(place).write_text(json.dumps({**content, "overlap": overlap}))
+    (note,) = read_suite(path).notes
+    assert note == "digits has identical images in one of its splits: 3 of test also in opt or val, 2 with two labels."

@@ -86,7 +86,7 @@ def test_figures_are_those_of_the_suite_with_captions_that_name_the_attack(writt
 def test_differences_have_the_sign_of_the_method_that_is_set_against_the_others(build, tmp_path):
     suite = read_suite(build(**DEPTHS, seeds=1).fill().write())
     listing = differences(suite)["digits"]
-    assert listing.head == ["network", "ε", "attack", "− NTK", "− early-stopped NTK", "− AT (last)"]
+    assert listing.head == ["network", "ε", "attack", "− NTK", "− early-stopped NTK", "− AT (best on val)"]
     frame = comparisons_frame(suite).set_index(["depth", "method_a", "method_b"])
     for line, depth in zip(listing.lines, (3, 5, 10), strict=True):
         ntk, at = frame.loc[depth, "ntk", "advntk"], frame.loc[depth, "advntk", "at"]

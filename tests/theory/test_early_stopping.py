@@ -1,12 +1,10 @@
 """E4: networks by their names, the claims of a suite's records, and each verdict on findings of known answer."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from advntk.foundation.architecture import Architecture
 from advntk.telling.comparisons import Comparison
-from advntk.telling.curves import Curve, unfinished
 from advntk.telling.stories.early_stopping import ENTRY as STORY
 from advntk.telling.stories.early_stopping import method_claims
 from advntk.theory.experiments.early_stopping import ENTRY, Options
@@ -86,35 +84,19 @@ def compared(a, b, robust, difference, attack="pgd"):
 
 
 def test_adv_ntk_is_compared_under_its_strongest_attack_and_with_its_own_sign():
-    early, own, at = ("early_stopped_ntk", "final"), ("advntk", "last"), ("at", "last")
+    early, own, at = ("early_stopped_ntk", "final"), ("advntk", "last"), ("at", "best_val")
     found = method_claims(
         [
             compared(early, own, (0.6, 0.5), (0.1, 0.05, 0.15)),
             compared(early, own, (0.6, 0.4), (0.2, 0.15, 0.25), attack="pgd_margin"),
             compared(own, at, (0.5, 0.3), (0.2, 0.1, 0.3)),
             compared(("ntk", "final"), own, (0.1, 0.5), (-0.4, -0.5, -0.3)),
-        ],
-        [],
+        ]
     )
     assert [claim.verdict for claim in found] == ["does not hold", "holds"]
     assert found[0].interval == pytest.approx((-0.2, -0.25, -0.15))
     assert "pgd_margin" in found[0].quantity
     assert found[1].source.startswith("Fu & Wang")
-
-
-def curve_of(seed, late):
-    """Robust accuracy of AT on val: 0.5 at half of its steps, then what is given."""
-    val = {"split": "val", "step": [0, 50, 100], "robust_accuracy": [0.1, 0.5, late]}
-    rows = pd.concat([pd.DataFrame(val), pd.DataFrame({**val, "split": "test", "robust_accuracy": 0.9})])
-    return Curve(dataset="digits", architecture="mlp-3", method="at", seed=seed, eps255=16, rows=rows)
-
-
-@pytest.mark.parametrize(("late", "verdict"), [((0.6, 0.61, 0.62), "holds if"), ((0.45, 0.5, 0.55), "holds")])
-def test_a_rival_that_was_not_done_is_a_condition(late, verdict):
-    one = compared(("advntk", "last"), ("at", "last"), (0.5, 0.3), (0.2, 0.1, 0.3))
-    (claim,) = method_claims([one], unfinished([curve_of(seed, value) for seed, value in enumerate(late)]))
-    assert claim.verdict == verdict
-    assert ("stops at step 100" in claim.condition) == (verdict == "holds if")
 
 
 def test_figure_and_caption_say_what_was_found(told):

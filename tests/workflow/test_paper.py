@@ -17,7 +17,7 @@ from tests.workflow.conftest import ROOT, Checkout
 TEST_IMAGES = {"cifar10": 10_000, "svhn": 26_032}
 DIVIDED = {
     "advntk": ("steps", "batch", "report_every"),
-    "at": ("steps", "batch", "lr_decay_every", "report_every"),
+    "at_paper": ("steps", "batch", "lr_decay_every", "report_every"),
 }
 
 
@@ -58,14 +58,14 @@ def check(checkout: Checkout, suite: dict) -> None:
     """Every cell has its record, and every predictor was made from the images that the reference code makes it from."""
     table = pd.read_csv(checkout.folder / "results/paper/tables/robust_accuracy.csv")
     cells = len(suite["datasets"]) * len(suite["architectures"]) * len(suite["eps255"])
-    attacks = {"pgd", "reference_fixed_gradient"}
+    attacks = {"pgd_paper", "reference_fixed_gradient"}
     assert set(table["attack"]) == attacks
     last = table[table["checkpoint"] != "best_val"]
     assert len(last) == cells * len(suite.get("methods", [1, 2, 3, 4])) * len(attacks)
     assert set(table.loc[table["checkpoint"] == "best_val", "method"]) == {"advntk"}  # AT has no images to choose by
     sizes = suite["dataset_options"]["cifar10"]
     both = sizes["n_opt"] + sizes["n_val"]
-    trained_on = {"ntk": both, "early_stopped_ntk": sizes["n_opt"], "advntk": sizes["n_opt"], "at": both}
+    trained_on = {"ntk": both, "early_stopped_ntk": sizes["n_opt"], "advntk": sizes["n_opt"], "at_paper": both}
     found = table[table["dataset"] == "cifar10"].groupby("method")["n_train"].agg(["min", "max"])
     assert {method: (row["min"], row["max"]) for method, row in found.iterrows()} == {
         method: (trained_on[method],) * 2 for method in found.index
@@ -99,7 +99,7 @@ def test_a_corner_of_the_paper_suite_end_to_end(checkout):
     suite = divided(
         500,
         architectures=[{"family": "mlp", "depth": 3}, {"family": "resnet", "depth": 18}],
-        methods=["ntk", "advntk", "at"],
+        methods=["ntk", "advntk", "at_paper"],
         eps255=[8],
     )
     run(checkout, suite, train=60, test=60)

@@ -29,11 +29,13 @@ ALL_RULES = {
     "split": 1,
     "gram": 1,
     "fit": 3,
+    "search": 1,
     "train": 1,
+    "check": 1,
     "evaluate": 4,
     "expand": 1,
-    "tabulate": 4,
-    "plot": 3,
+    "tabulate": 5,
+    "plot": 4,
 }
 
 
@@ -47,11 +49,13 @@ def test_quick_has_its_jobs_and_shares_its_grams(checkout):
         "split": 2,
         "gram": 6,  # one a seed and architecture, for all methods, radii and attacks
         "fit": 30,  # ntk once a seed and architecture, the other two at each radius
+        "search": 6,  # one a radius and architecture, for all seeds
         "train": 12,
+        "check": 6,
         "evaluate": 96,
         "expand": 1,
-        "tabulate": 4,
-        "plot": 3,
+        "tabulate": 5,
+        "plot": 4,
     }
 
 
@@ -61,14 +65,16 @@ def test_attacks_that_take_long_run_in_chunks_and_strength_is_swept(checkout):
         "split": 1,
         "gram": 2,
         "fit": 6,
+        "search": 2,
         "train": 2,
+        "check": 2,
         "attack": 8,  # one chunk of AutoAttack a cell
-        "evaluate": 32,
+        "evaluate": 40,
         "sweep": 24,
         "transfer": 1,
         "expand": 1,
-        "tabulate": 6,
-        "plot": 5,
+        "tabulate": 7,
+        "plot": 6,
     }
     found = checkout.jobs("--configfile", "suites/fashion_attacks.yaml")
     assert (found["attack"], found["evaluate"]) == (8, 12)
@@ -83,10 +89,10 @@ def test_a_whole_run_leaves_tables_figures_and_nothing_to_do(finished):
     assert (table.robust_mean <= table.clean_mean).all()
     assert (table.clean_lo <= table.clean_mean).all()
     assert (table.clean_hi >= table.clean_mean).all()
-    for name in ("methods", "robust_accuracy", "comparisons", "cost"):
+    for name in ("methods", "robust_accuracy", "comparisons", "overfitting", "cost"):
         for form in ("csv", "md", "tex"):
             assert "pgd" in (root / f"tables/{name}.{form}").read_text()
-    for figure in ("curves", "depth", "radius"):
+    for figure in ("curves", "depth", "overfitting", "radius"):
         assert (root / f"figures/{figure}.svg").read_text().startswith("<?xml")
         assert (root / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
     assert finished.jobs("--configfile", suite) == {}
@@ -97,8 +103,8 @@ def test_the_report_holds_table_and_figures(finished):
     out = finished.folder / "report.html"
     finished.run("--configfile", str(finished.suite()), "--report", str(out))
     text = out.read_text()
-    assert all(f"{table}.csv" in text for table in ("methods", "robust_accuracy", "comparisons", "cost"))
-    assert all(f"figures/{figure}.svg" in text for figure in ("curves", "depth", "radius"))
+    assert all(f"{table}.csv" in text for table in ("methods", "robust_accuracy", "comparisons", "overfitting", "cost"))
+    assert all(f"figures/{figure}.svg" in text for figure in ("curves", "depth", "overfitting", "radius"))
 
 
 def test_every_fit_loads_as_a_library(finished, monkeypatch):
@@ -122,18 +128,21 @@ def test_every_fit_loads_as_a_library(finished, monkeypatch):
     ("module", "expected"),
     [
         # training of networks: its fit, its evaluation, and what collects records
-        ("learning/adversarial_training.py", {"train": 1, "evaluate": 1, "tabulate": 4, "plot": 3}),
+        (
+            "learning/adversarial_training.py",
+            {"search": 1, "train": 1, "check": 1, "evaluate": 1, "tabulate": 5, "plot": 4},
+        ),
         # the solver serves the two methods that use it; the Gram matrices stay
-        ("foundation/krylov.py", {"fit": 2, "evaluate": 2, "tabulate": 4, "plot": 3}),
-        ("learning/methods/advntk.py", {"fit": 1, "evaluate": 1, "tabulate": 4, "plot": 3, "expand": 0}),
+        ("foundation/krylov.py", {"fit": 2, "evaluate": 2, "tabulate": 5, "plot": 4}),
+        ("learning/methods/advntk.py", {"fit": 1, "evaluate": 1, "tabulate": 5, "plot": 4, "expand": 0}),
         # Adv-NTK can be trained under it
-        ("attacks/entries/reference_fixed_gradient.py", {"fit": 1, "evaluate": 1, "tabulate": 4, "plot": 3}),
+        ("attacks/entries/reference_fixed_gradient.py", {"fit": 1, "evaluate": 1, "tabulate": 5, "plot": 4}),
         ("attacks/entries/noise.py", {}),
         ("attacks/entries/autoattack.py", {}),
-        ("measuring/chunks.py", {"evaluate": 4, "tabulate": 4, "plot": 3}),
-        ("telling/figures.py", {"plot": 3}),
-        ("telling/tex.py", {"tabulate": 4}),
-        ("measuring/evaluate.py", {"evaluate": 4, "tabulate": 4, "plot": 3}),
+        ("measuring/chunks.py", {"evaluate": 4, "tabulate": 5, "plot": 4}),
+        ("telling/figures.py", {"plot": 4}),
+        ("telling/tex.py", {"tabulate": 5}),
+        ("measuring/evaluate.py", {"evaluate": 4, "tabulate": 5, "plot": 4}),
         ("ingredients/datasets/npz.py", {}),
     ],
 )
@@ -240,13 +249,13 @@ def test_a_changed_option_reruns_exactly_its_cells(finished):
     options = {**TINY["method_options"], "advntk": {**TINY["method_options"]["advntk"], "steps": 5}}
     found = finished.jobs("--configfile", str(finished.suite(method_options=options)))
     finished.suite()
-    assert found == {"fit": 1, "evaluate": 1, "expand": 1, "tabulate": 4, "plot": 3}
+    assert found == {"fit": 1, "evaluate": 1, "expand": 1, "tabulate": 5, "plot": 4}
 
 
 def test_an_added_attack_runs_only_that_attack(finished):
     found = finished.jobs("--configfile", str(finished.suite(attacks=["pgd", "pgd_margin"])))
     finished.suite()
-    assert found == {"evaluate": 4, "expand": 1, "tabulate": 4, "plot": 3}
+    assert found == {"evaluate": 4, "expand": 1, "tabulate": 5, "plot": 4}
 
 
 def test_the_number_of_parts_of_a_gram_changes_no_record(checkout):

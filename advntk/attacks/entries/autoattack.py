@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from advntk.attacks.attack import Attack, Attacked
+from advntk.attacks.attack import Attack, Attacked, checked
 from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
@@ -44,6 +44,7 @@ class Options(Closed):
         return attacks
 
 
+@checked
 def run(
     predictor: Predictor,
     images: np.ndarray,

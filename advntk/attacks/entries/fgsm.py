@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from advntk.attacks.attack import Attack, Attacked, in_batches
+from advntk.attacks.attack import Attack, Attacked, checked, in_batches
 from advntk.attacks.gradient import ascend
 from advntk.foundation.losses import LossName
 from advntk.foundation.options import Closed
@@ -24,6 +24,7 @@ class Options(Closed):
     loss: LossName = Field(default="squared_error", description="loss that the attack raises")
 
 
+@checked
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from advntk.attacks.attack import Attack, Attacked
+from advntk.attacks.attack import Attack, Attacked, checked
 from advntk.attacks.gradient import WorstPoints
 from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
@@ -23,6 +23,7 @@ class Options(Closed):
     draws: int = Field(default=10, ge=1, description="random points of the ball per image; the worst case counts")
 
 
+@checked
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from advntk.attacks.attack import Attack, Attacked, in_batches
+from advntk.attacks.attack import Attack, Attacked, checked, in_batches
 from advntk.attacks.gradient import Oracle, Schedule, WorstPoints, ascend, ascend_keeping_best
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.losses import one_hot, targeted_margin, value_and_logit_gradient
@@ -48,6 +48,7 @@ def random_starts(images: np.ndarray, threat: ThreatModel, seed: int, restart: i
     return np.asarray(images + threat.random_offsets(images.shape, np.random.default_rng([seed, restart])))
 
 
+@checked
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:

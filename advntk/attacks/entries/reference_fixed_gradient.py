@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from advntk.attacks.attack import Attack, Attacked, in_batches
+from advntk.attacks.attack import Attack, Attacked, checked, in_batches
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 
 
+@checked
 def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:

@@ -1,7 +1,12 @@
-"""A user's own arrays in an npz: x_train, y_train, x_test, y_test; images uint8 n×H×W×C, labels integers from 0."""
+"""A user's own arrays in an npz: x_train, y_train, x_test, y_test.
+
+Images are uint8 n×H×W×C with white at 255, grey ones with C = 1. Labels are integers 0 … c − 1. Other arrays are
+ignored.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +14,30 @@ from pydantic import Field
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.ingredients.images import KEYS, Dataset, LabelledImages, SplitSizes
+from advntk.ingredients.images import KEYS, Dataset, LabelledImages, SplitSizes, checked
+
+DARK = 16
+"""Largest pixel of images that were surely not scaled to 0 … 255: of 1 bit (0, 1), of 4 bits, or of 0 … 16."""
 
 
 class Options(SplitSizes):
     """Sizes and the file."""
 
     path: str = Field(min_length=1, description="the npz file")
+    dark: bool = Field(default=False, description=f"take images without a pixel above {DARK}, with white at 255")
 
 
 def load(options: SplitSizes, folder: Path) -> LabelledImages:
-    """Read the arrays; form and values are checked by the caller.
+    """Read and check the arrays.
 
     Returns:
-        The images.
+        The images, labels int64.
 
     Raises:
-        InputError: an array is missing.
+        InputError: an array is missing, of a wrong form, or holds implausible pixels.
     """
     assert isinstance(options, Options)
-    arrays = files.read_npz(options.path)
+    arrays = files.read_npz(options.path, only=KEYS)
     if missing := [key for key in KEYS if key not in arrays]:
         raise InputError(
             f"lacks {', '.join(missing)}",
@@ -36,11 +45,15 @@ def load(options: SplitSizes, folder: Path) -> LabelledImages:
             remedy=f"save the arrays {', '.join(KEYS)} with numpy.savez",
         )
     labels = [arrays[key] for key in ("y_train", "y_test")]
-    if not all(label.dtype.kind in "iu" for label in labels):
-        raise InputError("labels are not integers", where=options.path, remedy="give integer labels from 0")
-    classes = int(max(label.max(initial=0) for label in labels)) + 1
-    numbers = {key: arrays[key].astype(np.int64) for key in ("y_train", "y_test")}
-    return LabelledImages(x_train=arrays["x_train"], x_test=arrays["x_test"], **numbers, classes=classes)
+    largest = max((int(label.max()) for label in labels if label.dtype.kind in "iu" and label.size), default=0)
+    images = checked(LabelledImages(**arrays, classes=largest + 1), where=options.path)
+    for name in ("x_train", "x_test"):
+        most = int(arrays[name].max(initial=0))
+        if len(arrays[name]) and most <= DARK and not options.dark:
+            remedy = f"multiply by 255 / {most or 1}, or set dark: true if the images are that dark"
+            what = f"{name} has no pixel above {most}, but white is 255"
+            raise InputError(what, where=options.path, remedy=remedy)
+    return replace(images, y_train=images.y_train.astype(np.int64), y_test=images.y_test.astype(np.int64))
 
 
 ENTRY = Dataset(options=Options, load=load, classes=None, source="the user's own")

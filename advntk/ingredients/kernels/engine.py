@@ -20,7 +20,16 @@ from advntk.ingredients.networks.layers import layers_of
 
 
 class BoundKernel(Protocol):
-    """Θ(·, X) for fixed training images X, (n, H, W, C)."""
+    """Θ(·, X) for fixed training images X, (n, H, W, C).
+
+    Every method checks shapes and dtypes of what it is given and raises ``InputError``; ``rows`` also refuses NaN and
+    infinity. No images give results of length 0.
+
+    Attributes:
+        n: number of training images.
+    """
+
+    n: int
 
     def rows(self, images: np.ndarray) -> np.ndarray:
         """Θ(images, X), (m, n), for images (m, H, W, C) in [0, 1]."""
@@ -46,7 +55,10 @@ class BoundKernel(Protocol):
 
 
 class KernelEngine(Protocol):
-    """Θ of one architecture, evaluated on images in [0, 1] from which 0.5 is taken."""
+    """Θ of one architecture, evaluated on images in [0, 1] from which 0.5 is taken.
+
+    Every method raises ``InputError`` for images that are not floats (m, H, W, C), or are NaN or infinite.
+    """
 
     name: str
 
@@ -59,7 +71,10 @@ class KernelEngine(Protocol):
         ...
 
     def bind(self, train_images: np.ndarray, *, memory_mb: float) -> BoundKernel:
-        """Θ(·, X); temporaries of its calls stay within about ``memory_mb``, results (m, n) not counted."""
+        """Θ(·, X) for at least one image; temporaries of its calls stay within about ``memory_mb``.
+
+        Results (m, n) are not counted.
+        """
         ...
 
 

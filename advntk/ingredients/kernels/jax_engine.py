@@ -16,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import checkpoint  # type: ignore[attr-defined]  # public, but JAX 0.5 does not mark it as exported
 
+from advntk.foundation import threads
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.arrays import checked_images, require_images, require_labels, require_matrix
 from advntk.foundation.device import enable_float64, float64_mode
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
@@ -36,12 +38,13 @@ def _power_of_two(size: int) -> int:
 
 
 def _padded(array: Any, size: int) -> Any:
-    """The array (k, …) filled up to ``size`` rows by repeating its last one."""
+    """The array (k, …) filled up to ``size`` rows by repeating its last one, or by zeros if it has none."""
     short = size - len(array)
     if short == 0:
         return array
     module = jnp if isinstance(array, jax.Array) else np
-    return module.concatenate([array, module.repeat(array[-1:], short, axis=0)])
+    last = array[-1:] if len(array) else module.zeros((1, *array.shape[1:]), array.dtype)
+    return module.concatenate([array, module.repeat(last, short, axis=0)])
 
 
 class JaxEngine:
@@ -64,6 +67,7 @@ class JaxEngine:
         device: Literal["cpu", "gpu"],
         dtype: Literal["float32", "float64"],
     ) -> None:
+        threads.start("JAX")
         if dtype == "float64":
             enable_float64()
         self.input_shape = input_shape
@@ -81,14 +85,19 @@ class JaxEngine:
 
     def precision(self) -> AbstractContextManager[None]:
         """Where this engine's arithmetic belongs: in x64 mode neural-tangents would widen float32 inputs."""
+        threads.start("JAX")
         return float64_mode(bool(self.dtype == np.float64))
 
     def native(self, array: np.ndarray) -> jax.Array:
-        """The array on this engine's device; floats in its dtype, integers in 32 bits."""
+        """The array on this engine's device; floats in its dtype, integers in 32 bits, others as they are."""
+        threads.start("JAX")
         array = np.asarray(array)
-        wanted = self.dtype if array.dtype.kind == "f" else np.dtype(np.int32)
+        wanted = {"f": self.dtype, "i": np.dtype(np.int32), "u": np.dtype(np.int32)}.get(array.dtype.kind, array.dtype)
         placed: jax.Array = jax.device_put(array.astype(wanted), self.device)
         return placed
+
+    def _checked(self, images: np.ndarray, where: str, *, least: int = 0) -> np.ndarray:
+        return checked_images(images, self.input_shape, where=where, in_unit_box=False, least=least)
 
     def _tiles(self, a: np.ndarray, b: np.ndarray, *, memory_mb: float) -> np.ndarray:
         pairs = max(1, int(memory_mb * 2**20 / (FORWARD_COPIES * self.pair_bytes)))
@@ -122,7 +131,7 @@ class JaxEngine:
 
     def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Θ(a, b), (len(a), len(b)), in this engine's dtype."""
-        return self._tiles(np.asarray(a), np.asarray(b), memory_mb=TILE_MB)
+        return self._tiles(self._checked(a, "tile"), self._checked(b, "tile"), memory_mb=TILE_MB)
 
     def tile_symmetric(self, a: np.ndarray) -> np.ndarray:
         """Θ(a, a), made exactly symmetric from its upper triangle; its diagonal is computed in float64 always.
@@ -132,10 +141,11 @@ class JaxEngine:
         Returns:
             (len(a), len(a)), in this engine's dtype.
         """
+        a = self._checked(a, "tile_symmetric")
         upper = np.triu(self.tile(a, a))
         theta = np.asarray(upper + np.triu(upper, 1).T)
-        if self.dtype != np.float64:
-            np.fill_diagonal(theta, self._on_diagonal(np.asarray(a)))
+        if self.dtype != np.float64 and len(a):
+            np.fill_diagonal(theta, self._on_diagonal(a))
         return theta
 
     def _on_diagonal(self, images: np.ndarray) -> np.ndarray:
@@ -219,7 +229,8 @@ class BoundJaxKernel:
     def __init__(self, engine: JaxEngine, train_images: np.ndarray, *, memory_mb: float) -> None:
         self.engine = engine
         self.memory_mb = memory_mb
-        self.train_images = np.asarray(train_images)
+        self.train_images = engine._checked(train_images, "bind", least=1)
+        self.n = len(self.train_images)
         self._batch = 0
         self._tiled: jax.Array | None = None
 
@@ -229,15 +240,15 @@ class BoundJaxKernel:
 
     def rows(self, images: np.ndarray) -> np.ndarray:
         """Θ(images, X), (m, n)."""
-        return self.engine._tiles(np.asarray(images), self.train_images, memory_mb=self.memory_mb)
+        return self.engine._tiles(self.engine._checked(images, "rows"), self.train_images, memory_mb=self.memory_mb)
 
     def _train_tiles(self, batch: int) -> jax.Array:
         """X in tiles for batches of this size, (t, columns, H, W, C), the last one filled up by repetition."""
         if self._tiled is None or batch != self._batch:
             copies = GRADIENT_COPIES * max(1, self.engine.activations)
             most = max(1, int(self.memory_mb * 2**20 / (copies * self.engine.pair_bytes * batch)))
-            tiles = -(-len(self.train_images) // most)
-            columns = -(-len(self.train_images) // tiles)
+            tiles = -(-self.n // most)
+            columns = -(-self.n // tiles)
             filled = _padded(self.train_images, tiles * columns)
             self._tiled = self.native(filled.reshape(tiles, columns, *filled.shape[1:]))
             self._batch = batch
@@ -249,8 +260,10 @@ class BoundJaxKernel:
         Returns:
             Logits (m, c) and (m, c) → (m, H, W, C), in the engine's dtype.
         """
+        require_images(images, self.engine.input_shape, where="linearize")
+        require_matrix(coef, self.n, None, what="coef", where="linearize")
         count = len(images)
-        batch = max(count, self._batch)
+        batch = max(1, count, self._batch)
         train = self._train_tiles(batch)
         with self.engine.precision():
             coef = jnp.asarray(coef, dtype=self.engine.dtype)
@@ -258,6 +271,7 @@ class BoundJaxKernel:
             logits = _forward(points, coef, train, kernel=self.engine.kernel)[:count]
 
         def pullback(cotangent: jax.Array) -> jax.Array:
+            require_matrix(cotangent, count, coef.shape[1], what="cotangent", where="pullback")
             with self.engine.precision():
                 weights = _padded(jnp.asarray(cotangent, self.engine.dtype), batch)
                 gradient: jax.Array = _pull(points, weights, coef, train, kernel=self.engine.kernel)
@@ -273,8 +287,11 @@ class BoundJaxKernel:
         Returns:
             Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C).
         """
+        require_images(images, self.engine.input_shape, where="loss_and_gradient")
+        require_labels(labels, len(images), where="loss_and_gradient")
+        require_matrix(coef, self.n, None, what="coef", where="loss_and_gradient")
         count = len(images)
-        batch = max(count, self._batch)
+        batch = max(1, count, self._batch)
         train = self._train_tiles(batch)
         with self.engine.precision():
             coef = jnp.asarray(coef, dtype=self.engine.dtype)

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advntk.foundation import threads
+from advntk.foundation.arrays import checked_images, require_images, require_labels, require_matrix
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels import numba_planes, numba_stages
@@ -144,6 +146,7 @@ class NumbaConv:
         Returns:
             Θ; what no block meets is left as memory was.
         """
+        threads.start("numba")
         out = np.empty((len(centred), len(blocks.images) * LANES), np.float32)
         own, (xb, sb, ib) = (centred, deviations), blocks
         w2, b2 = np.float32(self.w2), np.float32(self.b2)
@@ -171,6 +174,9 @@ class NumbaConv:
         else:
             numba_stages.pullback_blocks(self.program, *own, xb, sb, w2, *out)
 
+    def _checked(self, images: np.ndarray, where: str, *, least: int = 0) -> np.ndarray:
+        return checked_images(images, self.input_shape, where=where, in_unit_box=False, least=least)
+
     def _tile(self, a: np.ndarray, b: np.ndarray, *, triangle: bool) -> np.ndarray:
         centred, out = _centred(a), np.empty((len(a), len(b)), np.float32)
         deviations = self.deviations(centred)
@@ -181,10 +187,11 @@ class NumbaConv:
 
     def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Θ(a, b), (len(a), len(b)), float32."""
-        return self._tile(a, b, triangle=False)
+        return self._tile(self._checked(a, "tile"), self._checked(b, "tile"), triangle=False)
 
     def tile_symmetric(self, a: np.ndarray) -> np.ndarray:
         """Θ(a, a), exactly symmetric; only the blocks on and above the diagonal are evaluated."""
+        a = self._checked(a, "tile_symmetric")
         out = self._tile(a, a, triangle=True)
         mirror_upper(out)
         return out
@@ -206,7 +213,8 @@ class BoundNumbaConv:
 
     def __init__(self, engine: NumbaConv, train_images: np.ndarray, *, memory_mb: float) -> None:
         self.engine = engine
-        self.train_images = train_images
+        self.train_images = train_images = engine._checked(train_images, "bind", least=1)
+        self.n = len(train_images)
         self.memory_mb = memory_mb
         fits = -(-len(train_images) // LANES) * engine.block_mb <= memory_mb
         self._kept = list(engine.parts(train_images, memory_mb)) if fits else None
@@ -219,14 +227,14 @@ class BoundNumbaConv:
         yield from self.engine.parts(self.train_images, self.memory_mb) if self._kept is None else self._kept
 
     def _rows(self, centred: np.ndarray, deviations: np.ndarray) -> np.ndarray:
-        out = np.empty((len(centred), len(self.train_images)), np.float32)
+        out = np.empty((len(centred), self.n), np.float32)
         for part, blocks in self._parts():
             out[:, part] = self.engine.theta(centred, deviations, blocks, len(centred))[:, : part.stop - part.start]
         return out
 
     def rows(self, images: np.ndarray) -> np.ndarray:
         """Θ(images, X), (m, n), float32."""
-        centred = _centred(images)
+        centred = _centred(self.engine._checked(images, "rows"))
         return self._rows(centred, self.engine.deviations(centred))
 
     def linearize(self, images: np.ndarray, coef: np.ndarray) -> tuple[np.ndarray, Pullback]:
@@ -235,6 +243,9 @@ class BoundNumbaConv:
         Returns:
             Logits in the wider precision of Θ (float32) and ``coef``, and (m, c) → (m, H, W, C), float32.
         """
+        images = np.asarray(images)
+        require_images(images, self.engine.input_shape, where="linearize")
+        require_matrix(coef, self.n, None, what="coef", where="linearize")
         across = np.ascontiguousarray(coef.T, dtype=np.float32)
         centred = _centred(images)
         deviations = self.engine.deviations(centred)
@@ -246,6 +257,8 @@ class BoundNumbaConv:
             logits = theta @ coef
 
         def pullback(cotangent: np.ndarray) -> np.ndarray:
+            require_matrix(cotangent, len(theta), len(across), what="cotangent", where="pullback")
+            threads.start("numba")
             weights = np.empty_like(theta)
             expand(np.asarray(cotangent, dtype=np.float32), across, weights)
             return self._pullback(centred, deviations, weights)
@@ -256,6 +269,9 @@ class BoundNumbaConv:
         self, images: np.ndarray, labels: np.ndarray, coef: np.ndarray, loss: LossName
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C), float32."""
+        images = np.asarray(images)
+        require_images(images, self.engine.input_shape, where="loss_and_gradient")
+        require_labels(labels, len(images), where="loss_and_gradient")
         logits, pullback = self.linearize(images, np.asarray(coef, dtype=np.float32))
         values, slope = value_and_logit_gradient(loss, logits, one_hot(labels, coef.shape[1], np.float32))
         return logits, values, pullback(slope)

@@ -11,11 +11,14 @@ backward pass: ∂Θ/∂x = 2σ_w²/d · (∂Θ/∂D₁ (x − x') + ∂Θ/∂a�
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numba import prange
 
+from advntk.foundation import threads
+from advntk.foundation.arrays import checked_images, require_images, require_labels, require_matrix
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.numba_cache import compiled
@@ -203,7 +206,7 @@ class _Side:
     """
 
     def __init__(self, images: np.ndarray, engine: NumbaMlp) -> None:
-        self.rows = np.ascontiguousarray(images, dtype=np.float32).reshape(len(images), -1) - HALF
+        self.rows = np.ascontiguousarray(images, dtype=np.float32).reshape(len(images), engine.pixels) - HALF
         norms = np.einsum("id,id->i", self.rows, self.rows, dtype=np.float64)
         variance = engine.w2 * norms / self.rows.shape[1] + engine.b2
         deviations = []
@@ -234,9 +237,15 @@ class NumbaMlp:
         self.input_shape = input_shape
         self.w2 = sigma_w**2
         self.b2 = sigma_b**2
-        self.scale = self.w2 / float(np.prod(input_shape))
+        self.pixels = math.prod(input_shape)
+        self.scale = self.w2 / self.pixels
+
+    def _side(self, images: np.ndarray, where: str, *, least: int = 0) -> _Side:
+        """Checked images; see :class:`_Side`."""
+        return _Side(checked_images(images, self.input_shape, where=where, in_unit_box=False, least=least), self)
 
     def _theta(self, a: _Side, b: _Side) -> np.ndarray:
+        threads.start("numba")
         out = a.rows @ b.rows.T
         theta_in_place(out, *self._arguments(a, b), False)
         return out
@@ -249,11 +258,12 @@ class NumbaMlp:
 
     def tile(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Θ(a, b), (len(a), len(b)), float32; no other array of that size is made."""
-        return self._theta(_Side(a, self), _Side(b, self))
+        return self._theta(self._side(a, "tile"), self._side(b, "tile"))
 
     def tile_symmetric(self, a: np.ndarray) -> np.ndarray:
         """Θ(a, a), exactly symmetric; only the upper triangle is evaluated."""
-        side = _Side(a, self)
+        threads.start("numba")
+        side = self._side(a, "tile_symmetric")
         out = np.empty((len(a), len(a)), np.float32)
         for start in range(0, len(a), ROWS):
             rows = slice(start, start + ROWS)
@@ -278,8 +288,9 @@ class BoundNumbaMlp:
 
     def __init__(self, engine: NumbaMlp, train_images: np.ndarray, *, memory_mb: float) -> None:
         self.engine = engine
-        self.train = _Side(train_images, engine)
-        self.group = max(1, int(memory_mb * 2**20 / (12 * max(1, len(train_images)))))
+        self.train = engine._side(train_images, "bind", least=1)
+        self.n = len(train_images)
+        self.group = max(1, int(memory_mb * 2**20 / (12 * self.n)))
 
     def native(self, array: np.ndarray) -> np.ndarray:
         """The array itself: this engine works on numpy arrays."""
@@ -287,7 +298,7 @@ class BoundNumbaMlp:
 
     def rows(self, images: np.ndarray) -> np.ndarray:
         """Θ(images, X), (m, n), float32."""
-        return self.engine._theta(_Side(images, self.engine), self.train)
+        return self.engine._theta(self.engine._side(images, "rows"), self.train)
 
     def linearize(self, images: np.ndarray, coef: np.ndarray) -> tuple[np.ndarray, Pullback]:
         """Logits Θ(x, X) @ coef (m, c) and their pullback, which holds three (m, n) arrays and costs one product.
@@ -296,17 +307,19 @@ class BoundNumbaMlp:
             Logits in the wider precision of Θ (float32) and ``coef``, and (m, c) → (m, H, W, C), float32.
         """
         images = np.asarray(images)
-        groups = [slice(start, start + self.group) for start in range(0, len(images), self.group)]
-        if len(groups) <= 1:
-            return self._linearize(images, coef)
+        require_images(images, self.engine.input_shape, where="linearize")
+        require_matrix(coef, self.n, None, what="coef", where="linearize")
+        groups = [slice(start, start + self.group) for start in range(0, max(1, len(images)), self.group)]
         parts = [self._linearize(images[group], coef) for group in groups]
 
         def pullback(cotangent: np.ndarray) -> np.ndarray:
+            require_matrix(cotangent, len(images), coef.shape[1], what="cotangent", where="pullback")
             return np.concatenate([pull(cotangent[group]) for (_, pull), group in zip(parts, groups, strict=True)])
 
         return np.concatenate([logits for logits, _ in parts]), pullback
 
     def _linearize(self, images: np.ndarray, coef: np.ndarray) -> tuple[np.ndarray, Pullback]:
+        threads.start("numba")
         engine, train = self.engine, self.train
         side = _Side(images, engine)
         theta = side.rows @ train.rows.T
@@ -328,6 +341,9 @@ class BoundNumbaMlp:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Logits Θ(x, X) @ coef (m, c), losses (m,) and their gradients by the images (m, H, W, C), float32."""
         images = np.asarray(images)
+        require_images(images, self.engine.input_shape, where="loss_and_gradient")
+        require_labels(labels, len(images), where="loss_and_gradient")
+        require_matrix(coef, self.n, None, what="coef", where="loss_and_gradient")
         coef = np.ascontiguousarray(coef, dtype=np.float32)
         logits = np.empty((len(images), coef.shape[1]), np.float32)
         values = np.empty(len(images), np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advntk.foundation.at_options import AdversarialTrainingOptions
+from advntk.foundation.errors import ConfigError
 from advntk.foundation.predictor import Predictor
 from advntk.learning.method import Fit, Method, Saved, Setting, Task
 
@@ -12,21 +13,26 @@ class Options(AdversarialTrainingOptions):
 
 
 def fit(task: Task) -> Fit:
-    """Train; val chooses the checkpoint ``best_val``, unless it is trained on itself; test is only logged."""
-    from advntk.learning.adversarial_training import STATE_FILE, TrainingData, adversarial_training
+    """Train; val chooses the checkpoint ``best_val``, unless it is trained on itself; test is only logged.
 
-    split = task.split
-    result = adversarial_training(
-        spec=task.spec,
-        data=TrainingData(images=task.training.images, labels=task.training.labels, classes=split.classes),
-        monitors={name: (part.images, part.labels) for name, part in task.monitors.items()},
-        options=task.options,
-        threat=task.threat,
-        seed=task.seed,
-        workdir=task.workdir,
-        device=task.compute.device,
-    )
-    kept = {name: chosen for name, chosen in result.checkpoints.items() if name == "last" or task.images == "opt"}
+    Returns:
+        The fit; the choice of the recipe stands among the numbers about the training.
+
+    Raises:
+        ConfigError: the options list candidates, and none was chosen.
+    """
+    from advntk.learning.adversarial_training import STATE_FILE
+    from advntk.learning.recipes import train
+
+    if task.options.search:
+        raise ConfigError(
+            "the options list candidates, of which none was chosen",
+            where="at",
+            remedy="run the verb 'search' first and give its result as --choice",
+        )
+    result = train(task, task.options, task.workdir)
+    names = ENTRY.checkpoints if task.images == "opt" else ("last",)
+    kept = {name: result.checkpoints[name] for name in names}
     return Fit(
         checkpoints={name: {"step": checkpoint.step} for name, checkpoint in kept.items()},
         arrays={
@@ -36,7 +42,11 @@ def fit(task: Task) -> Fit:
         },
         curves=result.rows,
         states=(task.workdir / STATE_FILE,),
-        training={"learning_rate": result.learning_rate, "hessian_lambda_max": result.hessian_top},
+        training={
+            "learning_rate": result.learning_rate,
+            "hessian_lambda_max": result.hessian_top,
+            **({"search": task.choice.facts()} if task.choice else {}),
+        },
     )
 
 
@@ -45,8 +55,9 @@ def check(options: Options, setting: Setting) -> str | None:
     count, spec = setting.sizes.training(setting.images), setting.spec
     if options.batch > count:
         return f"batch {options.batch} is more than the {count} training images"
-    if options.network == "reference" and spec.family == "resnet" and spec.activation != "relu":
-        return f"the reference code's ResNet has ReLU only, not {spec.activation}: set network: ntk"
+    forms = {options.network, *(one.network for one in options.candidates())}
+    if "reference" in forms and spec.family == "resnet" and spec.activation != "relu":
+        return f"the authors' ResNet has ReLU only, not {spec.activation}: set network: ntk"
     return None
 
 
@@ -66,7 +77,7 @@ ENTRY = Method(
     options=Options,
     kind="network",
     depends_on_radius=True,
-    checkpoints=("last", "best_val"),
+    checkpoints=("best_val", "last"),
     trains_in_steps=True,
     fit=fit,
     load=load,

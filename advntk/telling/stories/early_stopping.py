@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.comparisons import Comparison, comparisons
-from advntk.telling.curves import Unfinished, unfinished
 from advntk.telling.labels import method_label
 from advntk.telling.over_time import POINT, attacked, chosen, points
 from advntk.telling.story import Claim, Story, Told, above, below
@@ -55,12 +54,7 @@ def claims(told: Told) -> list[Claim]:
 
 def _of_methods(told: Told) -> list[Claim]:
     """The claims about the suite's methods, where it measured any."""
-    suite = told.suite
-    if not suite.measured:
-        return []
-    # where AT is trained on val too, a rise there says nothing
-    early = unfinished(suite.curves) if suite.config.protocol == "paired" else []
-    return method_claims(comparisons(suite), early)
+    return method_claims(comparisons(told.suite)) if told.suite.measured else []
 
 
 def _network_claims(told: Told, network: str) -> list[Claim]:
@@ -103,12 +97,12 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
     ]
 
 
-def method_claims(found: Iterable[Comparison], early: Sequence[Unfinished]) -> list[Claim]:
+def method_claims(found: Iterable[Comparison]) -> list[Claim]:
     """Adv-NTK against AT and against early-stopped NTK: a claim for each dataset, network and radius.
 
     Args:
-        found: comparisons of a suite; of several attacks the one under which Adv-NTK is least robust counts.
-        early: training of the suite that was stopped before it was done.
+        found: comparisons of a suite, which has none of a training that has not converged; of several attacks the one
+            under which Adv-NTK is least robust counts.
 
     Returns:
         Claims; none where the suite has no Adv-NTK.
@@ -123,52 +117,27 @@ def method_claims(found: Iterable[Comparison], early: Sequence[Unfinished]) -> l
         key, (own, robust) = (one.dataset, one.spec.label, one.eps255, rival), sides["advntk"]
         if robust < least.get(key, np.inf):
             least[key] = robust
-            strongest[key] = _method_claim(one, own, sides[rival][0], early)
+            strongest[key] = _method_claim(one, own, sides[rival][0])
     return list(strongest.values())
 
 
-def stopped_early(early: Sequence[Unfinished], one: Comparison, method: str) -> str:
-    """The step at which a method stopped too early, and what it still gained, in words; empty where that is not sure.
-
-    Args:
-        early: training of the suite that was stopped before it was done.
-        one: says dataset, network and radius.
-        method: that may be trained in steps; another has no curves.
-
-    Returns:
-        The words: its robust accuracy on val rose over the second half of its steps, by an interval over seeds.
-    """
-    cell = (one.dataset, one.spec.label, method, one.eps255)
-    for found in early:
-        if (found.dataset, found.architecture, found.method, found.eps255) == cell:
-            learns = ", from which it learns," if method == "advntk" else ""
-            rose = f"over the second half its robust accuracy on val{learns} rose by {span(found.gain)}"
-            return f"step {found.step}, before it is done: {rose}"
-    return ""
-
-
-def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str], early: Sequence[Unfinished]) -> Claim:
+def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str]) -> Claim:
     mean, low, high = one.difference
     interval = (mean, low, high) if one.a == own else (-mean, -high, -low)
-    verdict = above(interval)
-    loser = rival[0] if verdict == "holds" else own[0]
-    rising = stopped_early(early, one, loser) if verdict != "open" else ""
-    conditional = verdict == "holds" and bool(rising)
     return Claim(
         claim=f"{method_label(*own)} is more robust than {method_label(*rival)} ({one.dataset}, {one.spec.label})",
         source=PAPER if rival[0] == "at" else SUITE,
         quantity=f"difference of robust accuracies, {one.attack} at {one.eps255:g}/255, paired",
         interval=interval,
         expected="above 0",
-        verdict="holds if" if conditional else verdict,
-        condition=f"{'' if conditional else 'where '}{method_label(loser)} stops at {rising}" if rising else "",
+        verdict=above(interval),
         setup=f"Records of this suite: {one.n_test} test images, {one.seeds} seeds",
     )
 
 
 def _pair(claim: Claim) -> str:
     """The two methods of a claim of ``_of_methods``, as a difference."""
-    return claim.claim.replace(" is more robust than ", " − ").replace(" (last)", "")
+    return claim.claim.replace(" is more robust than ", " − ").replace(" (last)", "").replace(" (best on val)", "")
 
 
 def _setup(told: Told) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from advntk.foundation.options import Closed
+from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 from advntk.theory.named_networks import DeepNetwork, of_kind
 
@@ -24,7 +25,7 @@ class Options(Closed):
         default=["mlp-2", "mlp-3", "mlp-5", "mlp-8", "cnn-1", "cnn-2", "cnn-3", "cnn-5", "cnn_average-2", "resnet-18"],
         description="infinite ReLU networks: family (cnn_average: with pooling), depth",
     )
-    eps255: float = Field(default=32, ge=0, description="radius of PGD, 1/255 of the pixel range")
+    eps255: LinfRadius = Field(default=32, description="radius of PGD, 1/255 of the pixel range")
     n_train: int = Field(default=100, ge=2, description="training images")
     n_val: int = Field(default=100, ge=1, description="images on which times are chosen")
     n_test: int = Field(default=150, ge=1, description="test images")

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.options import Closed
+from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 
 Loss = Literal["squared", "flow", "ball"]
@@ -46,7 +47,7 @@ class Options(Closed):
     last: float = Field(default=3000.0, gt=0, description="last training time, in the same units")
     times: int = Field(default=13, ge=3, description="training times, evenly spaced in their logarithm")
     path: int = Field(default=12, ge=1, description="points of clean training's path for each of them")
-    eps255: float = Field(default=30.0, ge=0, description="radius of PGD in ℓ∞, 1/255")
+    eps255: LinfRadius = Field(default=30.0, description="radius of PGD in ℓ∞, 1/255")
     seeds: int = Field(default=5, ge=2, description="splits")
 
 

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from advntk.foundation.architecture import Activation
 from advntk.foundation.options import Closed
+from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 from advntk.theory.named_networks import Kind, named
 
@@ -30,7 +31,9 @@ class Options(Closed):
     cnn_depth: int = Field(default=2, ge=1, description="convolutions")
     width: int = Field(default=128, ge=1, description="units of the finite mlp; a cnn has a quarter")
     n: int = Field(default=60, ge=2, description="digits images")
-    eps255: list[float] = Field(default=[0.0, 32.0], description="radii by which images are moved, 1/255 of the range")
+    eps255: list[LinfRadius] = Field(
+        default=[0.0, 32.0], description="radii by which images are moved, 1/255 of the range"
+    )
     exposures: list[float] = Field(default=[0.5, 2.0, 4.0], description="mean ARK eigenvalue × ηS")
     seeds: int = Field(default=3, ge=2, description="splits and finite networks")
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.options import Closed
+from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit
 
 Family = Literal["mlp", "cnn"]
@@ -27,7 +28,7 @@ class Options(Closed):
     )
     depth: int = Field(default=3, ge=1, description="dense layers (mlp); convolutions (cnn)")
     activation: Activation = Field(default="relu", description="activation")
-    eps255: dict[str, float] = Field(
+    eps255: dict[str, LinfRadius] = Field(
         default={"digits": 32, "fashion_mnist": 8}, description="radius of PGD by dataset, 1/255 of the pixel range"
     )
     n_train: int = Field(default=300, ge=2, description="training images of a kernel")
@@ -43,7 +44,7 @@ class Options(Closed):
     narrow_width: int = Field(default=16, ge=1, description="of a narrower one, with the last of finite_noise only")
     finite_train: int = Field(default=60, ge=2, description="its training images")
     finite_classes: int = Field(default=3, ge=2, description="its classes, the first ones of digits")
-    finite_eps255: float = Field(default=12, ge=0, description="radius of its PGD, 1/255 of the pixel range")
+    finite_eps255: LinfRadius = Field(default=12, description="radius of its PGD, 1/255 of the pixel range")
     finite_exposure: float = Field(default=0.5, ge=0, description="mean ARK eigenvalue × ηS of its inner flow")
     finite_log_times: tuple[int, int] = Field(default=(-3, 4), description="ln t of its first and last time, step 1")
     beyond: float = Field(default=4.0, ge=1, description="the standard-trained network: clean at this × the last time")

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from advntk.foundation.options import Closed
+from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 from advntk.theory.named_networks import ActivatedNetwork, named
 
@@ -36,7 +37,7 @@ class Options(Closed):
     )
     mlp_depth: int = Field(default=3, ge=2, description="dense layers")
     cnn_depth: int = Field(default=2, ge=1, description="convolutions")
-    eps255: float = Field(default=32, ge=0, description="radius of PGD, 1/255 of the pixel range")
+    eps255: LinfRadius = Field(default=32, description="radius of PGD, 1/255 of the pixel range")
     n_train: int = Field(default=100, ge=2, description="training images")
     n_pooled: int = Field(default=30, ge=2, description="training and test images with pooling")
     n_val: int = Field(default=100, ge=1, description="images on which times are chosen")

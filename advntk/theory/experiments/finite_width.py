@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from advntk.foundation.options import Closed
+from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit
 
 
@@ -40,7 +41,7 @@ class Options(Closed):
     val: int = Field(default=60, ge=1, description="images on which Ξ is learned and all else chosen")
     test: int = Field(default=150, ge=1, description="images of the results")
     noise: float = Field(default=0.3, ge=0, lt=1, description="share of wrong labels in training")
-    eps255: float = Field(default=32.0, gt=0, description="radius of the ℓ∞ ball, 1/255 of the pixel range")
+    eps255: LinfRadius = Field(default=32.0, gt=0, description="radius of the ℓ∞ ball, 1/255 of the pixel range")
     attack_steps: int = Field(default=10, ge=1, description="of PGD, inside training and at the end")
     steps: int = Field(default=60, ge=1, description="updates of Ξ of each freedom, by Adam")
     rate: float = Field(default=0.1, gt=0, description="of Adam, on log Ξ^½ of a number or a diagonal")

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from advntk.foundation.options import Closed
+from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
 
 
@@ -27,7 +28,7 @@ class Options(Closed):
     train: int = Field(default=100, ge=2, description="n, images with the labels Y")
     val: int = Field(default=100, ge=2, description="images on which Ξ is learned and all else chosen")
     test: int = Field(default=300, ge=1, description="images of the results")
-    eps255: float = Field(default=32.0, gt=0, description="radius of the ℓ∞ ball, 1/255 of the pixel range")
+    eps255: LinfRadius = Field(default=32.0, gt=0, description="radius of the ℓ∞ ball, 1/255 of the pixel range")
     noise: list[float] = Field(default=[0.0, 0.3], description="shares of wrong labels in training")
     steps: int = Field(default=80, ge=1, description="updates of Ξ of each freedom, by Adam")
     rate: float = Field(default=0.1, gt=0, description="of Adam, on log Ξ^½ of a number or a diagonal")

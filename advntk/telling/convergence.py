@@ -1,0 +1,70 @@
+"""Which trainings of networks have converged: only these are compared, and all others are marked.
+
+A training has converged if (a) robust accuracy on val gained less than a point over the last fifth of the updates, mean
+over seeds, and (b) twice the updates, tried on one seed, move the robust accuracy of the checkpoint best on val by less
+than a point, or than its standard error (:class:`~advntk.foundation.recipes.Check`). Late gain alone would take a
+decayed learning rate for convergence, hence both. A training at a constant rate holds one of half its length: where (b)
+was not tried, the second half of the updates stands for it. Adv-NTK learns from val and is exempt.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from advntk.foundation.recipes import LARGEST_CHANGE, Check, Row, best, first_half, late_gain
+from advntk.telling.suite_file import Suite
+
+Training = tuple[str, str, str, float]
+"""Dataset, network, method and radius."""
+
+
+def unconverged(suite: Suite) -> dict[Training, str]:
+    """Why a training has not converged, or was not shown to have, for each network method of a suite.
+
+    Returns:
+        Reasons in words; trainings that have converged are missing.
+    """
+    checks = {
+        (check.dataset, check.architecture.label, check.method, check.trained_at.eps255): check
+        for check in suite.checks
+    }
+    curves: dict[Training, list[list[Row]]] = {}
+    for curve in suite.curves:
+        rows: list[Row] = curve.rows.to_dict("records")  # type: ignore[assignment]  # keys are names of columns
+        curves.setdefault((curve.dataset, curve.architecture, curve.method, curve.eps255), []).append(rows)
+    found = {}
+    for item in suite.measured:
+        record = item.record
+        key = (record.dataset, record.architecture.label, record.method, record.threat.eps255)
+        if record.kind == "network" and key not in found:
+            held_out = curves.get(key, []) if record.images == "opt" else []
+            constant = record.method_options.get("schedule", "constant") == "constant"
+            constant = constant and not record.method_options.get("lr_decay_every")
+            found[key] = _reason(held_out, checks.get(key), constant=constant)
+    return {key: reason for key, reason in found.items() if reason}
+
+
+def _reason(curves: list[list[Row]], check: Check | None, *, constant: bool) -> str:
+    """Why a training has not converged.
+
+    Args:
+        curves: of each seed; none where val was trained on.
+        check: of the recipe, if there is one.
+        constant: whether the learning rate was constant.
+
+    Returns:
+        The reason in words; empty for a training that has converged.
+    """
+    if not curves and check is not None:
+        curves = [check.once]
+    if not curves:
+        return "not checked"
+    if (gain := float(np.mean([late_gain(rows) for rows in curves]))) >= LARGEST_CHANGE:
+        return f"{100 * gain:+.1f} points on val over the last fifth of the updates"
+    if check is not None:
+        once, twice = check.accuracies
+        return "" if check.passed else f"{100 * (twice - once):+.1f} points on val with twice the updates"
+    if not constant:
+        return "twice the updates were not tried"
+    gain = float(np.mean([best(rows) - best(first_half(rows)) for rows in curves]))
+    return f"{100 * gain:+.1f} points on val in the second half of the updates" if gain >= LARGEST_CHANGE else ""

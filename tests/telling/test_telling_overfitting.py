@@ -1,0 +1,69 @@
+"""Robust overfitting: best minus last, paired, with the curves of train and test."""
+
+import numpy as np
+import pytest
+
+from advntk.foundation import files
+from advntk.foundation.statistics import difference_interval
+from advntk.telling.overfitting import COLUMNS, figure, overfitting, overfitting_frame, write_overfitting
+from advntk.telling.sheet import style
+from advntk.telling.suite_file import read_suite
+
+ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "attacks": ["pgd", "pgd_margin"]}
+
+
+@pytest.fixture
+def planted(build):
+    """AT: 300 of 400 images are robust at the best checkpoint, 260 of them at the last, in both seeds."""
+    builder = build(**ONE).fill()
+    for place in builder.paths:
+        if "/at/" in place and place.endswith("/pgd.json"):
+            record = files.read_json(place)
+            counts = {"best_val": 300, "last": 260}
+            for checkpoint, count in counts.items():
+                record["evaluations"][checkpoint] |= {"robust_correct": count, "clean_correct": 400}
+            arrays = {f"{name}.robust": np.arange(400) < count for name, count in counts.items()}
+            arrays |= {f"{name}.clean": np.ones(400, bool) for name in counts}
+            files.write_json(place, record)
+            files.write_npz(place.removesuffix("json") + "npz", arrays)
+    return read_suite(builder.write())
+
+
+def test_numbers_by_hand(planted):
+    frame = overfitting_frame(planted)
+    assert tuple(frame.columns) == COLUMNS
+    assert frame["attack"].tolist() == ["pgd", "pgd_margin"]
+    row = frame.iloc[0]
+    assert (row["robust_best"], row["robust_last"]) == (0.75, 0.65)
+    best, last = np.arange(400) < 300, np.arange(400) < 260
+    expected = difference_interval([best] * 2, [last] * 2, [np.arange(400), np.arange(400, 800)])
+    assert (row["lost"], row["lost_lo"], row["lost_hi"]) == pytest.approx(expected)
+    assert row["last_step"] == 2000
+    assert 0 < row["best_step"] < 2000  # the builder's curves turn on val
+    assert row["train_best"] != row["train_last"]
+    assert np.isfinite([row["train_best"], row["train_last"]]).all()
+
+
+def test_best_step_is_that_of_each_seeds_own_curve(planted):
+    steps = []
+    for curve in planted.curves:
+        if curve.method == "at":
+            val = curve.rows[curve.rows["split"] == "val"].set_index("step")["robust_accuracy"]
+            steps.append(val.idxmax())
+    assert overfitting(planted)[0].steps[0] == np.mean(steps)
+
+
+def test_the_figure_has_a_panel_a_method_with_what_is_lost(planted):
+    with style():
+        (axes,) = figure(planted).axes
+    assert "best − last +10.0 [" in axes.get_title(loc="left")
+    lengths = {len(line.get_xdata()) for line in axes.lines}
+    assert lengths == {21, 1}  # two curves, and a triangle a seed
+
+
+def test_trained_on_val_there_is_no_best_checkpoint(build, tmp_path):
+    builder = build(**ONE, protocol="reference", methods=["ntk"]).fill()
+    suite = read_suite(builder.write())
+    assert overfitting(suite) == []
+    write_overfitting(suite, tmp_path / "t.csv")
+    assert "Nothing was measured" in (tmp_path / "t.md").read_text()
