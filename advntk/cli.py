@@ -19,7 +19,7 @@ from advntk.arguments import parser
 from advntk.foundation import threads
 from advntk.foundation.errors import AdvntkError, ConfigError
 from advntk.foundation.gpus import hide_gpus, out_of_memory
-from advntk.planning import verbs
+from advntk.planning import publishing, verbs
 
 if TYPE_CHECKING:
     from advntk.attacks.named import NamedAttack
@@ -350,11 +350,7 @@ def provenance(args: argparse.Namespace) -> None:
     from advntk.telling.origin import as_json, as_text, origin
 
     told = origin(args.result)
-    try:
-        print(json.dumps(as_json(told), indent=1) if args.json else as_text(told), flush=True)
-    except BrokenPipeError:
-        # its reader, such as head, has seen enough; at its end Python would write to the pipe once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(json.dumps(as_json(told), indent=1) if args.json else as_text(told))
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -383,7 +379,9 @@ VERBS = {
     "tabulate": tabulate,
     "plot": plot,
     "export": export,
-    "publish": verbs.run_publish,
+    "publish": publishing.run_publish,
+    "missing": publishing.run_missing,
+    "accept": publishing.run_accept,
     "page": page,
     "theory-page": theory_page,
     "provenance": provenance,
@@ -398,7 +396,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0, or 1 after an error that was told in one line on standard error.
+        0, or what the verb returns; 1 after an error that was told in one line on standard error.
     """
     args = parser(VERBS).parse_args(argv)
     if getattr(args, "threads", None):
@@ -406,7 +404,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(args, "device", None) == "cpu":
         hide_gpus()
     try:
-        args.run(args)
+        status = args.run(args) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # its reader, such as head, has seen enough; at its end Python would write to the pipe once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except AdvntkError as error:
         print(f"advntk {args.verb}: error: {error.line()}", file=sys.stderr)
         return 1
@@ -428,4 +432,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(f"advntk {args.verb}: error: {type(error).__name__}: {what}; this should not happen", file=sys.stderr)
         return 1
-    return 0

@@ -130,6 +130,10 @@ class Suite:
         """Path of the record of a cell under one attack."""
         return paths.RECORD.format(**self._wildcards(cell), attack=attack)
 
+    def sweep_of(self, cell: Cell, sweep: str) -> str:
+        """Path of a sweep on a cell."""
+        return paths.SWEEP.format(**self._wildcards(cell), sweep=sweep)
+
     def records(self) -> list[str]:
         """Paths of all records."""
         return [self.record_of(cell, attack) for cell in self.cells() for attack in self.attacks]
@@ -167,11 +171,7 @@ class Suite:
 
     def sweeps(self) -> list[str]:
         """Paths of all sweeps."""
-        return [
-            paths.SWEEP.format(**self._wildcards(cell), sweep=sweep)
-            for cell in self.cells()
-            for sweep in self.config.sweeps
-        ]
+        return [self.sweep_of(cell, sweep) for cell in self.cells() for sweep in self.config.sweeps]
 
     def transfers(self) -> list[str]:
         """Paths of all transfers."""

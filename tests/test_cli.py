@@ -40,6 +40,15 @@ def test_help_is_quick_and_names_the_verbs():
     assert "by hand" in done.stdout
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    with subprocess.Popen(
+        [sys.executable, "-m", "advntk", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 0
+
+
 def test_a_cell_by_hand_with_another_activation(tmp_path):
     """From data to a record and back as a library, through the neural-tangents engine (Erf has no fast one)."""
     spec = '{"family": "mlp", "depth": 3, "activation": "erf"}'

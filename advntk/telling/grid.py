@@ -140,6 +140,11 @@ def cell_of(
     return Cell(mean=100 * mean, half=50 * (high - low), marks=",".join(marks), bold=bold)
 
 
+def footnotes(row: Row, seeds: int) -> list[str]:
+    """What a reader must know of a robust accuracy: doubts, and that some of the suite's seeds are missing."""
+    return [*row.flags, *([f"{row.seeds} of {seeds} seeds"] if row.seeds < seeds else [])]
+
+
 def _mark(index: int) -> str:
     """Footnote marks: a, b, …, z, aa, ab, and so on."""
     letter = chr(ord("a") + index % 26)
