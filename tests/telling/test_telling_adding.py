@@ -12,8 +12,8 @@ from matplotlib.text import Text
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.telling.adding import add, nothing_of
-from advntk.telling.consistency import check, settled
 from advntk.telling.comparisons import comparisons_frame
+from advntk.telling.consistency import check, settled
 from advntk.telling.figures import FIGURES
 from advntk.telling.frames import results_frame
 from advntk.telling.methods_table import methods_frame
