@@ -70,6 +70,7 @@ def require_same_settings(published: SuiteConfig, found: SuiteConfig, *, where: 
         InputError: an option, a network or the norm of the threat model differs, or a list is shorter; names the keys.
     """
     before, now = _settings(published), _settings(found)
+    now["overrides"] = _overrides(found, published.methods)
     for key, value in before.items():
         if isinstance(value, dict):
             before[key] = {name: value[name] for name in value if name in now[key]}
@@ -115,14 +116,20 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     content["method_options"] = {name: _whole(METHODS, "method_options", name, given) for name in config.methods}
     used = {*config.attacks, *(entry.attack for entry in config.sweeps.values())}
     content["attack_options"] = {name: one for name, one in content["attack_options"].items() if name in used}
-    for override in content["overrides"]:
-        options = override["method_options"]
-        override["method_options"] = {name: options[name] for name in config.methods if name in options}
-    content["overrides"] = [one for one in content["overrides"] if one["method_options"]]
+    content["overrides"] = _overrides(config, config.methods)
     for options in content["dataset_options"].values():
         options.pop("mirror", None)
         options.setdefault("allow_overlap", False)  # in suites that ran before the option came
     return content
+
+
+def _overrides(config: SuiteConfig, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Overrides as JSON, those of some methods alone."""
+    found = [override.model_dump(mode="json") for override in config.overrides]
+    for override in found:
+        options = override["method_options"]
+        override["method_options"] = {name: options[name] for name in methods if name in options}
+    return [override for override in found if override["method_options"]]
 
 
 def _whole(package: str, section: str, name: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

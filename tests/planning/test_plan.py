@@ -137,7 +137,7 @@ def test_methods_and_rates_that_are_not_known_are_told_not_guessed():
 
 def test_a_job_asks_for_more_at_each_attempt_and_never_without_end():
     rates, estimates = read_rates(), Estimates(suite_of("paper"))
-    long = estimates.evaluate("svhn", "resnet-34", "advntk", "pgd")
+    long = estimates.evaluate("svhn", "resnet-34", "advntk", "pgd_paper")
     minutes = [resources.runtime(long, rates, attempt, gpu=gpu) for attempt in (1, 2) for gpu in (False, True)]
     assert max(minutes) <= resources.LONGEST_MINUTES
     assert minutes[1] == resources.UNMEASURED_MINUTES
