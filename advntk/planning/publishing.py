@@ -180,7 +180,13 @@ def _targets(lacking: Missing, suite: Suite) -> list[str]:
 def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     """Whether this checkout is other code than what computed the published cells, and which to run again then."""
     from advntk.foundation import paths
+<<<<<<< ours
     from advntk.telling.consistency import made_of
+=======
+    from advntk.foundation.records import Record
+    from advntk.foundation.strength import Sweep
+    from advntk.telling.consistency import made_of
+>>>>>>> theirs
     from advntk.telling.mixing import outdated
     from advntk.telling.pieces import Piece, of_fit
 
@@ -190,17 +196,19 @@ def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     yield f"this checkout differs from the code of the published cells in {', '.join(modules)}"
     yield "before adding to them run one of them again, then advntk accept; the quickest of each method:"
     took = {of_fit(fit): fit.timing.get("wall_s", 0.0) for fit in published.fits}
-    records: dict[Piece, list[str]] = {}
-    for item in published.measured:
-        piece, record = of_fit(item.record), item.record
-        took[piece] += record.timing.get("wall_s", 0.0)
-        where = {"dataset": record.dataset, "seed": record.seed, "architecture": record.architecture.label}
-        where |= {"method": record.method, "eps255": paths.radius_name(record.threat.eps255)}
-        records.setdefault(piece, []).append(paths.RECORD.format(root=suite.root, **where, attack=record.attack.name))
+    targets: dict[Piece, list[str]] = {}
+    results: list[Record | Sweep] = [*(item.record for item in published.measured), *published.sweeps]
+    for one in results:
+        piece = of_fit(one)
+        took[piece] += one.timing.get("wall_s", 0.0)
+        where = {"dataset": one.dataset, "seed": one.seed, "architecture": one.architecture.label}
+        where |= {"method": one.method, "eps255": paths.radius_name(one.threat.eps255), "attack": one.attack.name}
+        pattern = paths.RECORD if isinstance(one, Record) else paths.SWEEP.replace("{sweep}", one.kind)
+        targets.setdefault(piece, []).append(pattern.format(root=suite.root, **where))
     for method in published.config.methods:
-        mine = [piece for piece in records if piece.method == method]
+        mine = [piece for piece in targets if piece.method == method]
         if mine:
-            yield f"  {method}: {' '.join(records[min(mine, key=took.__getitem__)])}"
+            yield f"  {method}: {' '.join(targets[min(mine, key=took.__getitem__)])}"
 
 
 def run_accept(args: argparse.Namespace) -> None:

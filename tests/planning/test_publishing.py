@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -133,16 +134,19 @@ def test_sweeps_transfers_and_units_of_experiments_are_targets(tiny, capsys):
 
 
 def test_other_code_is_accepted_after_a_replay(tiny, capsys):
-    path = tiny("first", {**MADE, "sources": {"advntk.measuring.evaluate": "old"}}, seeds=1)
+    sweeps = {"sweeps": {"radius": {"attack": "pgd", "values": [0, 8]}}}
+    path = tiny("first", {**MADE, "sources": {"advntk.measuring.evaluate": "old"}}, seeds=1, **sweeps)
     main(["publish", "--suite", str(path), "--out", OUT, "--command", "snakemake"])
-    tiny.overlay()
+    tiny.overlay(**sweeps)
     lines = told(capsys, "missing", *CONFIG, expect=1)
     assert any(
         line.endswith("differs from the code of the published cells in advntk.measuring.evaluate") for line in lines
     )
     replay = next(line for line in lines if line.startswith("  at: "))
-    assert replay.count("results/tiny/records/digits/seed0/mlp-3/at/eps") == 2
-    path = tiny("second")
+    assert re.findall(r"results/tiny/(\w+)/digits/seed0/mlp-3/at/eps8/(\w+)\.json", replay) == [
+        ("records", "pgd"), ("records", "pgd_margin"), ("sweeps", "radius"),
+    ]  # fmt: skip
+    path = tiny("second", **sweeps)
     publish = ["publish", "--add", "--suite", str(path), "--out", OUT]
     assert main(publish) == 1
     assert "advntk accept" in capsys.readouterr().err

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from advntk import suite as suites
+from advntk.cli import main
 from advntk.foundation.provenance import code_digest
 from advntk.telling.frames import COLUMNS
 from advntk.workflow import Jobs
@@ -78,6 +79,16 @@ def test_attacks_that_take_long_run_in_chunks_and_strength_is_swept(checkout):
     }
     found = checkout.jobs("--configfile", "suites/fashion_attacks.yaml")
     assert (found["attack"], found["evaluate"]) == (8, 12)
+
+
+def test_what_is_missing_is_what_the_workflow_makes(checkout, monkeypatch, capsys):
+    """All jobs but those of tables and figures, from the targets that are printed."""
+    overlay = str(checkout.suite(seeds=2))
+    monkeypatch.chdir(checkout.folder)
+    assert main(["missing", "--configfile", overlay, "--targets"]) == 1
+    targets = capsys.readouterr().out.split()
+    found = checkout.jobs("--configfile", overlay, "--", *targets)
+    assert found == {"prepare": 1, "split": 2, "gram": 2, "fit": 6, "train": 2, "evaluate": 8, "expand": 1}
 
 
 def test_a_whole_run_leaves_tables_figures_and_nothing_to_do(finished):
