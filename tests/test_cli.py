@@ -106,6 +106,7 @@ def test_a_fit_by_hand_is_made_from_the_images_of_its_method(tmp_path):
         ["split", "--dataset", "digits", "--prepared", prepared, "--options", options, "--out", split],
         ["gram", *problem, "--images", "all", "--out", gram],
         [*fit, quick, "--method", "early_stopped_refit", "--out", str(tmp_path / "refit/fit.json")],
+        [*fit, quick, "--method", "ridge_ntk", "--out", str(tmp_path / "ridge/fit.json")],
         [*fit, quick, "--method", "early_stopped_ntk", "--out", str(tmp_path / "early/fit.json")],
         [*fit, "{}", "--method", "ntk", "--images", "all", "--out", str(tmp_path / "ntk/fit.json")],
     ):

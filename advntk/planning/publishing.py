@@ -180,13 +180,9 @@ def _targets(lacking: Missing, suite: Suite) -> list[str]:
 def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     """Whether this checkout is other code than what computed the published cells, and which to run again then."""
     from advntk.foundation import paths
-<<<<<<< ours
-    from advntk.telling.consistency import made_of
-=======
     from advntk.foundation.records import Record
     from advntk.foundation.strength import Sweep
     from advntk.telling.consistency import made_of
->>>>>>> theirs
     from advntk.telling.mixing import outdated
     from advntk.telling.pieces import Piece, of_fit
 

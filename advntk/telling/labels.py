@@ -8,6 +8,7 @@ from matplotlib.typing import LineStyleType
 
 METHODS = {
     "ntk": "NTK",
+    "ridge_ntk": "ridge NTK",
     "early_stopped_ntk": "early-stopped NTK",
     "early_stopped_refit": "early-stopped NTK on opt + val",
     "advntk": "Adv-NTK",
@@ -22,6 +23,7 @@ OUTSIDE = "outside threat model"
 # Okabe and Ito's palette, distinguishable with every common colour blindness; the last ones are not of it
 _METHOD_COLOURS = {
     "ntk": "#4d4d4d",
+    "ridge_ntk": "#cc79a7",
     "early_stopped_ntk": "#009e73",
     "early_stopped_refit": "#56b4e9",
     "advntk": "#0072b2",

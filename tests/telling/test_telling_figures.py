@@ -180,8 +180,8 @@ def test_robust_overfitting_is_what_the_builder_draws(build):
 
 def test_colours_are_kept_between_suites():
     assert method_colours(["at"])["at"] == method_colours(["ntk", "other", "at"])["at"]
-    many = method_colours(["ntk", "early_stopped_ntk", "advntk", "at", "mine", "yours"])
-    assert len(set(many.values())) == 6
+    many = method_colours(["ntk", "ridge_ntk", "early_stopped_ntk", "advntk", "at", "mine", "yours"])
+    assert len(set(many.values())) == 7
 
 
 def test_unknown_figure(build, tmp_path):
