@@ -29,9 +29,9 @@ _METHOD_COLOURS = {
     "advntk": "#0072b2",
     "at": "#d55e00",
     "at_squared": "#e69f00",
-    "at_paper": "#cc79a7",
+    "at_paper": "#8c564b",
 }
-_OTHER_COLOURS = ("#b8a900", "#7a4ea3", "#8c564b", "#000000", "#999999", "#66a61e")
+_OTHER_COLOURS = ("#b8a900", "#7a4ea3", "#000000", "#999999", "#66a61e")
 SPLIT_COLOURS = {
     "robust": {"train": "#c9a6e0", "val": "#9a5cc0", "test": "#4b1070"},
     "clean": {"train": "#f5c766", "val": "#e08a00", "test": "#8a4b00"},
