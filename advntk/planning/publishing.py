@@ -138,22 +138,36 @@ def run_missing(args: argparse.Namespace) -> int:
         require_same_settings(published.config, suite.config, where=known)
         published = replace(published, config=suite.config)
     lacking = missing(published)
-    targets = _targets(lacking, suite)
+    unchecked = _unchecked(published, suite)
+    targets = [*(_targets(lacking, suite) or [f"{suite.root}/suite.json"]), *unchecked]
+    if not (lacking or unchecked):
+        if not args.targets:
+            print("missing in all: nothing")
+        return 0
     if args.targets:
         for target in targets:
             print(target)
-    elif lacking:
+    else:
         given = [
             f"--{name} {shlex.join(map(str, values))}"
             for name in ("configfile", "config")
             if (values := getattr(args, name))
         ]
         words = " ".join(given)
-        print("\n".join([*lacking.lines(), f"missing in all: {lacking.count}", *_other_code(published, suite)]))
+        lines = [*lacking.lines(), *(f"convergence check of {words}" for words in unchecked.values())]
+        print("\n".join([*lines, f"missing in all: {lacking.count}", *_other_code(published, suite)]))
         print(f"run: snakemake --cores all {words} -- $(advntk missing {words} --targets)")
-    else:
-        print("missing in all: nothing")
-    return int(bool(lacking))
+    return 1
+
+
+def _unchecked(published: Measured, suite: Suite) -> dict[str, str]:
+    """Convergence checks that are not published: what they are about, by the file that snakemake has to make."""
+    known = {(one.dataset, one.architecture.label, one.method, one.trained_at.eps255) for one in published.checks}
+    return {
+        path: f"{cell.dataset} / {cell.spec.label} / {cell.method}, ε = {cell.eps255:g}/255"
+        for path, cell in suite.checks().items()
+        if (cell.dataset, cell.spec.label, cell.method, cell.eps255) not in known
+    }
 
 
 def _targets(lacking: Missing, suite: Suite) -> list[str]:

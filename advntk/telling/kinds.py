@@ -150,7 +150,7 @@ KINDS = (
         model=Check,
         read=read_check,
         place=lambda order, one: order.cell(one, one.trained_at.eps255),
-        piece=pieces.of_fit,
+        piece=pieces.of_check,
         made=lambda one, _: {"of": {"fit": [pieces.of_fit(one)]}},
     ),
     Kind(

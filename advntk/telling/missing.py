@@ -96,7 +96,7 @@ def missing(suite: Suite) -> Missing:
         (dataset, spec.label, method, eps255, seed)
         for dataset in config.datasets
         for spec in config.specs_on(dataset)
-        for method, eps255, seed in itertools.product(config.methods, config.eps255, range(config.seeds))
+        for method, eps255, seed in itertools.product(config.methods_on(spec), config.eps255, range(config.seeds))
     ]
     records = {
         (*_cell(item.record), item.record.threat.eps255, item.record.seed, item.record.attack.name)

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from advntk.foundation.findings import Finding
+from advntk.foundation.recipes import Check
 from advntk.foundation.records import Record
 from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve
@@ -14,12 +15,12 @@ from advntk.telling.facts import FitFacts
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A fit with all that is measured on it alone, a transfer, or all units of an experiment.
+    """A fit with all that is measured on it alone, a convergence check, a transfer, or all units of an experiment.
 
     Attributes:
         network: label of the network; empty for transfers and experiments, as ``method`` is.
         eps255: radius that the fit was trained for, None where its method ignores it; radius of a transfer.
-        other: ``transfer of ATTACK`` or ``experiment NAME``; empty for a fit.
+        other: ``convergence check``, ``transfer of ATTACK`` or ``experiment NAME``; empty for a fit.
     """
 
     dataset: str = ""
@@ -41,7 +42,7 @@ class Piece:
         return self.group if self.seed is None else f"{self.group}, seed {self.seed}"
 
 
-def of_fit(result: Record | Sweep | FitFacts) -> Piece:
+def of_fit(result: Record | Sweep | FitFacts | Check) -> Piece:
     """The fit, or the one that a record or a sweep is about."""
     return Piece(
         dataset=result.dataset,
@@ -62,6 +63,11 @@ def of_curve(curve: Curve, fits: Container[Piece]) -> Piece:
         eps255=curve.eps255,
     )
     return own if own in fits else replace(own, eps255=None)
+
+
+def of_check(check: Check) -> Piece:
+    """A convergence check by itself: it ends long after the fit that it is about."""
+    return replace(of_fit(check), seed=None, other="convergence check")
 
 
 def of_transfer(transfer: Transfer) -> Piece:

@@ -26,6 +26,7 @@ TINY = {
     "methods": ["ntk", "at"],
     "eps255": [8, 16],
     "attacks": ["pgd", "pgd_margin"],
+    "method_options": {"at": {"convergence_check": False}},
 }
 CONFIG, SUITE, OUT = ["--configfile", "suites/tiny.yaml"], "suite.json", "results/reference/tiny"
 HERE = {**MADE, "sources": {module: provenance.code_digest(module) for module in MADE["sources"]}}
@@ -103,6 +104,32 @@ def test_parts_are_added_until_nothing_is_missing(tiny, capsys):
     assert told(capsys, *publish) == ["added: nothing", "replaced: nothing", kept, "missing in all: nothing"]
     lines = told(capsys, *publish, "--replace")
     assert lines == ["added: nothing", "replaced: digits / mlp-3 / at, ε = 8/255: seed 1", "missing in all: nothing"]
+
+
+def test_a_convergence_check_is_added_when_it_ends(tiny, capsys):
+    """It trains for longer than the fit that it is about, and may end on another day."""
+    path = tiny("results", eps255=[8], method_options={"at": {"convergence_check": True}})
+    publish = ["publish", "--add", "--suite", str(path), "--out", OUT]
+    bring_back = hide(path, lambda place: place.startswith("checks/"))
+    assert not [line for line in told(capsys, *publish) if "convergence" in line]
+    assert not suite_file.read_suite(f"{OUT}/suite.json").checks
+    assert "convergence check of digits / mlp-3 / at, ε = 8/255" in told(capsys, "missing", *CONFIG, expect=1)
+    targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
+    assert targets == ["results/tiny/suite.json", "results/tiny/checks/digits/mlp-3/at/eps8/check.json"]
+    bring_back()
+    assert "added: digits / mlp-3 / at / convergence check, ε = 8/255" in told(capsys, *publish)
+    assert told(capsys, "missing", *CONFIG) == ["missing in all: nothing"]
+    (check,) = suite_file.read_suite(f"{OUT}/suite.json").checks
+    assert check.passed
+
+
+def test_a_method_of_some_architectures_is_missing_on_no_other(tiny, capsys):
+    networks = [{"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5, "methods": ["ntk"]}]
+    tiny.overlay(architectures=networks)
+    assert told(capsys, "missing", *CONFIG, expect=1)[:2] == [
+        "digits / mlp-3 / ntk, at, ε = 8/255, ε = 16/255: seeds 0, 1",
+        "digits / mlp-5 / ntk, ε = 8/255, ε = 16/255: seeds 0, 1",
+    ]
 
 
 def test_where_a_fit_lacks_one_record_all_of_it_is_run_again(tiny, capsys):

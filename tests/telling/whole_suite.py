@@ -29,8 +29,13 @@ CONFIG = {
 
 
 def fill(builder, made=MADE):
-    """Write all results of a builder's suite and its suite file; give the path of the latter."""
+    """Write all results of a builder's suite and its suite file; give the path of the latter.
+
+    Convergence checks are among them where AT's options ask for them.
+    """
     builder.provenance = made
+    if not builder.config.method_options.get("at", {}).get("convergence_check", False):
+        builder.moved["at"] = None
     builder.fill()
     lists = {"sweeps": [], "transfers": [], "findings": []}
     for place in builder.paths:
