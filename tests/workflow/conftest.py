@@ -19,6 +19,7 @@ TINY = {
     "suite": "tiny",
     "seeds": 1,
     "architectures": [{"family": "mlp", "depth": 2}],
+    "methods": ["ntk", "early_stopped_ntk", "advntk", "at"],
     "eps255": [16],
     "attacks": ["pgd"],
     "network": {"width": {"mlp": 32}},
@@ -26,7 +27,10 @@ TINY = {
     "method_options": {
         "early_stopped_ntk": {"decades": 1, "halvings": 0},
         "advntk": {"steps": 4, "batch": 16, "report_every": 2},
-        "at": {"steps": 20, "batch": 16, "report_every": 10},
+        "at": {
+            **{"steps": 20, "batch": 16, "report_every": 10, "warmup": 0},
+            "search": [{"network": "reference", "learning_rate": 0.05}, {"learning_rate_fraction": 1.0}],
+        },
     },
 }
 """Every rule once, in seconds."""

@@ -88,7 +88,8 @@ def test_what_is_missing_is_what_the_workflow_makes(checkout, monkeypatch, capsy
     assert main(["missing", "--configfile", overlay, "--targets"]) == 1
     targets = capsys.readouterr().out.split()
     found = checkout.jobs("--configfile", overlay, "--", *targets)
-    assert found == {"prepare": 1, "split": 2, "gram": 2, "fit": 6, "train": 2, "evaluate": 8, "expand": 1}
+    learning = {"gram": 2, "fit": 6, "search": 1, "train": 2, "check": 1}
+    assert found == {"prepare": 1, "split": 2, **learning, "evaluate": 8, "expand": 1}
 
 
 def test_a_whole_run_leaves_tables_figures_and_nothing_to_do(finished):
