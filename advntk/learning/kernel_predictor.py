@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from advntk.attacks.attack import batches
 from advntk.attacks.entries import pgd
-from advntk.foundation.arrays import checked_images, require_matrix
+from advntk.foundation.arrays import checked_images, require_images, require_matrix
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.losses import LossName, one_hot
+from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Predictor, Pullback
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
@@ -57,6 +57,8 @@ class KernelPredictor:
             Logits; (0, c) for no images. (Images of another shape, dtype or range raise ``InputError``.)
         """
         images = checked_images(images, self.input_shape, where="logits").astype(np.float32, copy=False)
+        if not self.coef.any():
+            return np.zeros((len(images), self.classes))
         parts = [self.kernel.rows(images[part]).astype(np.float64) @ self.coef for part in batches(len(images))]
         return np.concatenate(parts) if parts else np.zeros((0, self.classes))
 
@@ -65,7 +67,12 @@ class KernelPredictor:
         return self.kernel.linearize(images, self._wide_coef)
 
     def loss_and_gradient(self, images: Any, labels: Any, loss: LossName) -> tuple[Any, Any, Any]:
-        """Logits, loss of each image, and its gradient by its own image."""
+        """Logits, loss of each image, and its gradient by its own image; without the kernel where P = 0."""
+        if not self.coef.any():
+            require_images(images, self.input_shape, where="loss_and_gradient")
+            logits = self.native(np.zeros((len(images), self.classes), dtype=np.float32))
+            target = one_hot(labels, self.classes, logits.dtype)
+            return logits, value_and_logit_gradient(loss, logits, target)[0], images * 0
         return self.kernel.loss_and_gradient(images, labels, self._native_coef, loss)
 
 

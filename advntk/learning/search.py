@@ -33,8 +33,10 @@ LEAST = 3
 """Candidates that no round goes below."""
 SLACK = 1
 """Images by which two measures of a candidate may differ: the worst iterate of PGD, and its last."""
-SHARES = (0.1, 0.2, 0.4)
+SHARES = (0.25, 0.5)
 """Shares of a training after which less robust candidates are dropped; after the last one is left."""
+DOUBT = 0.5
+"""Standard errors by which a longer step must be more robust than a shorter one, which has come less far by then."""
 BATCH = 64
 """Images attacked at once; images that wait replace those that leave, so that batches stay full."""
 
@@ -101,10 +103,14 @@ class Trial:
 
     def robust(self, images: int) -> int:
         """How many of the first images are classified correctly: unperturbed, and at the start and all iterates."""
+        return int(self.unbroken(images).sum())
+
+    def unbroken(self, images: int) -> np.ndarray:
+        """Which of the first images these are, (images,)."""
         if images > self.images:
             self._take(images)
             self._attack(np.flatnonzero(self._unbroken), stop_when_broken=True)
-        return int(self._unbroken[:images].sum())
+        return self._unbroken[:images]
 
     def row(self, step: float) -> Row:
         """What :func:`advntk.learning.kernel_predictor.accuracy_row` measures, from where the attack stands."""
@@ -308,20 +314,41 @@ def race(
     predictor_of: Callable[[float, int], KernelPredictor],
     selection: Selection,
 ) -> float:
-    """The candidate that is left of trainings side by side, from which the less robust are dropped on the way.
+    """The length of a step that is left of trainings side by side, from which the less robust are dropped on the way.
 
     Args:
-        candidates: each with a training of its own.
+        candidates: lengths of a step, each with a training of its own.
         steps: of a whole training.
-        predictor_of: trains a candidate for so many steps.
-        selection: what candidates meet: all of it at the last comparison.
+        predictor_of: trains with a length for so many steps.
+        selection: what candidates meet; all of it at the last comparison.
 
     Returns:
-        The candidate; of equal ones the smaller.
+        The length.
     """
     left = list(candidates)
     for share, count in stages(len(left)):
         step, images = max(1, round(share * steps)), len(selection) if count == 1 else selection.few
-        scores = {each: Trial(predictor_of(each, step), selection).robust(images) for each in left}
-        left = sorted(left, key=lambda each: (-scores[each], each))[:count]
+        unbroken = {each: Trial(predictor_of(each, step), selection).unbroken(images) for each in left}
+        left = []
+        for _ in range(count):
+            first = _most_robust(unbroken)
+            left.append(first)
+            del unbroken[first]
     return left[0]
+
+
+def _most_robust(unbroken: dict[float, np.ndarray]) -> float:
+    """The smallest candidate that is at most ``DOUBT`` standard errors behind the best.
+
+    The difference of two candidates rests on the images that only one of them withstands; its standard error is the
+    root of their number.
+
+    Returns:
+        The candidate.
+    """
+    best = max(unbroken.values(), key=np.sum)
+
+    def near(images: np.ndarray) -> bool:
+        return bool(best.sum() - images.sum() <= DOUBT * np.sqrt((best != images).sum()))
+
+    return min(each for each, images in unbroken.items() if near(images))

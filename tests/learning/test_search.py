@@ -10,14 +10,19 @@ import pytest
 from advntk.attacks.entries import pgd
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.attack_options import AttackOptions
+from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
+from advntk.ingredients import grams
 from advntk.ingredients.datasets import digits
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.ingredients.splits import Split, make_split
 from advntk.learning import search
+from advntk.learning.adv_ntk import AdvNtkOptions
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, merit, targets_of
-from advntk.learning.search import GridOptions, Selection, Trial, grid_search
+from advntk.learning.method import Task
+from advntk.learning.methods import advntk
+from advntk.learning.search import GridOptions, Selection, Trial, grid_search, race, stages
 from advntk.learning.spectral import SpectralFamily
 
 SPEC = Architecture(family="mlp", depth=3)
@@ -182,3 +187,78 @@ def test_batches_of_a_compiling_engine_keep_their_shapes(monkeypatch):
     options = GridOptions(decades=1, per_decade=1, halvings=1)
     grid_search(predictor_of, problem.selection, options, unit=unit, what="a test")
     assert jax_engine._loss_and_gradient._cache_size() - before == 1
+
+
+def test_the_number_of_trainings_falls_geometrically_to_one():
+    assert stages(4) == [(0.25, 2), (0.5, 1)]
+    assert stages(2) == [(0.5, 1)]
+    assert stages(1) == []
+    for count in range(2, 30):
+        shares, left = zip(*stages(count), strict=True)
+        assert list(shares) == sorted(shares)
+        assert left[-1] == 1
+        assert list(left) == sorted(left, reverse=True)
+
+
+def test_trainings_that_fall_behind_end_early():
+    """Predictors that are the better the larger the candidate; how far each is trained before it is dropped."""
+    problem, asked = Problem(0, 16, n_val=100), {}
+    good = problem.family.ridge(problem.diagonal)
+    noise = np.random.default_rng(0).standard_normal(good.shape) * good.std()
+
+    def predictor_of(candidate, step):
+        asked.setdefault(candidate, []).append(step)
+        return problem.predictor(good + (4 - candidate) * noise)
+
+    assert race([4.0, 2.0, 1.0, 3.0], 40, predictor_of, problem.selection) == 4.0
+    assert asked == {1.0: [10], 2.0: [10], 3.0: [10, 20], 4.0: [10, 20]}
+    asked.clear()
+    assert race([7.0], 40, predictor_of, problem.selection) == 7.0
+    assert asked == {}
+
+
+def test_of_candidates_that_are_as_robust_as_far_as_one_can_tell_the_smaller_is_left():
+    """Behind by d images of which one of the two withstands m more: within half of the root of m or not."""
+    best = np.arange(100) < 50
+    near, far = best.copy(), best.copy()
+    near[:9], near[50:58] = False, True  # behind by 1, 17 apart
+    far[:9] = False  # behind by 9, 9 apart
+    assert search._most_robust({3.0: best, 1.0: near, 0.5: far}) == 1.0
+    assert search._most_robust({3.0: best, 0.5: far}) == 3.0
+    assert search._most_robust({3.0: best, 2.0: best.copy()}) == 2.0
+
+
+@pytest.mark.parametrize(("seed", "eps255"), [(0, 16), (1, 32), (2, 32), (2, 48)])
+def test_the_rate_that_is_left_is_the_best_of_whole_trainings_or_its_equal(seed, eps255, tmp_path):
+    """Less than half a point on all selecting images; the training that is left is what it is alone, bit for bit."""
+    split, compute = split_of(seed, 512), Compute(device="cpu")
+    gram = tmp_path / "gram.npy"
+    grams.build_gram(split, SPEC, out=gram, compute=compute, threads=1)
+    rates = [0.1, 0.3, 1.0, 3.0]
+
+    def fitted(learning_rate, folder):
+        folder.mkdir()
+        options = AdvNtkOptions(steps=20, batch=64, report_every=20, learning_rate=learning_rate)
+        threat = ThreatModel(eps255=eps255)
+        task = Task(
+            split=split,
+            spec=SPEC,
+            threat=threat,
+            options=options,
+            seed=seed,
+            compute=compute,
+            gram=gram,
+            workdir=folder,
+        )
+        return advntk.fit(task)
+
+    def robust(fit):
+        return next(row for row in fit.curves if row["split"] == "val" and row["step"] == 20)["robust_accuracy"]
+
+    searched = fitted(rates, tmp_path / "all")
+    alone = {rate: fitted(rate, tmp_path / f"{rate}") for rate in rates}
+    assert max(map(robust, alone.values())) - robust(searched) < 0.005
+    same = alone[searched.training["learning_rate"]]
+    for name, array in same.arrays.items():
+        np.testing.assert_array_equal(searched.arrays[name], array)
+    assert searched.timing["timed_steps"] == 4 * 5 + 2 * 5 + 10
