@@ -20,6 +20,7 @@ container: COMPUTE.container
 
 include: "rules/data.smk"
 include: "rules/kernels.smk"
+include: "rules/recipes.smk"
 include: "rules/learning.smk"
 include: "rules/evaluation.smk"
 include: "rules/theory.smk"

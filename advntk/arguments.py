@@ -10,6 +10,7 @@ from advntk import __version__
 from advntk.bench.benches import add_benches
 from advntk.foundation import threads
 from advntk.foundation.argument_types import at_least
+from advntk.planning.publishing import add_accept, add_missing, add_publish
 from advntk.planning.verbs import add_calibrate, add_costs, add_plan
 
 EPILOG = """\
@@ -26,7 +27,7 @@ and the strongest attack there is, which goes on where it was killed:
 MIXED = "take results of different code or data too; tables and figures then say so"
 
 
-def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
+def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) -> argparse.ArgumentParser:
     """All verbs and their options; a verb's summary is the first line of its function's docstring."""
     whole = argparse.ArgumentParser(
         prog="advntk",
@@ -143,11 +144,9 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], None]]) -> arg
     sub.add_argument("--out", type=Path, required=True, help="svg to write; a png goes beside it")
     sub = verb("export", [suite])
     sub.add_argument("--out", type=Path, required=True, help="folder to write to")
-    sub = verb("publish", [suite])
-    sub.add_argument(
-        "--out", type=Path, required=True, help="folder, named as the suite; index.json beside it lists it"
-    )
-    sub.add_argument("--command", default="", help="what made it (default: snakemake with the suite's file)")
+    add_publish(verb("publish", [suite]))
+    add_missing(verb("missing"))
+    add_accept(verb("accept"))
     sub = verb("page")
     sub.add_argument("--reference", type=Path, required=True, help="folder of published suites, with index.json")
     sub.add_argument("--out", type=Path, required=True, help="page (md) to write; figures/results_*.png go beside it")

@@ -15,72 +15,15 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from advntk import parsed
 from advntk.arguments import parser
 from advntk.foundation import threads
 from advntk.foundation.errors import AdvntkError, ConfigError
 from advntk.foundation.gpus import hide_gpus, out_of_memory
-from advntk.planning import verbs
+from advntk.planning import publishing, verbs
 
 if TYPE_CHECKING:
     from advntk.attacks.named import NamedAttack
-    from advntk.foundation.architecture import Architecture
-    from advntk.foundation.options import Compute
-    from advntk.foundation.threat import Norm, ThreatModel
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    """A JSON object from the command line.
-
-    Returns:
-        Its content.
-
-    Raises:
-        ConfigError: not a JSON object.
-    """
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"not JSON ({error})", where=text, remedy="""quote it, like '{"depth": 3}'""") from error
-    if not isinstance(content, dict):
-        raise ConfigError("not a JSON object", where=text, remedy="""give an object, like '{"depth": 3}'""")
-    return content
-
-
-def _architecture(text: str) -> Architecture:
-    from advntk.foundation.architecture import Architecture
-    from advntk.foundation.options import validated
-
-    return validated(Architecture, _mapping(text), "architecture")
-
-
-def _compute(args: argparse.Namespace) -> Compute:
-    from advntk.foundation.options import Compute
-
-    return Compute(device=args.device, kernel_engine=args.engine, memory_mb=args.memory_mb)
-
-
-def _threat(args: argparse.Namespace) -> ThreatModel:
-    from advntk.foundation.options import validated
-    from advntk.foundation.threat import ThreatModel
-
-    _require_unit(args.norm, args.eps255 or 0.0, "--eps255")
-    return validated(ThreatModel, {"norm": args.norm, "eps255": args.eps255 or 0.0}, "threat")
-
-
-def _require_unit(norm: Norm, eps255: float, where: str) -> None:
-    from advntk.foundation.threat import unit_problem
-
-    if problem := unit_problem(norm, eps255):
-        raise ConfigError(problem, where=where)
-
-
-def _entry(package: str, name: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    """A registry entry and its options, checked."""
-    from advntk.foundation import registry
-    from advntk.foundation.options import validated
-
-    entry = registry.get(package, name)
-    return entry, validated(entry.options, options, name)
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -89,7 +32,7 @@ def prepare(args: argparse.Namespace) -> None:
     from advntk.foundation import provenance
     from advntk.ingredients import images
 
-    entry, options = _entry(suite.DATASETS, args.dataset, _mapping(args.options))
+    entry, options = parsed.entry(suite.DATASETS, args.dataset, parsed.mapping(args.options))
     sources = provenance.sources("advntk.ingredients.images", f"{suite.DATASETS}.{args.dataset}")
     made = provenance.environment("cpu", 1, sources=sources)
     images.prepare(entry, options, downloads=args.downloads, out=args.out, made=made)
@@ -103,7 +46,7 @@ def split(args: argparse.Namespace) -> None:
     from advntk.ingredients.images import read_prepared
     from advntk.ingredients.splits import make_split, write_split
 
-    _, sizes = _entry(suite.DATASETS, args.dataset, _mapping(args.options))
+    _, sizes = parsed.entry(suite.DATASETS, args.dataset, parsed.mapping(args.options))
     sources = provenance.sources("advntk.ingredients.splits", f"{suite.DATASETS}.{args.dataset}")
     made = make_split(read_prepared(args.prepared), sizes, dataset=args.dataset, seed=args.seed)
     places = {"prepared": os.path.relpath(args.prepared, args.out.parent)}
@@ -121,7 +64,7 @@ def gram(args: argparse.Namespace) -> None:
 
     if (args.part is None) != (args.parts is None):
         raise ConfigError("--part and --parts go together", where="--part", remedy="give both, or none for the whole")
-    spec, compute = _architecture(args.architecture), _compute(args)
+    spec, compute = parsed.architecture(args.architecture), parsed.compute(args)
     settings = {"images": args.images, "out": args.out, "compute": compute, "threads": args.threads}
     if args.part is None:
         build_gram(read_split(args.split), spec, **settings)
@@ -134,8 +77,8 @@ def gather(args: argparse.Namespace) -> None:
     from advntk.ingredients.gram_parts import gather as gather_parts
     from advntk.ingredients.splits import read_split
 
-    settings = {"images": args.images, "out": args.out, "compute": _compute(args), "threads": args.threads}
-    gather_parts(args.files, read_split(args.split), _architecture(args.architecture), **settings)
+    settings = {"images": args.images, "out": args.out, "compute": parsed.compute(args), "threads": args.threads}
+    gather_parts(args.files, read_split(args.split), parsed.architecture(args.architecture), **settings)
 
 
 def _method(args: argparse.Namespace, wanted: str) -> tuple[str, Any, Any]:
@@ -143,7 +86,7 @@ def _method(args: argparse.Namespace, wanted: str) -> tuple[str, Any, Any]:
     from advntk import suite
 
     entry = args.kind or args.method
-    method, options = _entry(suite.METHODS, entry, _mapping(args.options))
+    method, options = parsed.entry(suite.METHODS, entry, parsed.mapping(args.options))
     if method.kind != wanted:
         other = "train" if wanted == "kernel" else "fit"
         raise ConfigError(f"'{entry}' trains a {method.kind}", where=args.verb, remedy=f"use the verb '{other}'")
@@ -163,15 +106,15 @@ def fit(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     entry, method, options = _method(args, "kernel" if args.verb == "fit" else "network")
     choice = read_choice(args.choice) if getattr(args, "choice", None) else None
-    parsed = read_split(args.split)
+    drawn = read_split(args.split)
     task = Task(
-        split=parsed,
+        split=drawn,
         images=args.images or method.images,
-        spec=_architecture(args.architecture),
-        threat=_threat(args),
+        spec=parsed.architecture(args.architecture),
+        threat=parsed.threat(args),
         options=chosen_options(options, choice) if choice else options,
-        seed=parsed.seed,
-        compute=_compute(args),
+        seed=drawn.seed,
+        compute=parsed.compute(args),
         gram=getattr(args, "gram", None),
         workdir=args.out.parent,
         choice=choice,
@@ -199,14 +142,14 @@ def search(args: argparse.Namespace) -> None:
     from advntk.learning.method import Task
 
     entry, _, options = _method(args, "network")
-    parsed = read_split(args.split)
+    drawn = read_split(args.split)
     task = Task(
-        split=parsed,
-        spec=_architecture(args.architecture),
-        threat=_threat(args),
+        split=drawn,
+        spec=parsed.architecture(args.architecture),
+        threat=parsed.threat(args),
         options=options,
-        seed=parsed.seed,
-        compute=_compute(args),
+        seed=drawn.seed,
+        compute=parsed.compute(args),
         gram=None,
         workdir=args.out.parent,
     )
@@ -217,7 +160,7 @@ def check(args: argparse.Namespace) -> None:
     """Train the recipe of a fit for twice the updates, to see whether it has converged."""
     from advntk.learning import recipes
 
-    recipes.check(args.fit, args.out, compute=_compute(args), threads=args.threads)
+    recipes.check(args.fit, args.out, compute=parsed.compute(args), threads=args.threads)
 
 
 def _attack(args: argparse.Namespace) -> NamedAttack:
@@ -228,7 +171,7 @@ def _attack(args: argparse.Namespace) -> NamedAttack:
     kind = args.kind or args.attack
     if args.eps255 is None:
         raise ConfigError("an attack needs a radius", where="--eps255", remedy="give it, in 1/255; 0 for none")
-    entry, options = _entry(suite.ATTACKS, kind, _mapping(args.options))
+    entry, options = parsed.entry(suite.ATTACKS, kind, parsed.mapping(args.options))
     return NamedAttack(name=args.attack, kind=kind, entry=entry, options=options)
 
 
@@ -239,9 +182,9 @@ def attack(args: argparse.Namespace) -> None:
     chunked = ChunkedAttack(
         fit=args.fit,
         attack=_attack(args),
-        threat=_threat(args),
+        threat=parsed.threat(args),
         chunks=args.chunks,
-        compute=_compute(args),
+        compute=parsed.compute(args),
         threads=args.threads,
     )
     chunked.ensure(args.chunk)
@@ -251,7 +194,7 @@ def evaluate(args: argparse.Namespace) -> None:
     """Attack all checkpoints of a fit; write a record and each example's outcome."""
     from advntk.measuring.evaluate import evaluate_fit
 
-    settings = {"threat": _threat(args), "compute": _compute(args), "threads": args.threads}
+    settings = {"threat": parsed.threat(args), "compute": parsed.compute(args), "threads": args.threads}
     evaluate_fit(args.fit, attack=_attack(args), out=args.out, keep_images=args.keep_images, **settings)
 
 
@@ -266,8 +209,8 @@ def sweep(args: argparse.Namespace) -> None:
         raise ConfigError(f"'{chosen.kind}' takes too long for a sweep", where="--attack", remedy="use pgd")
     values = validated(SweepEntry, {"attack": args.attack, "values": args.values}, "--values").values
     if args.sweep == "radius":
-        _require_unit(args.norm, values[-1], "--values")
-    settings = {"threat": _threat(args), "compute": _compute(args), "threads": args.threads}
+        parsed.require_unit(args.norm, values[-1], "--values")
+    settings = {"threat": parsed.threat(args), "compute": parsed.compute(args), "threads": args.threads}
     sweep_fit(args.fit, kind=args.sweep, values=values, attack=chosen, out=args.out, **settings)
 
 
@@ -279,7 +222,7 @@ def transfer(args: argparse.Namespace) -> None:
         raise ConfigError(
             f"{len(args.records)} records and {len(args.fits)} fits", where="--fits", remedy="give one fit a record"
         )
-    measuring.transfer(args.records, args.fits, out=args.out, compute=_compute(args), threads=args.threads)
+    measuring.transfer(args.records, args.fits, out=args.out, compute=parsed.compute(args), threads=args.threads)
 
 
 def experiment(args: argparse.Namespace) -> None:
@@ -289,10 +232,10 @@ def experiment(args: argparse.Namespace) -> None:
     from advntk.ingredients.splits import read_split
     from advntk.theory.experiment import Study, run_unit, unit_of
 
-    entry, options = _entry(suite.EXPERIMENTS, args.experiment, _mapping(args.options))
+    entry, options = parsed.entry(suite.EXPERIMENTS, args.experiment, parsed.mapping(args.options))
     unit = unit_of(entry, options, args.unit)
     study = Study(
-        unit=unit, options=options, split=read_split(args.split) if args.split else None, compute=_compute(args)
+        unit=unit, options=options, split=read_split(args.split) if args.split else None, compute=parsed.compute(args)
     )
     places = {"split": os.path.relpath(args.split, args.out.parent)} if args.split else {}
     jax_device(args.device)  # a unit that makes no kernel engine asks for none: fail without a GPU, or note its name
@@ -304,7 +247,7 @@ def expand(args: argparse.Namespace) -> None:
     from advntk import suite
     from advntk.foundation import files
 
-    files.write_json(args.out, suite.resolve(_mapping(args.config)).as_json())
+    files.write_json(args.out, suite.resolve(parsed.mapping(args.config)).as_json())
 
 
 def tabulate(args: argparse.Namespace) -> None:
@@ -350,11 +293,7 @@ def provenance(args: argparse.Namespace) -> None:
     from advntk.telling.origin import as_json, as_text, origin
 
     told = origin(args.result)
-    try:
-        print(json.dumps(as_json(told), indent=1) if args.json else as_text(told), flush=True)
-    except BrokenPipeError:
-        # its reader, such as head, has seen enough; at its end Python would write to the pipe once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(json.dumps(as_json(told), indent=1) if args.json else as_text(told))
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -383,7 +322,9 @@ VERBS = {
     "tabulate": tabulate,
     "plot": plot,
     "export": export,
-    "publish": verbs.run_publish,
+    "publish": publishing.run_publish,
+    "missing": publishing.run_missing,
+    "accept": publishing.run_accept,
     "page": page,
     "theory-page": theory_page,
     "provenance": provenance,
@@ -398,7 +339,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0, or 1 after an error that was told in one line on standard error.
+        0, or what the verb returns; 1 after an error that was told in one line on standard error.
     """
     args = parser(VERBS).parse_args(argv)
     if getattr(args, "threads", None):
@@ -406,7 +347,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(args, "device", None) == "cpu":
         hide_gpus()
     try:
-        args.run(args)
+        status = args.run(args) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # its reader, such as head, has seen enough; at its end Python would write to the pipe once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except AdvntkError as error:
         print(f"advntk {args.verb}: error: {error.line()}", file=sys.stderr)
         return 1
@@ -428,4 +375,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(f"advntk {args.verb}: error: {type(error).__name__}: {what}; this should not happen", file=sys.stderr)
         return 1
-    return 0

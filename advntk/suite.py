@@ -130,6 +130,10 @@ class Suite:
         """Path of the record of a cell under one attack."""
         return paths.RECORD.format(**self._wildcards(cell), attack=attack)
 
+    def sweep_of(self, cell: Cell, sweep: str) -> str:
+        """Path of a sweep on a cell."""
+        return paths.SWEEP.format(**self._wildcards(cell), sweep=sweep)
+
     def records(self) -> list[str]:
         """Paths of all records."""
         return [self.record_of(cell, attack) for cell in self.cells() for attack in self.attacks]
@@ -142,14 +146,14 @@ class Suite:
         """Whether a method's recipe is searched for, or checked for convergence."""
         return bool(getattr(self.options[dataset, architecture, method], of, False))
 
-    def checks(self) -> list[str]:
-        """Paths of all convergence checks, each once."""
-        found = []
+    def checks(self) -> dict[str, Cell]:
+        """Convergence checks: the cell of seed 0 that each is about, by its path."""
+        found = {}
         for cell in self.cells():
-            if self.recipe(cell.dataset, cell.spec.label, cell.method, "convergence_check"):
+            if cell.seed == 0 and self.recipe(cell.dataset, cell.spec.label, cell.method, "convergence_check"):
                 at = paths.trained_at(cell.eps255, depends_on_radius=self.methods[cell.method].depends_on_radius)
-                found.append(paths.CHECK.format(**self._wildcards(cell), trained_at=at))
-        return list(dict.fromkeys(found))
+                found[paths.CHECK.format(**self._wildcards(cell), trained_at=at)] = cell
+        return found
 
     def grams(self) -> list[str]:
         """Paths of what made each Gram matrix that a kernel method needs, each once."""
@@ -167,11 +171,7 @@ class Suite:
 
     def sweeps(self) -> list[str]:
         """Paths of all sweeps."""
-        return [
-            paths.SWEEP.format(**self._wildcards(cell), sweep=sweep)
-            for cell in self.cells()
-            for sweep in self.config.sweeps
-        ]
+        return [self.sweep_of(cell, sweep) for cell in self.cells() for sweep in self.config.sweeps]
 
     def transfers(self) -> list[str]:
         """Paths of all transfers."""
@@ -270,7 +270,7 @@ class Suite:
             "records": self.records(),
             "fits": self.fits(),
             "grams": self.grams(),
-            "checks": self.checks(),
+            "checks": list(self.checks()),
             "curves": self.curves(),
             "sweeps": self.sweeps(),
             "transfers": self.transfers(),

@@ -13,6 +13,7 @@ rule expand:
         f"{SUITE.root}/suite.json",
     log:
         f"{SUITE.root}/logs/expand.log",
+    priority: 2  # before anything else, so that what is finished can be published at any time
     conda:
         JOBS.environment("telling")
     params:

@@ -54,9 +54,12 @@ def one_thread() -> Iterator[None]:
     import numba
     import torch
 
+    from advntk.foundation.threads import one_blas_thread
+
     threads = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
-    yield
+    with one_blas_thread():
+        yield
     torch.set_num_threads(threads[0])
     numba.set_num_threads(threads[1])

@@ -40,6 +40,15 @@ def test_help_is_quick_and_names_the_verbs():
     assert "by hand" in done.stdout
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    with subprocess.Popen(
+        [sys.executable, "-m", "advntk", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 0
+
+
 def test_a_cell_by_hand_with_another_activation(tmp_path):
     """From data to a record and back as a library, through the neural-tangents engine (Erf has no fast one)."""
     spec = '{"family": "mlp", "depth": 3, "activation": "erf"}'
@@ -97,6 +106,7 @@ def test_a_fit_by_hand_is_made_from_the_images_of_its_method(tmp_path):
         ["split", "--dataset", "digits", "--prepared", prepared, "--options", options, "--out", split],
         ["gram", *problem, "--images", "all", "--out", gram],
         [*fit, quick, "--method", "early_stopped_refit", "--out", str(tmp_path / "refit/fit.json")],
+        [*fit, quick, "--method", "ridge_ntk", "--out", str(tmp_path / "ridge/fit.json")],
         [*fit, quick, "--method", "early_stopped_ntk", "--out", str(tmp_path / "early/fit.json")],
         [*fit, "{}", "--method", "ntk", "--images", "all", "--out", str(tmp_path / "ntk/fit.json")],
     ):

@@ -25,6 +25,7 @@ SURFACE = {
     "advntk",
     "advntk.__main__",
     "advntk.arguments",
+    "advntk.parsed",
     "advntk.cli",
     "advntk.suite",
     "advntk.suite_options",

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from advntk import suite
+from advntk.foundation.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,7 +20,7 @@ def config():
 
 def test_fits_and_grams_are_listed_once_each(config):
     listed = suite.resolve(config).as_json()
-    assert len(listed["fits"]) == len(set(listed["fits"])) == 3 * 2 * (1 + 3 * 2)  # ntk's fit serves both radii
+    assert len(listed["fits"]) == len(set(listed["fits"])) == 3 * 2 * (1 + 4 * 2)  # ntk's fit serves both radii
     assert len(listed["grams"]) == len(set(listed["grams"])) == 3 * 2
     assert "results/quick/fits/digits/seed1/mlp-5/ntk/anyeps/fit.json" in listed["fits"]
     assert "results/quick/grams/digits/seed1/mlp-5/gram.json" in listed["grams"]
@@ -49,3 +50,20 @@ def test_collectors_wait_for_all_that_the_suite_file_leads_to(config):
     assert {curve["path"] for curve in listed["curves"]} <= set(measured)
     assert {record.replace(".json", ".npz") for record in listed["records"]} <= set(measured)
     assert len(measured) == len(set(measured))
+
+
+def test_an_architecture_may_run_with_some_methods_alone(config):
+    mlp, deep = {"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5, "methods": ["ntk", "at"]}
+    resolved = suite.resolve({**config, "architectures": [mlp, deep]})
+    found = {label: {cell.method for cell in resolved.cells() if cell.spec.label == label} for label in resolved.specs}
+    assert found == {"mlp-3": set(config["methods"]), "mlp-5": {"ntk", "at"}}
+    with pytest.raises(ConfigError, match=r"architectures\.1\.methods: 'advntkk' is not among the methods"):
+        suite.resolve({**config, "architectures": [mlp, {**deep, "methods": ["advntkk"]}]})
+
+
+def test_searches_and_checks_are_those_of_the_options(config):
+    resolved = suite.resolve(config)
+    assert len(resolved.checks()) == 3 * 2  # one a network and radius, on seed 0
+    assert {cell.seed for cell in resolved.checks().values()} == {0}
+    options = {**config["method_options"], "at": {**config["method_options"]["at"], "convergence_check": False}}
+    assert suite.resolve({**config, "method_options": options}).checks() == {}

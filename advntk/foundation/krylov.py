@@ -53,6 +53,7 @@ def grow(
     max_columns: int | None = None,
     time: float = 1.0,
     expected_blocks: int = 0,
+    error: Callable[[Basis], float] | None = None,
 ) -> float:
     """Grow bases in lockstep until ∫₀^time e^{−sA} ds acts on their starting blocks to a tolerance.
 
@@ -63,6 +64,7 @@ def grow(
         max_columns: bound of all bases together; None: n each. Growth stops there.
         time: length of the integral.
         expected_blocks: where the first look at the error is worth it; 0: unknown.
+        error: bound of the error of a basis, where something else than that integral is wanted.
 
     Returns:
         The largest error bound among the bases, at most ``tolerance`` unless ``max_columns`` stopped them.
@@ -70,7 +72,7 @@ def grow(
     Raises:
         NumericalError: the products are not those of a symmetric matrix in float64, or the error stagnates.
     """
-    watches = [_Watch(basis, time, expected_blocks) for basis in bases]
+    watches = [_Watch(basis, error or (lambda basis: basis.error(time)), expected_blocks) for basis in bases]
     most = None if max_columns is None or not bases else max_columns // len(bases)
     while active := [watch for watch in watches if watch.wants_more(tolerance, most)]:
         widths = np.cumsum([watch.basis.pending.shape[1] for watch in active])
@@ -84,8 +86,8 @@ def grow(
 class _Watch:
     """The error bound of one growing basis, looked at as seldom as its decrease allows: each look costs O(m³)."""
 
-    def __init__(self, basis: Basis, time: float, expected_blocks: int) -> None:
-        self.basis, self.time = basis, time
+    def __init__(self, basis: Basis, bound: Callable[[Basis], float], expected_blocks: int) -> None:
+        self.basis, self.bound = basis, bound
         self.error = np.inf
         self._seen: list[tuple[int, float]] = []
         self._next_look = expected_blocks or min(4, max(1, len(basis.root) // 50))
@@ -102,7 +104,7 @@ class _Watch:
     def _look(self, tolerance: float) -> None:
         if self._seen and self._seen[-1][0] == self.basis.blocks:
             return
-        self.error = self.basis.error(self.time)
+        self.error = self.bound(self.basis)
         blocks = self.basis.blocks
         self._seen.append((blocks, np.log10(max(self.error, 1e-300))))
         long_ago = [value for then, value in self._seen if 1.3 * then <= blocks]

@@ -11,6 +11,7 @@ not an estimate, known without another product, and in practice close to the err
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -213,20 +214,56 @@ class Basis:
         size = float(np.linalg.norm(alpha(time, values)[:, None] * coefficients))
         return float(bound) / max(size, 1e-300)
 
+    def ridge_error(self, ridge: float) -> float:
+        """Bound of the relative error of V (T + ρ)⁻¹ Vᵀ b, which stands for (A + ρ)⁻¹ b.
+
+        The residual is W C Eᵀ (T + ρ)⁻¹ Vᵀ b, and ‖(A + ρ)⁻¹‖ ≤ 1/ρ.
+
+        Args:
+            ridge: ρ > 0.
+
+        Returns:
+            ‖C Eᵀ (T + ρ)⁻¹ Vᵀ b‖ over ρ ‖(T + ρ)⁻¹ Vᵀ b‖; 0 where V is exact.
+        """
+        if self.exhausted:
+            return 0.0
+        if self.size == 0:
+            return np.inf
+        values, vectors = self.ritz()
+        solved = (vectors.T @ self.start_rows) / (values + ridge)[:, None]
+        last = self._coupling @ vectors[self.size - self._coupling.shape[1] :]
+        return float(np.linalg.norm(last @ solved)) / max(ridge * float(np.linalg.norm(solved)), 1e-300)
+
     def reach(self, time: float, tolerance: float) -> float:
         """The longest time, at most ``time``, over which :meth:`error` keeps a tolerance (to a few percent)."""
-        if self.error(time) <= tolerance:
-            return time
-        low, high = 0.0, time
-        for _ in range(200):
-            middle = (low * high) ** 0.5 if low > 0 else high / 16
-            if self.error(middle) <= tolerance:
-                low = middle
-            else:
-                high = middle
-            if low > 0.97 * high or high < 1e-12 * time:
-                break
-        return low
+        return _furthest(self.error, time, tolerance)
+
+    def least_ridge(self, ridge: float, tolerance: float) -> float:
+        """The smallest ridge, at least ``ridge``, at which :meth:`ridge_error` keeps a tolerance (to a few percent).
+
+        Returns:
+            The ridge; infinity if there is none.
+        """
+        if self.ridge_error(ridge) <= tolerance:
+            return ridge
+        inverse = _furthest(lambda inverse: self.ridge_error(1.0 / inverse), 1.0 / ridge, tolerance)
+        return 1.0 / inverse if inverse > 0 else np.inf
+
+
+def _furthest(error: Callable[[float], float], far: float, tolerance: float) -> float:
+    """The largest number, at most ``far``, at which a growing error keeps a tolerance; 0 if none does."""
+    if error(far) <= tolerance:
+        return far
+    low, high = 0.0, far
+    for _ in range(200):
+        middle = (low * high) ** 0.5 if low > 0 else high / 16
+        if error(middle) <= tolerance:
+            low = middle
+        else:
+            high = middle
+        if low > 0.97 * high or high < 1e-12 * far:
+            break
+    return low
 
 
 def _orthonormal(

@@ -132,11 +132,12 @@ def checked(images: LabelledImages, where: object) -> LabelledImages:
     for part in ("train", "test"):
         x, y = getattr(images, f"x_{part}"), getattr(images, f"y_{part}")
         _check_pixels(f"x_{part}", x, where)
-        if y.dtype.kind not in "iu" or y.shape != (len(x),):
+        integers = y.dtype.kind in "iu"
+        if not integers or y.shape != (len(x),):
             raise InputError(
                 f"y_{part} has dtype {y.dtype} and shape {y.shape} for {len(x)} images",
                 where=where,
-                remedy=f"give one integer label an image; {MAP_LABELS}",
+                remedy="give one integer label for each image" + ("" if integers else f"; {MAP_LABELS}"),
             )
         if len(y) and (y.min() < 0 or y.max() >= images.classes):
             raise InputError(
@@ -161,8 +162,8 @@ def _check_pixels(name: str, x: np.ndarray, where: object) -> None:
     if x.dtype != np.uint8:
         values, remedy = "", "give uint8 pixels, 0 to 255 (n, H, W, C)"
         if x.dtype.kind in "biuf" and x.size:
-            least, most = x.min(), x.max()
-            values = f", values {least} … {most}"
+            least, most = float(x.min()), float(x.max())
+            values = f", values {least:g} … {most:g}"
             if least >= 0 and most <= 255:
                 scaled = "255.0 * x" if most <= 1 else "x"
                 remedy += f": np.rint({scaled}).astype(np.uint8)"

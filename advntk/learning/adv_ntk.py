@@ -38,7 +38,7 @@ class AdvNtkOptions(Closed):
     steps: int = Field(default=50, ge=1, description="updates of ϖ")
     batch: int = Field(default=128, ge=1, description="images of val attacked at each step; at most n_val")
     learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = Field(
-        default=1.0, description="ζ, length of each update of ϖ; a list is searched on val"
+        default=1.0, description="ζ, length of each update of ϖ; of a list, trainings that fall behind on val end early"
     )
     normalize: bool = Field(
         default=False,
@@ -183,23 +183,27 @@ class AdvNtk:
         trajectory.error.append(solution.error)
         self.timing["timed_steps"] = self.timing.get("timed_steps", 0) + 1
 
-    def train(self, inputs: Inputs, rate: float, *, state: StateFile | None = None) -> Trajectory:
-        """All steps, going on from a saved state where there is one.
+    def train(
+        self, inputs: Inputs, rate: float, *, state: StateFile | None = None, until: int | None = None
+    ) -> Trajectory:
+        """All steps, or the first ones, going on from a saved state where there is one.
 
         Args:
             inputs: gives each step's attacked batch.
             rate: ζ.
             state: where the trajectory is kept between steps.
+            until: step to stop at; None: the last.
 
         Returns:
-            ϖ's whole trajectory.
+            ϖ's trajectory, longer than ``until`` where the saved one is.
         """
         trajectory = (state.read() if state else None) or self.start()
-        progress = Progress(f"advntk ζ={rate:g}", self.options.steps, done=trajectory.step)
-        while trajectory.step < self.options.steps:
+        until = self.options.steps if until is None else until
+        progress = Progress(f"advntk ζ={rate:g}", until, done=trajectory.step)
+        while trajectory.step < until:
             self.update(trajectory, inputs, rate)
             if state:
-                state.write(trajectory, last=trajectory.step == self.options.steps)
+                state.write(trajectory, last=trajectory.step == until)
             progress.advance(note=f"loss {trajectory.loss[-1]:.4f}, λmax {trajectory.lambda_max[-1]:.3g}")
         return trajectory
 

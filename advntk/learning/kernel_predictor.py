@@ -89,6 +89,13 @@ def targets_of(part: Part, classes: int) -> np.ndarray:
     return np.asarray(one_hot(part.labels, classes, np.float64))
 
 
+def kernel_of(task: Task, images: TrainingImages) -> BoundKernel:
+    """Θ(·, X) of some of the training images of a task."""
+    compute = task.compute
+    engine = make_engine(task.spec, task.split.input_shape, engine=compute.kernel_engine, device=compute.device)
+    return engine.bind(task.split.training(images).images, memory_mb=compute.memory_mb)
+
+
 def accuracy_row(
     predictor: Predictor, part: Part, *, name: str, step: float, threat: ThreatModel, attack: AttackOptions, seed: int
 ) -> Row:
@@ -99,13 +106,27 @@ def accuracy_row(
     Returns:
         The row.
     """
-    clean = predictor.logits(part.images)
+    clean = predictor.logits(part.images).argmax(axis=1) == part.labels
     options = pgd.Options(**attack.model_dump())
     attacked = pgd.run(predictor, part.images, part.labels, options=options, threat=threat, seed=seed).images
-    found = predictor.logits(attacked)
-    right = clean.argmax(axis=1) == part.labels
-    robust = right & (found.argmax(axis=1) == part.labels)
-    residual = found - targets_of(part, predictor.classes)
+    return attacked_row(clean, predictor.logits(attacked), part.labels, name=name, step=step)
+
+
+def attacked_row(right: np.ndarray, attacked: np.ndarray, labels: np.ndarray, *, name: str, step: float) -> Row:
+    """The row of a curve from outcomes.
+
+    Args:
+        right: whether each image is classified correctly unperturbed, (m,).
+        attacked: logits under attack, (m, c).
+        labels: (m,).
+        name: of the part.
+        step: or time.
+
+    Returns:
+        The row.
+    """
+    robust = right & (attacked.argmax(axis=1) == labels)
+    residual = attacked - one_hot(labels, attacked.shape[1], np.float64)
     return {
         "step": step,
         "split": name,

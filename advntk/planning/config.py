@@ -12,11 +12,14 @@ from advntk.foundation import registry
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import validated
-from advntk.suite import METHODS, Suite, merged, resolve
+from advntk.suite import ATTACKS, METHODS, Suite, merged, resolve
 from advntk.suite_options import without_kind
+from advntk.telling.packed import LOCAL
 from advntk.telling.publish import overlay_of
 
 BASE = Path("config.yaml")
+_LISTS = ("seeds", "datasets", "architectures", "methods", "eps255", "attacks", "transfer")
+"""Keys that say what a suite runs, not how: they may grow."""
 
 
 def read_suite(configfiles: Sequence[Path], settings: Sequence[str]) -> Suite:
@@ -51,32 +54,90 @@ def require_of_files(found: SuiteConfig, *, where: Path) -> None:
     remedy = "give --command 'snakemake …', the command that made it"
     if overlay and not overlay.is_file():
         raise InputError(f"no {overlay} makes this suite", where=where, remedy=remedy)
-    ours, plain = (what_counts(config) for config in (found, read_suite([overlay] if overlay else [], []).config))
-    keys = []
-    for key, value in ours.items():
-        if value != plain[key]:
-            both = {**value, **plain[key]} if isinstance(value, dict) and isinstance(plain[key], dict) else {}
-            keys += [f"{key}.{name}" for name in both if value.get(name) != plain[key].get(name)] or [key]
-    if keys:
+    if keys := _differing(what_counts(found), what_counts(read_suite([overlay] if overlay else [], []).config)):
         raise InputError(f"differs from {overlay or BASE} in {', '.join(keys)}", where=where, remedy=remedy)
 
 
+def require_same_settings(published: SuiteConfig, found: SuiteConfig, *, where: Path) -> None:
+    """Refuse to resume a published suite under other settings; its lists may grow.
+
+    Args:
+        published: configuration of the published suite.
+        found: the present one.
+        where: the published suite's file, for the message.
+
+    Raises:
+        InputError: an option, a network or the norm of the threat model differs, or a list is shorter; names the keys.
+    """
+    before, now = _settings(published), _settings(found)
+    now["overrides"] = _overrides(found, published.methods)
+    for key, value in before.items():
+        if isinstance(value, dict):
+            before[key] = {name: value[name] for name in value if name in now[key]}
+            now[key] = {name: now[key][name] for name in before[key]}
+    remedy = "restore these settings, or give the suite another name"
+    if keys := _differing(before, now):
+        raise InputError(f"was published with other settings of {', '.join(keys)}", where=where, remedy=remedy)
+    if keys := [key for key in _LISTS if set(_entries(published, key)) - set(_entries(found, key))]:
+        raise InputError(f"was published with more {', '.join(keys)}", where=where, remedy=remedy)
+
+
+def _entries(config: SuiteConfig, key: str) -> list[Any]:
+    """What one of the keys asks for that may grow."""
+    if key == "architectures":
+        return [spec.label for spec in config.specs()]
+    return list(range(config.seeds)) if key == "seeds" else list(getattr(config, key))
+
+
+def _settings(config: SuiteConfig) -> dict[str, Any]:
+    """What results of a suite depend on, whatever else the suite runs: all but its lists and its data."""
+    content = what_counts(config)
+    for key in (*LOCAL, *_LISTS):
+        content.pop(key, None)
+    given = config.attack_options
+    content["attack_options"] = {name: _whole(ATTACKS, "attack_options", name, given) for name in config.attacks}
+    return {**content, "network": {spec.label: spec.model_dump(mode="json") for spec in config.specs()}}
+
+
+def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Keys of two configurations whose values differ, of mappings the keys within."""
+    keys = []
+    for key, value in ours.items():
+        if value != theirs[key]:
+            both = {**value, **theirs[key]} if isinstance(value, dict) and isinstance(theirs[key], dict) else {}
+            keys += [f"{key}.{name}" for name in both if value.get(name) != theirs[key].get(name)] or [key]
+    return keys
+
+
 def what_counts(config: SuiteConfig) -> dict[str, Any]:
-    """A configuration as JSON, without what changes no result; options of its own methods alone, with all defaults."""
+    """A configuration as JSON, without what changes no result; options of its own methods and attacks alone."""
     content = config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
     given = config.method_options
-    content["method_options"] = {name: _whole(name, given.get(name, {})) for name in config.methods}
+    content["method_options"] = {name: _whole(METHODS, "method_options", name, given) for name in config.methods}
+    used = {*config.attacks, *(entry.attack for entry in config.sweeps.values())}
+    content["attack_options"] = {name: one for name, one in content["attack_options"].items() if name in used}
+    content["overrides"] = _overrides(config, config.methods)
     for options in content["dataset_options"].values():
         options.pop("mirror", None)
         options.setdefault("allow_overlap", False)  # in suites that ran before the option came
     return content
 
 
-def _whole(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A method's options with all defaults: one that came later was at its default before."""
+def _overrides(config: SuiteConfig, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Overrides as JSON, those of some methods alone."""
+    found = [override.model_dump(mode="json") for override in config.overrides]
+    for override in found:
+        options = override["method_options"]
+        override["method_options"] = {name: options[name] for name in methods if name in options}
+    return [override for override in found if override["method_options"]]
+
+
+def _whole(package: str, section: str, name: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Options of a method or an attack with all defaults: one that came later was at its default before."""
+    options = given.get(name, {})
     kind = str(options.get("kind", name))
-    given = validated(registry.get(METHODS, kind).options, without_kind(options), f"method_options.{name}")
-    return {"kind": kind, **given.model_dump(mode="json")}
+    whole = validated(registry.get(package, kind).options, without_kind(options), f"{section}.{name}")
+    return {"kind": kind, **whole.model_dump(mode="json")}
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.learning.adv_ntk import AdvNtkOptions
 from advntk.learning.method import CURVE_IMAGES, NETWORK_CURVE_IMAGES, SELECTION_IMAGES
-from advntk.learning.methods.early_stopped_ntk import DENSE_LIMIT
+from advntk.learning.spectral import DENSE_LIMIT
 from advntk.planning.attacks import Passes, training
 from advntk.planning.work import KernelWork, NetworkWork, Work, times, total
 
@@ -81,19 +81,25 @@ def kernel_fit(kind: str, options: Any, kernel: KernelWork, sizes: Sizes) -> dic
         case "ntk":
             n = sizes.n
             return {"start": start, "solve": {"factor": n**3 / 3, "entry": 4.0 * n**2, "theta": kernel.classes * n**2}}
-        case "early_stopped_ntk":
-            return {"start": start, **_early_stopped(options, kernel, sizes)}
+        case "early_stopped_ntk" | "ridge_ntk":
+            return {"start": start, **_filtered(options, kernel, sizes)}
         case "early_stopped_refit":  # time chosen with the images that are not val, then another spectrum
             opt = replace(sizes, n=sizes.n - sizes.n_val)
-            found = _early_stopped(options, kernel, opt)
-            return {"start": start, **found, "refit": _early_stopped(options, kernel, sizes)["solve"]}
+            found = _filtered(options, kernel, opt)
+            return {"start": start, **found, "refit": _filtered(options, kernel, sizes)["solve"]}
         case "advntk":
             return {"start": start, **_adv_ntk(options, kernel, sizes)}
     return None
 
 
-def _early_stopped(options: Any, kernel: KernelWork, sizes: Sizes) -> dict[str, Work]:
-    """One spectral decomposition, then an attack on val for each time."""
+def _filtered(options: Any, kernel: KernelWork, sizes: Sizes) -> dict[str, Work]:
+    """One spectral decomposition, then an attack on val for each time or ridge.
+
+    An upper bound: successive halving shows most candidates few images.
+
+    Returns:
+        ``solve`` and ``attack``.
+    """
     n, tried = sizes.n, round(2 * options.decades * options.per_decade) + 1 + 2 * options.halvings
     family: Work = {"stopping": n**2 * kernel.classes}
     if n <= DENSE_LIMIT:
@@ -102,7 +108,13 @@ def _early_stopped(options: Any, kernel: KernelWork, sizes: Sizes) -> dict[str, 
 
 
 def _adv_ntk(options: AdvNtkOptions, kernel: KernelWork, sizes: Sizes) -> dict[str, Work]:
-    """Steps of solve, attack and gradient for each ζ; then P again, and accuracies, at each report."""
+    """Steps of solve, attack and gradient for each ζ; then P again, and accuracies, at each report.
+
+    An upper bound where there are several ζ: the trainings of most end early.
+
+    Returns:
+        ``solve_s``, ``attack_s``, ``gradient_s``, ``curves_s`` and ``choice``.
+    """
     n, rates = sizes.n, options.rates()
     diagonal = kernel.diagonal(PIXEL_VARIANCE)
     unit = 1 / diagonal if options.normalize else 1.0

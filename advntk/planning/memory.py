@@ -11,7 +11,7 @@ from advntk.attacks.attack import BATCH
 from advntk.ingredients.gram_spectrum import BLOCK, DENSE_CHECK, PASSES, SUBSET
 from advntk.ingredients.gram_tiles import PIECES, TILE_ROWS
 from advntk.ingredients.kernels.relu_plan import ConvPlan, relu_plan
-from advntk.learning.methods.early_stopped_ntk import DENSE_LIMIT
+from advntk.learning.spectral import DENSE_LIMIT
 from advntk.planning.fits import HESSIAN_IMAGES, Sizes
 from advntk.planning.work import KernelWork, NetworkWork
 
@@ -127,9 +127,9 @@ def fit_memory(kind: str, options: Any, kernel: KernelWork, sizes: Sizes, stored
     match kind:
         case "ntk":
             held = matrix_mb(n, entry=8) + images
-        case "early_stopped_ntk" | "early_stopped_refit" if n <= DENSE_LIMIT:
+        case "early_stopped_ntk" | "early_stopped_refit" | "ridge_ntk" if n <= DENSE_LIMIT:
             held = max(3 * matrix_mb(n, entry=8), matrix_mb(n, entry=8) + attack) + kept + images
-        case "early_stopped_ntk" | "early_stopped_refit":
+        case "early_stopped_ntk" | "early_stopped_refit" | "ridge_ntk":
             basis = min(compute.memory_mb / 2, matrix_mb(n, 200 * kernel.classes, entry=8))
             held = kept + images + basis + attack
         case _:

@@ -1,4 +1,4 @@
-"""The verbs ``list``, ``plan``, ``costs``, ``calibrate`` and ``publish``: libraries are imported inside."""
+"""The verbs ``list``, ``plan``, ``costs`` and ``calibrate``: libraries are imported inside."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from advntk.planning.rates import Rates
 
 
-def add_plan(parser: argparse.ArgumentParser) -> None:
-    """Options of ``plan``."""
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """Options that name a suite as Snakemake's do."""
     parser.add_argument(
         "--configfile", type=Path, nargs="+", default=[], help="overlays on config.yaml, merged in their order"
     )
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="single keys, merged last")
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """Options of ``plan``."""
+    add_configuration(parser)
     parser.add_argument("--cores", type=at_least(1), default=threads.available(), help="cores (default: all)")
     parser.add_argument("--memory-mb", type=at_least(1), help="memory of one job (default: all of this machine)")
     parser.add_argument("--disk-gb", type=at_least(0), help="disk for the results (default: what is free here)")
@@ -208,15 +213,3 @@ def fit_in_markdown(suites: list[tuple[str, Costs]], rates: Rates) -> list[str]:
         "",
         f"MiB of a process without data, by the libraries that it loads: {memory}.",
     ]
-
-
-def run_publish(args: argparse.Namespace) -> None:
-    """A finished suite → a few small files (csv and json) that hold all that its tables and figures need."""
-    from advntk.planning.config import require_of_files
-    from advntk.telling.publish import publish
-    from advntk.telling.suite_file import read_suite
-
-    suite = read_suite(args.suite, allow_mixed=args.allow_mixed)
-    if not (args.command or suite.command):
-        require_of_files(suite.config, where=args.suite)
-    publish(suite, args.out, command=args.command)

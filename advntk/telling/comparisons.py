@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,9 @@ class Comparison:
     Attributes:
         a: method and checkpoint.
         b: the other.
-        robust: robust accuracy of a and of b, mean over seeds.
+        seeds: how many they are compared on: those that both have.
+        own_seeds: those that a has, and those that b has.
+        robust: robust accuracy of a and of b, mean over the seeds that both have.
         difference: (a − b, low, high), 95%.
         only_a: examples of all seeds that are robust under a only.
         only_b: the same of b.
@@ -52,6 +54,7 @@ class Comparison:
     b: tuple[str, str]
     n_test: int
     seeds: int
+    own_seeds: tuple[tuple[int, ...], tuple[int, ...]]
     robust: tuple[float, float]
     difference: tuple[float, float, float]
     only_a: int
@@ -67,6 +70,8 @@ class Comparison:
 
 def comparisons(suite: Suite) -> list[Comparison]:
     """All pairs of methods under each attack inside the threat model, in the order of the configuration's lists.
+
+    Two methods are compared on the seeds that both have; without a common seed they are not.
 
     Returns:
         The comparisons; methods whose training has not converged take part in none.
@@ -84,8 +89,18 @@ def comparisons(suite: Suite) -> list[Comparison]:
     for cell in itertools.product(config.datasets, config.attacks, config.eps255, labels):
         groups = [cells.get((*cell, method), []) for method in config.methods]
         present = [sorted(group, key=lambda item: item.record.seed) for group in groups if group]
-        found += [_compare(a, b) for a, b in itertools.combinations(present, 2)]
+        found += [one for a, b in itertools.combinations(present, 2) if (one := _on_common_seeds(a, b))]
     return found
+
+
+def _on_common_seeds(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison | None:
+    """Compare two methods on the seeds that both have, if there are any."""
+    own = tuple(item.record.seed for item in a), tuple(item.record.seed for item in b)
+    common = set(own[0]) & set(own[1])
+    if not common:
+        return None
+    chosen = ([item for item in side if item.record.seed in common] for side in (a, b))
+    return replace(_compare(*chosen), own_seeds=own)
 
 
 def _compare(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison:
@@ -104,6 +119,7 @@ def _compare(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison:
         b=(b[0].record.method, choices[1]),
         n_test=len(left[0]),
         seeds=len(left),
+        own_seeds=(tuple(item.record.seed for item in a), tuple(item.record.seed for item in b)),
         robust=(float(np.mean([x.mean() for x in left])), float(np.mean([y.mean() for y in right]))),
         difference=difference,
         only_a=only_a,
@@ -177,6 +193,7 @@ def _listings(suite: Suite, pairs: Sequence[tuple[Comparison, float]]) -> Iterat
     ):
         chosen = list(group)
         first = chosen[0][0]
+        numbers = ["seeds"] if len({one.seeds for one, _ in chosen}) > 1 else []
         yield Listing(
             title=f"{dataset}, {attack} at {radius_label(eps255)} ({norm})",
             caption=(
@@ -184,19 +201,33 @@ def _listings(suite: Suite, pairs: Sequence[tuple[Comparison, float]]) -> Iterat
                 "over seeds and pairs of outcomes; examples of all seeds that are robust under one of the two only; "
                 "p: the larger of McNemar's exact test on these and of that of the interval, adjusted by Holm over all "
                 f"{len(pairs)} comparisons of the suite; verdict at {SIGNIFICANCE:g}. n_test = {first.n_test}, seeds = "
-                f"{first.seeds}."
+                f"{seeds_in_words([one for one, _ in chosen])}."
             ),
-            head=["network", "A", "B", "A %", "B %", "A − B [95%]", "only A", "only B", "p", "p Holm", "verdict"],
-            lines=[_line(one, p) for one, p in chosen],
-            notes=assumptions(first.seeds),
+            head=[
+                "network",
+                "A",
+                "B",
+                *numbers,
+                "A %",
+                "B %",
+                "A − B [95%]",
+                "only A",
+                "only B",
+                "p",
+                "p Holm",
+                "verdict",
+            ],
+            lines=[_line(one, p, seeds=bool(numbers)) for one, p in chosen],
+            notes=assumptions([one for one, _ in chosen]),
             words=3,
         )
 
 
-def _line(one: Comparison, adjusted: float) -> list[str]:
+def _line(one: Comparison, adjusted: float, *, seeds: bool) -> list[str]:
+    """A pair; with the number of its seeds, where pairs differ in it."""
     mean, low, high = (100 * value for value in one.difference)
     return [
-        *(one.spec.label, method_label(*one.a), method_label(*one.b)),
+        *(one.spec.label, method_label(*one.a), method_label(*one.b), *([str(one.seeds)] if seeds else [])),
         *(f"{100 * accuracy:.1f}" for accuracy in one.robust),
         f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]",
         *(str(one.only_a), str(one.only_b), _p(one.p), _p(adjusted), one.verdict(adjusted)),
@@ -207,8 +238,14 @@ def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def assumptions(seeds: int) -> list[str]:
+def seeds_in_words(found: Sequence[Comparison]) -> str:
+    """How many seeds pairs are compared on: ``3``, or ``1–3`` where they differ."""
+    numbers = [one.seeds for one in found]
+    return "–".join(str(number) for number in dict.fromkeys((min(numbers), max(numbers))))
+
+
+def assumptions(found: Sequence[Comparison]) -> list[str]:
     """What the test assumes, and where it does not hold."""
-    if seeds == 1:
+    if any(one.seeds == 1 for one in found):
         return ["One seed: neither the interval nor the test knows how much training varies."]
     return []

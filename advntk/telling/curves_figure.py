@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from advntk.telling import labels
 from advntk.telling.frames import Suite, curves_frame
-from advntk.telling.series import top
+from advntk.telling.series import seeds_in_words, top
 from advntk.telling.sheet import Band, Group, Shape, Sheet, bands_of, say
 
 _FIRST = ("at", "advntk")
@@ -54,12 +54,14 @@ def curves(suite: Suite) -> Figure:
             ]
             across = _SIDE_BY_SIDE * len(QUANTITIES)
             bands += bands_of(f"{dataset}, {labels.radius_label(eps255)}", groups, across)
+    lines = (((one.dataset, one.architecture, one.method, one.eps255), one.seed) for one in suite.curves)
+    seeds = seeds_in_words(lines) if suite.curves else str(config.seeds)
     spread = "band: range over seeds" if config.seeds > 1 else "one seed, no spread"
     sheet = Sheet(
         title="Accuracy along training",
         notes=[
             f"Robust accuracy under {attacks_in_words(attacks)} ({labels.NORMS[config.norm]}). "
-            f"Line: mean over seeds (seeds = {config.seeds}); {spread}.{_triangle_in_words(methods, held_out)}",
+            f"Line: mean over seeds (seeds = {seeds}); {spread}.{_triangle_in_words(methods, held_out)}",
             f"Robust overfitting shows {'past the triangle' if held_out else 'where lines part'}: robust accuracy "
             "still rises on train and falls on test.",
             *suite.notes,

@@ -16,6 +16,7 @@ from advntk.foundation.errors import ConfigError, nearest
 from advntk.telling import labels, overfitting, told_stories
 from advntk.telling.curves_figure import curves
 from advntk.telling.frames import Row, Suite, rows
+from advntk.telling.grid import span_of
 from advntk.telling.series import in_order, method_handles, top
 from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
 from advntk.telling.strength_figure import strength
@@ -154,7 +155,8 @@ def _notes(suite: Suite, found: Sequence[Row], attacks: dict[str, str]) -> list[
     doubts = [f"Doubts about {doubted} of {len(found)} evaluations: see the table's footnotes."] if doubted else []
     return [
         f"Robust: correct on the clean image and under the {plural} {names}. "
-        f"Mean and 95% interval over {over}; n_test = {sizes}, seeds = {suite.config.seeds}.",
+        f"Mean and 95% interval over {over}; n_test = {sizes}, "
+        f"seeds = {span_of([row.seeds for row in found]) if found else suite.config.seeds}.",
         *open_markers,
         *doubts,
     ]

@@ -140,6 +140,11 @@ def cell_of(
     return Cell(mean=100 * mean, half=50 * (high - low), marks=",".join(marks), bold=bold)
 
 
+def footnotes(row: Row, seeds: int) -> list[str]:
+    """What a reader must know of a robust accuracy: doubts, and that some of the suite's seeds are missing."""
+    return [*row.flags, *([f"{row.seeds} of {seeds} seeds"] if row.seeds < seeds else [])]
+
+
 def _mark(index: int) -> str:
     """Footnote marks: a, b, …, z, aa, ab, and so on."""
     letter = chr(ord("a") + index % 26)
@@ -151,8 +156,9 @@ def sizes_caption(chosen: Sequence[Row]) -> str:
     sizes = {name: span_of([getattr(row, name) for row in chosen]) for name in ("n_test", "n_train", "seeds")}
     alone = " (one seed: the spread over seeds is not in it)" if sizes["seeds"] == "1" else ""
     return (
-        "Accuracy in percent, mean ± half the width of its 95% interval over seeds and test examples"
-        f"{alone}; n_test = {sizes['n_test']}, n_train = {sizes['n_train']}, seeds = {sizes['seeds']}."
+        "Accuracy in percent, mean ± half the width of its 95% interval over seeds and test examples, which is not "
+        f"symmetric near 0 and 100{alone}; n_test = {sizes['n_test']}, n_train = {sizes['n_train']}, "
+        f"seeds = {sizes['seeds']}."
     )
 
 

@@ -19,19 +19,24 @@ _OUTSIDE = ("reference_fixed_gradient",)
 """Attacks that may leave the ball. Tables do not tell the norm, and in ℓ2 and ℓ1 the largest entry does not tell it."""
 
 
-def kept_results(one: Kept, reference: Path, link: str) -> str:
+def kept_results(one: Kept, reference: Path, link: str, outdated: str = "") -> str:
     """The section of one suite in Markdown: what made it, its table of results, and links to all that is kept.
 
     Args:
         one: what is kept.
         reference: folder of reference results.
         link: the same, as the page sees it.
+        outdated: why the suite has to be run again, if it has.
 
     Returns:
         Markdown.
     """
     tables = ", ".join(f"[{table}]({link}/{one.suite}/{table}.csv)" for table in one.tables)
-    parts = [f"### {one.suite}\n", f"Made by `{one.command}`. Kept: {tables}.\n"]
+    parts = [
+        f"### {one.suite}\n",
+        *([f"**To be run again:** {outdated}\n"] if outdated else []),
+        f"Made by `{one.command}`. Kept: {tables}.\n",
+    ]
     if _TABLE in one.tables:
         parts += _results(_read(reference / one.suite / f"{_TABLE}.csv"))
     return "\n".join(parts)
@@ -53,7 +58,8 @@ def _results(frame: pd.DataFrame) -> Iterator[str]:
             for name in ("n_test", "n_train", "seeds")
         )
         titles = [f"{attack} ({OUTSIDE})" if attack in outside else attack for attack in attacks]
-        yield f"{dataset}, {radius_label(float(str(eps255)))}: percent, ± half the 95% interval; {sizes}.\n"
+        interval = "± half the width of the 95% interval"
+        yield f"{dataset}, {radius_label(float(str(eps255)))}: percent, {interval}; {sizes}.\n"
         lines = [[*name, *(own.get(column, EMPTY) for column in ("", *attacks))] for name, own in cells.items()]
         yield "\n".join(aligned(["network", "method", "clean", *titles], lines, words=2)) + "\n"
 

@@ -8,6 +8,7 @@ from matplotlib.typing import LineStyleType
 
 METHODS = {
     "ntk": "NTK",
+    "ridge_ntk": "ridge NTK",
     "early_stopped_ntk": "early-stopped NTK",
     "early_stopped_refit": "early-stopped NTK on opt + val",
     "advntk": "Adv-NTK",
@@ -22,14 +23,15 @@ OUTSIDE = "outside threat model"
 # Okabe and Ito's palette, distinguishable with every common colour blindness; the last ones are not of it
 _METHOD_COLOURS = {
     "ntk": "#4d4d4d",
+    "ridge_ntk": "#cc79a7",
     "early_stopped_ntk": "#009e73",
     "early_stopped_refit": "#56b4e9",
     "advntk": "#0072b2",
     "at": "#d55e00",
     "at_squared": "#e69f00",
-    "at_paper": "#cc79a7",
+    "at_paper": "#8c564b",
 }
-_OTHER_COLOURS = ("#b8a900", "#7a4ea3", "#8c564b", "#000000", "#999999", "#66a61e")
+_OTHER_COLOURS = ("#b8a900", "#7a4ea3", "#000000", "#999999", "#66a61e")
 SPLIT_COLOURS = {
     "robust": {"train": "#c9a6e0", "val": "#9a5cc0", "test": "#4b1070"},
     "clean": {"train": "#f5c766", "val": "#e08a00", "test": "#8a4b00"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from advntk.telling.kinds import KINDS
 from advntk.telling.listing import EMPTY
 from advntk.telling.suite_file import Suite
 
@@ -28,8 +29,8 @@ def made(suite: Suite) -> dict[str, str]:
 
 def _provenances(suite: Suite) -> Iterable[dict[str, Any]]:
     yield from (item.record.provenance for item in suite.measured)
-    for results in (suite.fits, suite.grams, suite.sweeps, suite.transfers, suite.findings):
-        yield from (result.provenance for result in results)
+    for kind in KINDS:
+        yield from (result.provenance for result in getattr(suite, kind.name) if kind.traced)
 
 
 def _versions(versions: dict[str, str]) -> str:

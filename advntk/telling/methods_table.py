@@ -13,7 +13,17 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Record
 from advntk.telling.comparisons import SIGNIFICANCE, Comparison, adjusted, comparisons
 from advntk.telling.frames import Row, Suite, attack_settings, rows
-from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, stacked_title, told_once
+from advntk.telling.grid import (
+    Cell,
+    Grid,
+    cell_of,
+    footnotes,
+    in_parts,
+    one_line_title,
+    sizes_caption,
+    stacked_title,
+    told_once,
+)
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import csv_text, latex_page, markdown_page
 
@@ -60,6 +70,17 @@ def standings(found: Sequence[Comparison]) -> dict[Column, dict[Name, Standing]]
 
 
 def _standings(pairs: Sequence[tuple[Comparison, float]]) -> dict[Name, Standing]:
+    """Standings of one column: of the methods with the most seeds, all the same; others have none.
+
+    Returns:
+        By name; none where no two methods have the same seeds.
+    """
+    seeds = {name: own for one, _ in pairs for name, own in zip((one.a, one.b), one.own_seeds, strict=True)}
+    shared = [own for own in seeds.values() if list(seeds.values()).count(own) > 1]
+    most = max(shared, key=lambda own: (len(own), shared.count(own)), default=())
+    pairs = [(one, p) for one, p in pairs if one.own_seeds == (most, most)]
+    if not pairs:
+        return {}
     accuracy = {name: robust for one, _ in pairs for name, robust in zip((one.a, one.b), one.robust, strict=True)}
     best = max(accuracy, key=lambda name: accuracy[name])
     standing = {best: Standing(word=BEST, p=None)}
@@ -200,7 +221,8 @@ def _grid(
                 continue
             standing = known.get(_column(found), {}).get(name)
             bold = standing is not None and standing.word != WORSE
-            cells += [cell_of(found.clean, (), notes), cell_of(found.robust, found.flags, notes, bold=bold)]
+            cells.append(cell_of(found.clean, (), notes))
+            cells.append(cell_of(found.robust, footnotes(found, suite.config.seeds), notes, bold=bold))
         lines.append((method_label(*name), cells))
     return Grid(
         title=title,
@@ -225,15 +247,21 @@ def _caption(suite: Suite, chosen: Sequence[Row], *, bold: str) -> str:
 
 def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standing]], tests: int) -> str:
     """What is set in bold, in words."""
-    if not any(_column(row) in known for row in chosen):
+    if not any(known.get(_column(row)) for row in chosen):
         inside = chosen[0].attack_label == chosen[0].attack
-        why = "there is one method" if inside else "this attack may leave the threat model"
-        return f"Nothing is set in bold: {why}."
+        several = len({row.method for row in chosen}) > 1
+        why = "no two methods have the same seeds" if several else "there is one method"
+        return f"Nothing is set in bold: {why if inside else 'this attack may leave the threat model'}."
+    fewer = (
+        " A method with fewer seeds than others of its column is never in bold; the table comparisons compares it on "
+        "the seeds that both have."
+    )
     return (
         "Bold: the highest robust accuracy of a column, and every method that is not told apart from it on the same "
         f"images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the suite "
         "(see the table comparisons for them, and for what p is). Networks are compared at the checkpoint best on val, "
         "Adv-NTK at its last step; the other checkpoint is shown beside it and never in bold."
+        f"{fewer if len({row.seeds for row in chosen}) > 1 else ''}"
     )
 
 

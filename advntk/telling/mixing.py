@@ -11,14 +11,46 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from advntk.foundation.errors import InputError
+from advntk.foundation.options import Closed
 from advntk.foundation.provenance import code_digest
 
 UNKNOWN = "unknown"
 """Where a digest should stand: the file is older than such digests."""
+_SHOWN = 3
+"""Replays that a note names."""
 _REMEDY = (
     "run snakemake without --rerun-triggers, which makes stale files again (a file copied from elsewhere: delete it "
-    "first), or allow the mix with --allow-mixed or snakemake --config allow_mixed=true"
+    "first); if parts of a published suite differ in code, run one of its cells again and `advntk accept` the code; "
+    "or allow the mix with --allow-mixed or snakemake --config allow_mixed=true"
 )
+
+
+class Accepted(Closed):
+    """Code of two digests that a replay has shown to be equivalent: the same cell, computed by both.
+
+    Attributes:
+        cell: in words.
+        sources: by module, its digest in the published result and in the replay.
+        images: test images of the cell.
+        differing: those with another outcome, clean or under attack, of any checkpoint.
+        points: largest difference of an accuracy, percentage points.
+        curve_points: mean difference of accuracies along training, percentage points.
+        bound: what was allowed of both, percentage points.
+        date: of the acceptance, UTC.
+        published: when and on what the published cell was computed.
+        replay: the same of the replay.
+    """
+
+    cell: str
+    sources: dict[str, tuple[str, str]]
+    images: int
+    differing: int
+    points: float
+    curve_points: float
+    bound: float
+    date: str
+    published: dict[str, Any]
+    replay: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +86,7 @@ class Mix:
     problem: str
 
 
-def mixes(made: Sequence[Made]) -> list[Mix]:
+def mixes(made: Sequence[Made], accepted: Sequence[Accepted] = ()) -> list[Mix]:
     """All that is mixed in a suite.
 
     Results without any digests of code are older than these: they cannot be told apart, but are not what a result with
@@ -62,13 +94,45 @@ def mixes(made: Sequence[Made]) -> list[Mix]:
 
     Args:
         made: the suite's results.
+        accepted: replays; digests of code that they showed to be equivalent are no mix.
 
     Returns:
         One for each module, dataset and kind of input; none for a suite that belongs together.
     """
     if not any("sources" in one.provenance for one in made):
         return []
-    return [*_of_code(made), *_of_data(made), *_of_inputs(made)]
+    return [*_of_code(made, accepted), *_of_data(made), *_of_inputs(made)]
+
+
+def accepted_note(made: Sequence[Made], accepted: Sequence[Accepted]) -> list[str]:
+    """The note of a suite whose parts have different code that replays showed to be equivalent; none otherwise."""
+    by_module = _by_module(made)
+    used = [
+        one
+        for one in accepted
+        if any(
+            len(by_module.get(name, {})) > 1 and by_module[name].keys() & {*pair} for name, pair in one.sources.items()
+        )
+    ]
+    if not used:
+        return []
+    names = "; ".join([one.cell for one in used[:_SHOWN]] + (["…"] if len(used) > _SHOWN else []))
+    differing, images = sum(one.differing for one in used), sum(one.images for one in used)
+    return [
+        f"Parts were computed by different versions of the code, accepted as equivalent: in replays ({names}), "
+        f"{differing} of {images} test images had a different outcome, and accuracies differed by at most "
+        f"{max(one.points for one in used):.2f} points."
+    ]
+
+
+def outdated(made: Sequence[Made], accepted: Sequence[Accepted]) -> list[str]:
+    """Modules of which results carry another digest than this checkout's code, and none that is equivalent to it."""
+    found = []
+    for module, by_digest in sorted(_by_module(made).items()):
+        same, current = equivalents(module, accepted), _current(module)
+        if current and {same.get(digest, digest) for digest in by_digest} != {same.get(current, current)}:
+            found.append(module)
+    return found
 
 
 def note(found: Iterable[Mix]) -> str:
@@ -88,14 +152,33 @@ def refuse(found: Sequence[Mix]) -> None:
         raise InputError(f"{found[0].problem}{more}", where=found[0].where, remedy=_REMEDY)
 
 
-def _of_code(made: Sequence[Made]) -> Iterator[Mix]:
-    """Modules of which results carry several digests."""
-    by_module: dict[str, dict[str, list[str]]] = {}
+def _by_module(made: Sequence[Made]) -> dict[str, dict[str, list[str]]]:
+    """Files by the digest that they carry of each module."""
+    found: dict[str, dict[str, list[str]]] = {}
     for one in made:
         for module, digest in one.provenance.get("sources", {}).items():
-            by_module.setdefault(module, {}).setdefault(digest, []).append(one.where)
-    for module, by_digest in sorted(by_module.items()):
-        yield from _told(f"code of {module}", by_digest, current=_current(module))
+            found.setdefault(module, {}).setdefault(digest, []).append(one.where)
+    return found
+
+
+def equivalents(module: str, accepted: Sequence[Accepted]) -> dict[str, str]:
+    """One digest for all digests of a module that replays showed to be equivalent, by each of these."""
+    same: dict[str, str] = {}
+    for one in accepted:
+        if module in one.sources:
+            first, second = (same.setdefault(digest, digest) for digest in one.sources[module])
+            same = {digest: first if known == second else known for digest, known in same.items()}
+    return same
+
+
+def _of_code(made: Sequence[Made], accepted: Sequence[Accepted]) -> Iterator[Mix]:
+    """Modules of which results carry several digests that are not known to be equivalent."""
+    for module, by_digest in sorted(_by_module(made).items()):
+        same, merged = equivalents(module, accepted), dict[str, list[str]]()
+        for digest, places in by_digest.items():
+            merged.setdefault(same.get(digest, digest), []).extend(places)
+        current = _current(module) or ""
+        yield from _told(f"code of {module}", merged, current=same.get(current, current))
     told: dict[str, list[str]] = {}
     for one in made:
         told.setdefault("with" if "sources" in one.provenance else "without", []).append(one.where)
@@ -115,17 +198,20 @@ def _of_data(made: Sequence[Made]) -> Iterator[Mix]:
 
 def _of_inputs(made: Sequence[Made]) -> Iterator[Mix]:
     """Results that were made from another fit or Gram matrix than the one that lies in its place now."""
-    there = {one.name: one for one in made if one.name is not None}
+    there: dict[Hashable, list[Made]] = {}
+    for one in made:
+        if one.name is not None:
+            there.setdefault(one.name, []).append(one)
     for one in made:
         told = one.provenance.get("inputs", {})
         for kind, names in one.of.items():
             digests = told[kind] if isinstance(told.get(kind), list) else [told.get(kind)]
             what = kind.removesuffix("s")
             for digest, name in zip(digests, names, strict=False):
-                source = there.get(name)
-                now = source.provenance.get("content") if source else None
-                if source and digest and now and digest != now:
-                    problem = f"was made from another {what} (digest {digest}) than {source.where} ({now})"
+                sources = there.get(name, [])
+                now = [source.provenance.get("content") for source in sources]
+                if sources and digest and all(now) and digest not in now:
+                    problem = f"was made from another {what} (digest {digest}) than {sources[0].where} ({now[0]})"
                     yield Mix(what=f"{what}s that changed after their results", where=one.where, problem=problem)
 
 

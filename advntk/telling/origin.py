@@ -15,11 +15,12 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.provenance import code_digest, content_digest
 from advntk.telling import packed, suite_file
+from advntk.telling.kinds import KINDS
 from advntk.telling.mixing import UNKNOWN
 
 _KINDS = ("record", "sweep", "transfer", "finding", "fit", "gram", "split", "prepared")
 """Results in the order of a chain; the schema of all but the last is ``advntk-KIND-NUMBER``."""
-_SUITES = (suite_file.SCHEMA, packed.SCHEMA)
+_SUITES = (suite_file.SCHEMA, *packed.READ)
 _PREPARED = ("x_train", "y_train", "x_test", "y_test", "classes")
 _REMEDY = (
     "give a record, sweep, transfer, finding, fit, gram.json, split.json, prepared npz or suite.json; of a published "
@@ -129,7 +130,7 @@ def _facts(link: Link) -> dict[str, str]:
     """What is told of a result, by name; what is not known is told as such."""
     made = link.provenance
     if link.kind == "suite":
-        return {**made, **({"mixed": "; ".join(link.doubts)} if link.doubts else {})}
+        return {**made, **({"note": " ".join(link.doubts)} if link.doubts else {})}
     facts = {"what": link.what} if link.what else {}
     if not made:
         return {**facts, "made": f"{UNKNOWN}: the file is older than what is told here"}
@@ -285,7 +286,7 @@ def _suite(path: Path) -> Link:
     """
     suite = suite_file.read_suite(path, allow_mixed=True)
     kinds = {"records": [item.record for item in suite.measured]}
-    kinds |= {name: getattr(suite, name) for name in ("fits", "grams", "sweeps", "transfers", "findings")}
+    kinds |= {kind.name: getattr(suite, kind.name) for kind in KINDS if kind.traced}
     made = [one.provenance for results in kinds.values() for one in results]
     facts = {"results": ", ".join(f"{len(results)} {name}" for name, results in kinds.items())}
     for name in ("host", "device", "processor", "environment", "python", "code", "data"):

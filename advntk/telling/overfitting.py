@@ -22,7 +22,7 @@ from advntk.telling.frames import curves_frame
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
 from advntk.telling.listing import Listing, write_listings
 from advntk.telling.series import top
-from advntk.telling.sheet import Group, Shape, Sheet, bands_of
+from advntk.telling.sheet import Band, Group, Shape, Sheet, bands_of, say
 from advntk.telling.suite_file import Measured, Suite
 
 COLUMNS = (
@@ -181,7 +181,7 @@ def figure(suite: Suite) -> Figure:
     """Robust accuracy on train and test along training, a panel for each network method; best − last above it."""
     attack = next(iter(suite.config.attacks))
     found = [one for one in overfitting(suite) if one.attack == attack]
-    bands = [
+    bands: list[Band] = [
         band
         for (dataset, eps255), group in itertools.groupby(found, key=lambda one: (one.dataset, one.eps255))
         for band in bands_of(
@@ -190,6 +190,7 @@ def figure(suite: Suite) -> Figure:
             3,
         )
     ]
+    bands = bands or list(bands_of("", [Group(heading="", keys=[(None,)], titles=[""])]))
     robust = curves_frame(suite)["robust_accuracy"].astype(float)
     sheet = Sheet(
         title="Robust overfitting",
@@ -208,6 +209,9 @@ def figure(suite: Suite) -> Figure:
         shape=Shape(width=2.6, height=2.1),
     )
     for (one,), axes in sheet.panels.items():
+        if one is None:
+            say(axes, "no network with both checkpoints\nin this suite")
+            continue
         _draw(axes, curve_of(suite, one.dataset, one.spec.label, one.method, one.eps255))
     return sheet.figure
 

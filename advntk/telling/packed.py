@@ -1,39 +1,40 @@
 """A suite in a few small files, JSON and CSV only: what is published of it, and all that tables and figures need.
 
-``suite.json`` names the configuration, the command that made the suite, and the other files with their SHA-256. JSON
-files of splits, records, fits, Gram matrices, sweeps and transfers hold one a line. Outcomes of test images stand with
-their record, eight to a byte, in base64.
+``suite.json`` names the configuration, the command that made the suite, replays that were accepted, and the other files
+with their SHA-256. The JSON files hold one result a line. Outcomes of test images stand with their record, eight to a
+byte, in base64.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 from advntk.foundation import files
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
-from advntk.foundation.findings import Finding
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
-from advntk.foundation.recipes import Check
 from advntk.foundation.records import Record, as_model
-from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve, curves_csv, read_curves
-from advntk.telling.facts import FitFacts, GramFacts, SplitFacts
+from advntk.telling.kinds import KINDS
+from advntk.telling.mixing import Accepted
 
 PUBLISHED = "advntk-published-"
 """How the schema of a published suite begins, whatever its version."""
-SCHEMA = f"{PUBLISHED}2"
+SCHEMA = f"{PUBLISHED}3"
+READ = (f"{PUBLISHED}2", SCHEMA)
+"""Schemas that are read: 2 is a whole suite without replays."""
 LIMIT = 2**20
 """Bytes that a file may have."""
-_LOCAL: Any = {"compute", "results", "data", "dataset_options", "allow_mixed"}
+LOCAL: Any = {"compute", "results", "data", "dataset_options", "allow_mixed"}
 """Keys of a configuration that say where things lie on one machine, what one run allowed, or what records tell."""
 _AGAIN = "restore it from version control, or publish the suite again"
 
@@ -53,6 +54,7 @@ class _Published(Closed):
 
     command: str
     config: SuiteConfig
+    accepted: list[Accepted] = Field(default_factory=list)
     parts: dict[str, str]
 
 
@@ -63,19 +65,17 @@ class Packed:
     Attributes:
         command: what made the suite.
         records: where each stands, the record, and its outcomes by ``<checkpoint>.clean`` and ``<checkpoint>.robust``.
+        results: all others, by the name of their kind.
+        where: the file and entry of each of these.
     """
 
     command: str
     config: SuiteConfig
-    splits: Sequence[SplitFacts]
+    accepted: Sequence[Accepted]
     records: Sequence[tuple[str, Record, dict[str, np.ndarray]]]
-    fits: Sequence[FitFacts]
-    grams: Sequence[GramFacts]
-    checks: Sequence[Check]
     curves: Sequence[Curve]
-    sweeps: Sequence[Sweep]
-    transfers: Sequence[Transfer]
-    findings: Sequence[Finding] = ()
+    results: Mapping[str, Sequence[Any]]
+    where: Mapping[str, tuple[str, ...]]
 
 
 def write_packed(folder: Path, packed: Packed) -> list[Path]:
@@ -102,9 +102,10 @@ def write_packed(folder: Path, packed: Packed) -> list[Path]:
     content = _Published(
         command=packed.command,
         config=packed.config,
+        accepted=list(packed.accepted),
         parts={name: files.sha256_of_file(folder / name) for name in texts},
     )
-    files.write_json(listing, {"schema": SCHEMA, **content.model_dump(mode="json", exclude={"config": _LOCAL})})
+    files.write_json(listing, {"schema": SCHEMA, **content.model_dump(mode="json", exclude={"config": LOCAL})})
     for name in before - texts.keys():
         (folder / name).unlink(missing_ok=True)
     return [listing, *(folder / name for name in texts)]
@@ -137,60 +138,47 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
                 where = f"{part}, record {line}"
                 records.append((where, item.record, _outcomes(item, where)))
 
-    def of(name: str, model: type[Model], what: str) -> list[Model]:
-        return _lines_of(path.parent / name, model, what) if name in listing.parts else []
-
-    def all_of(prefix: str, model: type[Model], what: str) -> list[Model]:
-        return [one for name in listing.parts if name.startswith(prefix) for one in of(name, model, what)]
-
+    results: dict[str, list[Any]] = {kind.name: [] for kind in KINDS}
+    places: dict[str, list[str]] = {kind.name: [] for kind in KINDS}
+    for kind in KINDS:
+        for part in (path.parent / name for name in listing.parts if kind.holds(name)):
+            for line, one in enumerate(_lines_of(part, kind.model, kind.what), start=1):
+                results[kind.name].append(one)
+                places[kind.name].append(f"{part}, entry {line}")
     return Packed(
         command=listing.command,
         config=listing.config,
-        splits=all_of("splits-", SplitFacts, "split"),
+        accepted=listing.accepted,
         records=records,
-        fits=of("fits.json", FitFacts, "fit"),
-        grams=of("grams.json", GramFacts, "Gram matrix's file"),
-        checks=of("checks.json", Check, "convergence check"),
         curves=read_curves(path.parent / "curves.csv") if "curves.csv" in listing.parts else (),
-        sweeps=of("sweeps.json", Sweep, "sweep"),
-        transfers=of("transfers.json", Transfer, "transfer"),
-        findings=all_of("findings-", Finding, "finding"),
+        results=results,
+        where={name: tuple(mine) for name, mine in places.items()},
     )
 
 
 def _parts(packed: Packed) -> dict[str, str]:
     """The text of each file but ``suite.json``, by name; records by dataset and network, what is empty not at all."""
-    records: dict[str, list[Closed]] = {}
+    items: dict[str, list[Closed]] = {}
     for _, record, outcomes in packed.records:
         name = f"records-{record.dataset}-{record.architecture.label}.json"
         item = PackedRecord(record=record, clean=_packed(outcomes, "clean"), robust=_packed(outcomes, "robust"))
-        records.setdefault(name, []).append(item)
-    others: dict[str, Sequence[Closed]] = {
-        "fits.json": packed.fits,
-        "grams.json": packed.grams,
-        "checks.json": packed.checks,
-        "sweeps.json": packed.sweeps,
-        "transfers.json": packed.transfers,
-    }
-    splits = _by_file(packed.splits, lambda split: f"splits-{split.dataset}.json")
-    findings = _by_file(packed.findings, lambda finding: f"findings-{finding.experiment}.json")
-    every: dict[str, Sequence[Closed]] = {**splits, **records, **others, **findings}
-    texts = {name: _text(items) for name, items in every.items() if items}
+        items.setdefault(name, []).append(item)
+    for kind in KINDS:
+        for one in packed.results[kind.name]:
+            items.setdefault(kind.file(one), []).append(one)
+    texts = {name: _text(mine) for name, mine in items.items()}
     return texts | ({"curves.csv": curves_csv(packed.curves)} if packed.curves else {})
 
 
-def _by_file(items: Iterable[Model], name: Callable[[Model], str]) -> dict[str, list[Model]]:
-    """Items by the file that they go to, in their order."""
-    found: dict[str, list[Model]] = {}
-    for item in items:
-        found.setdefault(name(item), []).append(item)
-    return found
-
-
 def _text(items: Iterable[Closed]) -> str:
-    """A JSON list with one item a line, without the names of hosts, jobs and folders."""
-    lines = [json.dumps(_public(item.model_dump(mode="json")), allow_nan=False) for item in items]
+    """A JSON list with one item a line."""
+    lines = [json.dumps(as_published(item), allow_nan=False) for item in items]
     return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+def as_published(item: Closed) -> dict[str, Any]:
+    """A result as JSON, without the names of hosts, jobs and folders."""
+    return _public(item.model_dump(mode="json"))
 
 
 def _public(content: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Evaluation, Record
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import EMPTY, Listing, write_listings
+from advntk.telling.series import span
 from advntk.telling.suite_file import Suite
 
 COLUMNS = (
@@ -92,8 +93,10 @@ def protocols(suite: Suite) -> list[Protocols]:
     labels = [spec.label for spec in config.specs()]
     found = []
     for cell in itertools.product(config.datasets, config.eps255, labels, config.methods):
-        plain, fixed = (cells.get((*cell, name), []) for name in pair)
-        if plain and fixed:
+        both = [cells.get((*cell, name), []) for name in pair]
+        common = set.intersection(*({record.seed for record in records} for records in both))
+        plain, fixed = ([record for record in records if record.seed in common] for records in both)
+        if common:
             reference = plain if plain[0].kind == "network" else fixed
             found += [_protocols(plain, reference, checkpoint) for checkpoint in plain[0].evaluations]
     return found
@@ -178,7 +181,8 @@ def _listing(found: Sequence[Protocols], norm: str) -> Listing:
     return Listing(
         title=f"{first.dataset}, {radius_label(first.eps255)} ({norm})",
         caption=(
-            f"Percent, mean over seeds; n_test = {first.n_test}, seeds = {first.seeds}. Robust is the suite's number: "
+            f"Percent, mean over seeds; n_test = {first.n_test}, seeds = "
+            f"{span(one.seeds for one in found)}. Robust is the suite's number: "
             f"correct on the clean image and under {first.attack}, which takes a fresh gradient at each step and stays "
             "within ε. Reference is what the reference code counts: correct under its attack, whatever the clean "
             "image's class, where its attack on kernels follows one gradient from a random start and reaches up to 2ε, "

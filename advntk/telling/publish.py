@@ -8,6 +8,7 @@ import numpy as np
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
+from advntk.telling.kinds import KINDS
 from advntk.telling.listing import csv_text
 from advntk.telling.packed import Packed, write_packed
 from advntk.telling.reference import add_published
@@ -32,20 +33,16 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
     name = suite.config.suite
     if out.name != name:
         raise InputError(f"suite '{name}' in a folder of another name", where=out, remedy=f"use {out.parent / name}")
-    if not suite.measured:
+    if not (suite.measured or suite.findings):
         raise InputError("nothing was measured", where=name, remedy="run the suite first")
     packed = Packed(
         command=command or suite.command or _command(name),
         config=suite.config,
-        splits=suite.splits,
+        accepted=suite.accepted,
         records=[(item.path, item.record, _outcomes(item)) for item in suite.measured],
-        fits=suite.fits,
-        grams=suite.grams,
-        checks=suite.checks,
         curves=suite.curves,
-        sweeps=suite.sweeps,
-        transfers=suite.transfers,
-        findings=suite.findings,
+        results={kind.name: getattr(suite, kind.name) for kind in KINDS},
+        where=suite.where,
     )
     written = write_packed(out, packed)
     for table, entry in TABLES.items():

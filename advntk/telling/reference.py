@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
@@ -33,10 +35,12 @@ class Reference(Closed):
     Attributes:
         published: suites, in the order in which a page shows them.
         kept: older ones of which tables are left.
+        outdated: why a published suite has to be run again, by its name; its page says so.
     """
 
     published: list[str]
     kept: list[Kept]
+    outdated: dict[str, str] = Field(default_factory=dict)
 
 
 def read_reference(folder: Path) -> Reference:
@@ -63,5 +67,6 @@ def add_published(folder: Path, suite: str) -> None:
     known = read_reference(folder) if (folder / INDEX).is_file() else Reference(published=[], kept=[])
     published = known.published if suite in known.published else [*known.published, suite]
     kept = [one for one in known.kept if one.suite != suite]
-    content = Reference(published=published, kept=kept).model_dump(mode="json")
+    outdated = {name: why for name, why in known.outdated.items() if name != suite}
+    content = Reference(published=published, kept=kept, outdated=outdated).model_dump(mode="json")
     files.write_json(folder / INDEX, {"schema": SCHEMA, **content})

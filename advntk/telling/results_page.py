@@ -44,14 +44,14 @@ suite: no number here is typed in, and an edit is lost when the page is written 
 
 Robust accuracy counts test images that are classified correctly without the attack and under it; it stands beside its
 attack's name. An attack proves only that a network is at most as robust as shown. ± is half the width of a 95%
-interval.
+interval, which is not symmetric near 0 and 100%: the tables of each suite have its ends.
 """
 _NONE = "No suite is published yet.\n"
 _KEPT = """\
 ## Earlier results
 
 Tables of suites that ran before outcomes were published. Their records are gone, and with them the digest of the code,
-the date and the machine; they are shown as they were kept.
+the date and the machine; only their intervals and p were computed anew, from the counts in them.
 """
 
 
@@ -79,19 +79,24 @@ def write_page(reference: Path, out: Path, *, allow_mixed: bool = False) -> list
             figures.append(out.parent / "figures" / file)
             with style():
                 save_png(FIGURES[figure](suite), figures[-1])
-        sections += _suite(suite, drawn, f"{link}/{name}")
+        sections += _suite(suite, drawn, f"{link}/{name}", listed.outdated.get(name, ""))
     if not listed.published:
         sections.append(_NONE)
     if listed.kept:
-        sections += [_KEPT, *(kept_results(one, reference, link) for one in listed.kept)]
+        sections += [
+            _KEPT,
+            *(kept_results(one, reference, link, listed.outdated.get(one.suite, "")) for one in listed.kept),
+        ]
     files.write_text(out, "\n".join(sections))
     return [out, *figures]
 
 
-def _suite(suite: Suite, drawn: Mapping[str, str], link: str) -> Iterator[str]:
-    """The sections of one suite."""
+def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> Iterator[str]:
+    """The sections of one suite; ``outdated`` says why it has to be run again, if it has."""
     name = suite.config.suite
     yield f"## {name}\n"
+    if outdated:
+        yield f"**To be run again:** {outdated}\n"
     yield "\n".join(aligned(["what", ""], [list(fact) for fact in _facts(suite).items()], words=2)) + "\n"
     yield f"### {name}: methods\n"
     yield from (grid.as_markdown(4) for grid in told_once(method_grids(suite)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -53,6 +53,14 @@ def span(numbers: Iterable[int]) -> str:
     """``797``, or ``100–797`` where numbers differ."""
     known = sorted(numbers)
     return "–".join(str(number) for number in dict.fromkeys((known[0], known[-1])))
+
+
+def seeds_in_words(pairs: Iterable[tuple[Hashable, int]]) -> str:
+    """How many seeds a line is of, from what each is of and its seed: ``3``, or ``1–3`` where lines differ."""
+    seeds: dict[Hashable, set[int]] = {}
+    for line, seed in pairs:
+        seeds.setdefault(line, set()).add(seed)
+    return span(map(len, seeds.values())) if seeds else "0"
 
 
 def interval_of_counts(counts: Sequence[tuple[int, int]]) -> Interval:

@@ -14,7 +14,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from advntk.foundation.records import AttackRecord
 from advntk.foundation.strength import Sweep, SweepName
 from advntk.telling import labels
-from advntk.telling.series import attack_in_words, in_order, interval_of_counts, method_handles, span
+from advntk.telling.series import (
+    attack_in_words,
+    in_order,
+    interval_of_counts,
+    method_handles,
+    seeds_in_words,
+    span,
+)
 from advntk.telling.sheet import Band, Group, Sheet, say
 from advntk.telling.suite_file import Suite
 
@@ -200,9 +207,10 @@ def _notes(suite: Suite, kinds: Sequence[SweepName]) -> list[str]:
     attacks = {kind: next(sweep.attack for sweep in suite.sweeps if sweep.kind == kind) for kind in kinds}
     settings = "; ".join(f"{kind}: {attack_in_words(attack, kind)}" for kind, attack in attacks.items())
     tests = span(sweep.n_test for sweep in suite.sweeps)
+    lines = (((one.dataset, one.architecture, one.method, one.kind), one.seed) for one in suite.sweeps)
     notes = [
         f"{settings[0].upper()}{settings[1:]}. {labels.NORMS[suite.config.norm]}; n_test = {tests}, "
-        f"seeds = {suite.config.seeds}. Line: mean over seeds; band: 95% interval over {over}; "
+        f"seeds = {seeds_in_words(lines)}. Line: mean over seeds; band: 95% interval over {over}; "
         "dotted: clean accuracy.",
     ]
     if "radius" in kinds:

@@ -15,7 +15,17 @@ from advntk.telling.claims import claims_frame, write_claims
 from advntk.telling.comparisons import comparisons_frame, write_comparisons
 from advntk.telling.cost import cost_frame, write_cost
 from advntk.telling.frames import Row, Suite, attack_settings, results_frame, rows
-from advntk.telling.grid import Cell, Grid, cell_of, in_parts, one_line_title, sizes_caption, span_of, stacked_title
+from advntk.telling.grid import (
+    Cell,
+    Grid,
+    cell_of,
+    footnotes,
+    in_parts,
+    one_line_title,
+    sizes_caption,
+    span_of,
+    stacked_title,
+)
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import EMPTY, Listing, csv_text, latex_page, markdown_page
 from advntk.telling.methods_table import methods_frame, write_methods
@@ -100,7 +110,7 @@ def _grid(suite: Suite, title: str, specs: Sequence[Architecture], chosen: Seque
                 cells.append(cell_of(mine[0].clean, (), notes) if mine else None)
                 for attack in attacks:
                     row = by_attack.get(attack)
-                    cells.append(cell_of(row.robust, row.flags, notes) if row else None)
+                    cells.append(cell_of(row.robust, footnotes(row, suite.config.seeds), notes) if row else None)
             lines.append((method_label(method, checkpoint), cells))
     return Grid(
         title=title,

@@ -130,6 +130,7 @@ def _notes(suite: Suite, found: Mapping[Cell, Sequence[Crossing]]) -> list[str]:
         "of images that the column's predictor classifies correctly, clean and perturbed; outlined: its own images "
         "(white-box). Last row: clean images.",
         "Of each network, kernel predictors (infinitely wide) stand before finite networks, a thin gap between. "
-        f"Mean over seeds; n_test = {tests}, seeds = {suite.config.seeds}; "
+        f"Mean over seeds; n_test = {tests}, "
+        f"seeds = {span(pair.seeds for pairs in found.values() for pair in pairs)}; "
         f"{labels.NORMS[suite.config.norm]}, {', '.join(attacks.values())}.",
     ]

@@ -138,10 +138,10 @@ def test_in_another_norm_a_radius_may_exceed_the_pixel_range(quick, norm):
 
 def test_quick_expands_to_its_cells(quick):
     suite = resolve(quick)
-    assert len(suite.cells()) == 1 * 3 * 4 * 2 * 2
+    assert len(suite.cells()) == 1 * 3 * 5 * 2 * 2
     assert len(set(suite.records())) == len(suite.cells()) * 2
     fits = {cell.fit for cell in suite.cells()}
-    assert len(fits) == 3 * 2 * (1 + 2 + 2 + 2)  # ntk does not depend on the radius
+    assert len(fits) == 3 * 2 * (1 + 4 * 2)  # ntk does not depend on the radius
     assert sum("/ntk/anyeps/" in fit for fit in fits) == 6
 
 
@@ -177,7 +177,7 @@ def test_the_reference_protocol_adds_its_attack_and_the_right_one(quick):
 def test_which_images_a_method_is_made_from(quick):
     paired, reference = (resolve(quick | {"protocol": protocol}) for protocol in ("paired", "reference"))
     assert {name: paired.images_of(name) for name in paired.methods} == dict.fromkeys(paired.methods, "opt")
-    expected = {"ntk": "all", "early_stopped_ntk": "opt", "advntk": "opt", "at": "all"}
+    expected = {"ntk": "all", "ridge_ntk": "opt", "early_stopped_ntk": "opt", "advntk": "opt", "at": "all"}
     assert {name: reference.images_of(name) for name in reference.methods} == expected
     assert (paired.gram_size("digits"), reference.gram_size("digits")) == (800, 1000)
     refit = resolve(quick | {"methods": ["ntk", "early_stopped_refit"]})
@@ -299,8 +299,8 @@ def test_sweeps_and_transfers_expand_to_their_cells(quick):
     assert suite.sweep_attacks["radius"].name == "pgd_strong"
     assert len(suite.transfers()) == quick["seeds"]
     shown = suite.shown("digits", 1, 16)
-    assert [(cell.spec.label, cell.method) for cell in shown][:2] == [("mlp-3", "ntk"), ("mlp-3", "early_stopped_ntk")]
-    assert len(shown) == 12
+    assert [(cell.spec.label, cell.method) for cell in shown][:2] == [("mlp-3", "ntk"), ("mlp-3", "ridge_ntk")]
+    assert len(shown) == 15
 
 
 def test_overrides_merge_at_any_depth(quick):

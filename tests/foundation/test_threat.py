@@ -244,7 +244,7 @@ def test_bad_values_are_named():
         ("l1", [1.0, 12.0], [0, 16, 255, 3060, 1e5]),
     ],
 )
-def test_radii_in_use_on_the_unit_scale_are_told_from_those_in_255(norm, unit_scale, in_255):
+def test_radii_in_use_on_the_unit_scale_differ_from_those_in_255(norm, unit_scale, in_255):
     assert all(unit_problem(norm, radius) for radius in unit_scale)
     assert not [radius for radius in in_255 if unit_problem(norm, radius)]
 

@@ -44,7 +44,7 @@ LABELS = own()["y_train"]
         ({"x_train": np.full((40, 2, 3, 1), np.nan)}, "x_train holds 240 NaN or infinite values"),
         (
             {"x_train": np.linspace(0, 1, 240).reshape(40, 2, 3, 1)},
-            r"values 0\.0 … 1\.0; give.*np\.rint\(255\.0 \* x\)",
+            r"values 0 … 1; give.*np\.rint\(255\.0 \* x\)",
         ),
         ({"x_test": np.full((12, 2, 3, 1), 200)}, r"x_test has dtype int64, values 200 … 200; .*np\.rint\(x\)\.astype"),
         ({"x_train": np.full((40, 2, 3, 1), -3, np.int16)}, "dtype int16, values -3 … -3; give uint8 pixels, 0 to 255"),
@@ -60,7 +60,10 @@ LABELS = own()["y_train"]
         ({"x_train": own()["x_train"] // 16}, "x_train has no pixel above 15, but white is 255; multiply by 255 / 15"),
         ({"x_test": np.zeros((12, 2, 3, 1), np.uint8)}, "x_test has no pixel above 0, .*or set dark: true"),
         ({"y_train": np.zeros(39, int)}, r"y_train has dtype int64 and shape \(39,\) for 40 images"),
-        ({"y_train": LABELS.astype(float)}, "y_train has dtype float64.*give one integer label an image; map labels"),
+        (
+            {"y_train": LABELS.astype(float)},
+            "y_train has dtype float64.*give one integer label for each image; map labels",
+        ),
         (
             {"y_train": np.array(["a", "b", "c"])[LABELS]},
             r"dtype <U1 .*classes, y_train = np\.unique\(y_train, return_i",
@@ -85,7 +88,7 @@ LABELS = own()["y_train"]
         ({"y_test": np.arange(12) % 4}, "1 of the classes 0 … 3 have no image in x_train, such as class 3; map labels"),
     ],
 )
-def test_a_fault_is_told_in_one_line_with_the_file_and_leaves_nothing(tmp_path, capsys, changes, message):
+def test_a_fault_gives_one_line_with_the_file_and_leaves_nothing(tmp_path, capsys, changes, message):
     arrays = {name: array for name, array in (own() | changes).items() if array is not None}
     np.savez(tmp_path / "mine.npz", **arrays)
     with pytest.raises(InputError, match=rf"mine\.npz: .*{message}"):
@@ -186,11 +189,11 @@ def refusal(call: Callable[[], object]) -> str:
     try:
         call()
     except AdvntkError as error:
-        told = str(error)
+        line = str(error)
     else:
-        told = ""
-    assert "\n" not in told
-    return told
+        line = ""
+    assert "\n" not in line
+    return line
 
 
 def check_split(split: Split, arrays: Arrays, noise: float) -> None:
@@ -247,9 +250,9 @@ def test_every_file_gives_right_numbers_or_one_line(folder, data):
     }
     path.write_bytes(damaged(content.getvalue(), data) if broken else content.getvalue())
     sizes = npz.Options(path=str(path), **options)
-    if told := refusal(lambda: prepare(npz.ENTRY, sizes, downloads=path.parent, out=out)):
+    if line := refusal(lambda: prepare(npz.ENTRY, sizes, downloads=path.parent, out=out)):
         assert fault or broken
-        assert told.startswith(f"{path}: ")
+        assert line.startswith(f"{path}: ")
         assert not list(out.parent.iterdir())
         return
     assert not fault
@@ -261,8 +264,8 @@ def test_every_file_gives_right_numbers_or_one_line(folder, data):
     for key in KEYS:
         np.testing.assert_array_equal(getattr(images, key), arrays[key].astype(np.int64))
     assert set(images.y_train) == set(range(images.classes)) >= set(images.y_test)
-    if told := refusal(lambda: make_split(images, sizes, dataset="npz", seed=0)):
-        assert told.startswith(f"dataset_options.npz ({path}): ")
+    if line := refusal(lambda: make_split(images, sizes, dataset="npz", seed=0)):
+        assert line.startswith(f"dataset_options.npz ({path}): ")
         return
     split = make_split(images, sizes, dataset="npz", seed=0)
     check_split(split, arrays, options["label_noise"])

@@ -20,8 +20,9 @@ from advntk.ingredients.kernels.engine import make_engine
 from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, StateFile
 from advntk.learning.kernel_predictor import KernelPredictor, targets_of
 from advntk.learning.method import Task
-from advntk.learning.methods import advntk, early_stopped_ntk, early_stopped_refit, ntk
+from advntk.learning.methods import advntk, early_stopped_ntk, early_stopped_refit, ntk, ridge_ntk
 from advntk.learning.randomness import batch_indices, stream_seed
+from advntk.learning.spectral import SpectralFamily
 
 SPEC = Architecture(family="mlp", depth=3)
 CPU = Compute(device="cpu")
@@ -134,6 +135,7 @@ def test_test_images_never_change_a_fit(digits_split, gram_path, tmp_path):
     for method, options in (
         (advntk, AdvNtkOptions(steps=3, batch=30, report_every=1)),
         (early_stopped_ntk, early_stopped_ntk.Options(decades=1, halvings=1)),
+        (ridge_ntk, ridge_ntk.Options(decades=1, halvings=1)),
     ):
         one, two = (method.ENTRY.fit(task(s, gram_path, tmp_path, options)) for s in (digits_split, shuffled))
         assert one.checkpoints == two.checkpoints
@@ -232,21 +234,10 @@ def test_ntk_is_the_exact_solution_and_the_limit_of_early_stopping(digits_split,
     np.testing.assert_allclose(fit.arrays["coef.final"], np.linalg.solve(theta, targets), rtol=1e-7, atol=1e-9)
     assert fit.arrays["relative_residual"] < 1e-10
     np.testing.assert_allclose(fit.arrays["condition"], np.linalg.cond(theta, 1), rtol=0.9)  # an estimate
-    operator = GramOperator(theta, device="cpu")
-    family = early_stopped_ntk.TimeFamily.of(operator, targets, 1e9)
-    np.testing.assert_allclose(family.coef(1e9), fit.arrays["coef.final"], rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(family.coef(1e-9), 1e-9 * targets, rtol=1e-5, atol=1e-14)
-
-
-def test_krylov_and_dense_time_families_agree(digits_split, gram_path, monkeypatch):
-    operator = GramOperator(grams.open_gram(gram_path, digits_split, SPEC), device="cpu")
-    targets = targets_of(digits_split.opt, 10)
-    dense = early_stopped_ntk.TimeFamily.of(operator, targets, 1.0)
-    monkeypatch.setattr(early_stopped_ntk, "DENSE_LIMIT", 10)
-    krylov = early_stopped_ntk.TimeFamily.of(operator, targets, 1.0)
-    assert len(krylov.values) < 120
-    for t in (1e-3, 0.1, 1.0):
-        np.testing.assert_allclose(krylov.coef(t), dense.coef(t), atol=1e-5 * np.abs(dense.coef(t)).max())
+    family = SpectralFamily.of_times(GramOperator(theta, device="cpu"), targets, 1e9)
+    np.testing.assert_allclose(family.flow(1e9), fit.arrays["coef.final"], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(family.ridge(0.0), fit.arrays["coef.final"], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(family.flow(1e-9), 1e-9 * targets, rtol=1e-5, atol=1e-14)
 
 
 def test_the_stopping_time_is_the_best_on_val(digits_split, gram_path, tmp_path):

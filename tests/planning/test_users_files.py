@@ -50,7 +50,7 @@ def test_a_users_own_images_are_measured_from_their_file(tmp_path):
         ({"path": "none.npz"}, r"^none\.npz: No such file"),
     ],
 )
-def test_faults_of_a_users_file_are_told_before_any_job(tmp_path, changes, message):
+def test_faults_of_a_users_file_stop_before_any_job(tmp_path, changes, message):
     suite = own_images(tmp_path / "own.npz", **changes)
     with pytest.raises(AdvntkError, match=message):
         Jobs(suite).check_data()

@@ -8,7 +8,7 @@ from advntk.attacks.entries import autoattack, pgd
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Compute
 from advntk.learning.adv_ntk import AdvNtkOptions
-from advntk.learning.methods import early_stopped_ntk, ntk
+from advntk.learning.methods import early_stopped_ntk, ntk, ridge_ntk
 from advntk.planning import fits
 from advntk.planning.attacks import ROBUST_SHARE, passes
 from advntk.planning.fits import Sizes
@@ -109,6 +109,7 @@ def test_solving_grows_with_the_cube_and_attacks_with_n():
     assert parts[1]["solve_s"]["krylov"] > 4 * parts[0]["solve_s"]["krylov"]
     dense = fits.kernel_fit("early_stopped_ntk", early_stopped_ntk.Options(), kernel(), Sizes(n=900, n_val=9, n_test=9))
     assert dense["solve"]["eigenvectors"] == 900**3
+    assert fits.kernel_fit("ridge_ntk", ridge_ntk.Options(), kernel(), Sizes(n=900, n_val=9, n_test=9)) == dense
     both = Sizes(n=909, n_val=9, n_test=9)
     refit = fits.kernel_fit("early_stopped_refit", early_stopped_ntk.Options(), kernel(), both)
     assert (refit["solve"], refit["attack"]) == (dense["solve"], dense["attack"])  # t is chosen without val

@@ -72,8 +72,8 @@ class Builder:
         size = 2 * eps255 if outside else eps255
         for checkpoint in CHECKPOINTS.get(method, ("final",)):
             clean_rate, robust_rate = self.rates(spec, method, checkpoint, attack, eps255)
-            clean_count = round(self.n_test * clean_rate) + 4 * seed
-            robust_count = round(self.n_test * robust_rate) - 6 * seed
+            clean_count = min(round(self.n_test * clean_rate) + 4 * seed, self.n_test)
+            robust_count = max(round(self.n_test * robust_rate) - 6 * seed, 0)
             order = np.random.default_rng(seed).permutation(self.n_test)
             arrays[f"{checkpoint}.clean"] = order < clean_count
             arrays[f"{checkpoint}.robust"] = order < robust_count

@@ -10,7 +10,8 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import holm, mcnemar
 from advntk.telling.comparisons import COLUMNS, _compare, comparisons_frame, write_comparisons
-from advntk.telling.frames import read_suite
+from advntk.telling.frames import read_suite, results_frame
+from advntk.telling.methods_table import write_methods
 
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16]}
@@ -117,8 +118,29 @@ def test_equal_methods_are_not_distinguished(build):
         for method in builder.config.methods:
             plant(builder.record("digits", spec, method, 16, "pgd", seed), "final", np.arange(400) < 300)
     (row,) = comparisons_frame(read_suite(builder.write())).itertuples()
-    assert (row.difference, row.difference_lo, row.difference_hi, row.p) == (0, 0, 0, 1)
+    assert (row.difference, row.p) == (0, 1)
+    assert row.difference_lo < 0 < row.difference_hi  # 400 images do not prove that they never differ
     assert row.verdict == "not distinguished"
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("images", [1, 40])
+def test_tables_of_methods_that_are_always_right_have_intervals_of_some_width(build, tmp_path, images, seeds):
+    builder = build(**ONE, methods=["ntk", "early_stopped_ntk"], seeds=seeds)
+    builder.n_test = images
+    for seed in range(seeds):
+        for method in builder.config.methods:
+            plant(builder.record("digits", builder.config.specs()[0], method, 16, "pgd", seed), "final", [1] * images)
+    suite = read_suite(builder.write())
+    for row in results_frame(suite).itertuples():
+        assert 0 <= row.clean_lo < row.clean_mean == row.clean_hi == 1
+        assert 0 <= row.robust_lo < row.robust_mean == row.robust_hi == 1
+        if seeds == 1:
+            assert row.clean_lo == pytest.approx(0.025 ** (1 / images))  # where so many right are this unlikely
+    (row,) = comparisons_frame(suite).itertuples()
+    assert -1 <= row.difference_lo < row.difference == 0 < row.difference_hi <= 1
+    write_methods(suite, tmp_path / "methods.csv")
+    assert "± 0.0" not in (tmp_path / "methods.md").read_text()
 
 
 def test_other_examples_are_refused(planted):

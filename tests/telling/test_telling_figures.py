@@ -32,7 +32,7 @@ def words(path):
 
 
 def test_every_figure_is_registered():
-    assert list(FIGURES) == [*FROM_RECORDS, "strength", "transfer"]
+    assert list(FIGURES) == ["curves", "depth", "overfitting", "radius", "strength", "transfer"]
 
 
 @pytest.mark.parametrize("name", FROM_RECORDS)
@@ -180,8 +180,8 @@ def test_robust_overfitting_is_what_the_builder_draws(build):
 
 def test_colours_are_kept_between_suites():
     assert method_colours(["at"])["at"] == method_colours(["ntk", "other", "at"])["at"]
-    many = method_colours(["ntk", "early_stopped_ntk", "advntk", "at", "mine", "yours"])
-    assert len(set(many.values())) == 6
+    many = method_colours(["ntk", "ridge_ntk", "early_stopped_ntk", "advntk", "at", "mine", "yours"])
+    assert len(set(many.values())) == 7
 
 
 def test_unknown_figure(build, tmp_path):

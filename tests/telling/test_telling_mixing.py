@@ -181,7 +181,7 @@ def test_wrong_training_labels_are_told(build):
     assert read_suite(path).notes == ("30% of the training labels of digits (opt) are wrong.",)
 
 
-def test_identical_images_are_told(build):
+def test_identical_images_are_noted(build):
     builder = build(**{**ONE, "seeds": 2})
     path = builder.fill().write()
     for place, overlap in zip(builder.splits(), ({"test": 3}, {"test": 1, "conflicts": 2}), strict=True):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import write_finding
+from advntk.telling.claims import claims_of
 from advntk.telling.figures import write_figure
 from advntk.telling.publish import publish
 from advntk.telling.suite_file import read_suite
@@ -43,6 +46,18 @@ def test_claims_stand_in_the_table_with_values_and_verdicts(measured, tmp_path):
     page = (tmp_path / "claims.md").read_text()
     assert "does not hold" in page
     assert "E2" in (tmp_path / "claims.tex").read_text()
+
+
+def test_claims_about_accuracies_have_intervals_of_some_width_even_where_seeds_agree():
+    """All seeds of the published findings are made the first one's."""
+    suite, first = read_suite(Path(__file__).parents[2] / "results/reference/theory/suite.json"), {}
+    findings = [
+        one.model_copy(update={"found": first.setdefault((one.experiment, str(one.settings)), one.found)})
+        for one in suite.findings
+    ]
+    found = [claim for _, _, claim in claims_of(replace(suite, findings=tuple(findings))) if "accura" in claim.quantity]
+    assert len(found) > 50
+    assert not [claim.claim for claim in found if not claim.lo < claim.value < claim.hi]
 
 
 def test_a_suite_without_experiments_has_no_claims(build, tmp_path):

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from advntk import suite as suites
+from advntk.cli import main
 from advntk.foundation.provenance import code_digest
 from advntk.telling.frames import COLUMNS
 from advntk.workflow import Jobs
@@ -48,11 +49,11 @@ def test_quick_has_its_jobs_and_shares_its_grams(checkout):
         "prepare": 1,
         "split": 2,
         "gram": 6,  # one a seed and architecture, for all methods, radii and attacks
-        "fit": 30,  # ntk once a seed and architecture, the other two at each radius
+        "fit": 42,  # ntk once a seed and architecture, the other three at each radius
         "search": 6,  # one a radius and architecture, for all seeds
         "train": 12,
         "check": 6,
-        "evaluate": 96,
+        "evaluate": 120,
         "expand": 1,
         "tabulate": 5,
         "plot": 4,
@@ -64,20 +65,30 @@ def test_attacks_that_take_long_run_in_chunks_and_strength_is_swept(checkout):
         "prepare": 1,
         "split": 1,
         "gram": 2,
-        "fit": 6,
+        "fit": 8,
         "search": 2,
         "train": 2,
         "check": 2,
-        "attack": 8,  # one chunk of AutoAttack a cell
-        "evaluate": 40,
-        "sweep": 24,
+        "attack": 10,  # one chunk of AutoAttack a cell
+        "evaluate": 50,
+        "sweep": 30,
         "transfer": 1,
         "expand": 1,
         "tabulate": 7,
         "plot": 6,
     }
     found = checkout.jobs("--configfile", "suites/fashion_attacks.yaml")
-    assert (found["attack"], found["evaluate"]) == (8, 12)
+    assert (found["attack"], found["evaluate"]) == (10, 15)
+
+
+def test_what_is_missing_is_what_the_workflow_makes(checkout, monkeypatch, capsys):
+    """All jobs but those of tables and figures, from the targets that are printed."""
+    overlay = str(checkout.suite(seeds=2))
+    monkeypatch.chdir(checkout.folder)
+    assert main(["missing", "--configfile", overlay, "--targets"]) == 1
+    targets = capsys.readouterr().out.split()
+    found = checkout.jobs("--configfile", overlay, "--", *targets)
+    assert found == {"prepare": 1, "split": 2, "gram": 2, "fit": 6, "train": 2, "evaluate": 8, "expand": 1}
 
 
 def test_a_whole_run_leaves_tables_figures_and_nothing_to_do(finished):

@@ -39,6 +39,10 @@ class BoundKernel(Protocol):
         """A numpy array as this engine's own kind of array, on its device."""
         ...
 
+    def reserve(self, batch: int) -> None:
+        """Batches of up to so many images will come: an engine that compiles for each size compiles for this one."""
+        ...
+
     def linearize(self, images: Any, coef: Any) -> tuple[Any, Pullback]:
         """Logits Θ(x, X) @ coef (m, c), in the wider of the two precisions, and the pullback to the images.
 

@@ -242,6 +242,10 @@ class BoundJaxKernel:
         """Θ(images, X), (m, n)."""
         return self.engine._tiles(self.engine._checked(images, "rows"), self.train_images, memory_mb=self.memory_mb)
 
+    def reserve(self, batch: int) -> None:
+        """Smaller batches are padded to this size from now on."""
+        self._train_tiles(max(batch, self._batch))
+
     def _train_tiles(self, batch: int) -> jax.Array:
         """X in tiles for batches of this size, (t, columns, H, W, C), the last one filled up by repetition."""
         if self._tiled is None or batch != self._batch:

@@ -223,6 +223,9 @@ class BoundNumbaConv:
         """The array itself: this engine works on numpy arrays."""
         return np.asarray(array)
 
+    def reserve(self, batch: int) -> None:
+        """Nothing: these loops take batches of any size."""
+
     def _parts(self) -> Iterator[tuple[slice, _Blocks]]:
         yield from self.engine.parts(self.train_images, self.memory_mb) if self._kept is None else self._kept
 

@@ -296,6 +296,9 @@ class BoundNumbaMlp:
         """The array itself: this engine works on numpy arrays."""
         return np.asarray(array)
 
+    def reserve(self, batch: int) -> None:
+        """Nothing: these loops take batches of any size."""
+
     def rows(self, images: np.ndarray) -> np.ndarray:
         """Θ(images, X), (m, n), float32."""
         return self.engine._theta(self.engine._side(images, "rows"), self.train)

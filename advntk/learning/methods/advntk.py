@@ -20,6 +20,7 @@ from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Batch, StateFile, Tra
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, load_kernel, merit, targets_of, theta_of
 from advntk.learning.method import Fit, Method, Row, Setting, Task
 from advntk.learning.randomness import batch_indices, stream_seed
+from advntk.learning.search import Selection, race
 
 
 def attacked_batches(problem: AdvNtk, task: Task) -> Any:
@@ -51,7 +52,7 @@ def curve(problem: AdvNtk, trajectory: Trajectory, task: Task, solved: dict[int,
 
 
 def fit(task: Task) -> Fit:
-    """Train for each ζ, keep the one whose last step does best on val.
+    """Train for the ζ that is most robust on val; of several, trainings that fall behind end early.
 
     Returns:
         Both checkpoints, the curves, and the whole trajectory of ϖ.
@@ -75,18 +76,22 @@ def fit(task: Task) -> Fit:
         targets=targets_of(task.training, task.split.classes),
         options=options,
     )
-    states = [
-        StateFile(task.workdir / f".advntk.{rate:g}.npz", _fingerprint(task, engine.name, rate))
+    states = {
+        rate: StateFile(task.workdir / f".advntk.{rate:g}.npz", _fingerprint(task, engine.name, rate))
         for rate in options.rates()
-    ]
+    }
     # Θ/s with s·D has the predictor of Θ with D, and the same direction of ϖ: only the length of a step changes
     unit = 1.0 / problem.operator.mean_diagonal() if options.normalize else 1.0
-    runs = {
-        rate: problem.train(attacked_batches(problem, task), rate * unit, state=state)
-        for rate, state in zip(options.rates(), states, strict=True)
-    }
-    rate = _best_rate(problem, runs, task)
-    trajectory = runs[rate]
+    inputs = attacked_batches(problem, task)
+
+    def trained(rate: float, until: int) -> Trajectory:
+        return problem.train(inputs, rate * unit, state=states[rate], until=until)
+
+    def predictor_of(rate: float, step: int) -> KernelPredictor:
+        return KernelPredictor(problem.kernel, problem.solve(trained(rate, step).varpi[step]).coef, shape)
+
+    rate = race(options.rates(), options.steps, predictor_of, Selection.of(task))
+    trajectory = trained(rate, options.steps)
     solved: dict[int, np.ndarray] = {}
     with counted(problem.timing, "curves_s"):
         rows = curve(problem, trajectory, task, solved)
@@ -105,20 +110,9 @@ def fit(task: Task) -> Fit:
             "lambda_max": max(trajectory.lambda_max),
             "loss": trajectory.loss[-1],
         },
-        states=tuple(state.path for state in states),
+        states=tuple(state.path for state in states.values()),
         timing=problem.timing,
     )
-
-
-def _best_rate(problem: AdvNtk, runs: dict[float, Trajectory], task: Task) -> float:
-    """The ζ whose last step does best on val."""
-    if len(runs) == 1:
-        return next(iter(runs))
-    scores = {}
-    for rate, trajectory in runs.items():
-        coef = problem.solve(trajectory.varpi[-1]).coef
-        scores[rate] = merit(_row(KernelPredictor(problem.kernel, coef, task.split.input_shape), "val", 0, task))
-    return max(scores, key=lambda rate: scores[rate])
 
 
 def _row(predictor: KernelPredictor, name: str, step: int, task: Task) -> Row:

@@ -13,7 +13,8 @@ from advntk.ingredients.grams import open_gram
 from advntk.learning.kernel_predictor import targets_of, theta_of
 from advntk.learning.method import Fit, Task
 from advntk.learning.methods import early_stopped_ntk
-from advntk.learning.methods.early_stopped_ntk import TimeFamily, stopped_on_val
+from advntk.learning.methods.early_stopped_ntk import stopped_on_val
+from advntk.learning.spectral import SpectralFamily
 
 
 def fit(task: Task) -> Fit:
@@ -35,8 +36,9 @@ def fit(task: Task) -> Fit:
     open_gram(task.gram, task.split, task.spec, "all")  # one that lacks val is refused before the search, not after it
     chosen = stopped_on_val(task)
     t = chosen.checkpoints["final"]["t"]
-    family = TimeFamily.of(theta_of(task, "all"), targets_of(task.training, task.split.classes), t)
-    return replace(chosen, arrays={"coef.final": family.coef(t)})
+    family = SpectralFamily.of_times(theta_of(task, "all"), targets_of(task.training, task.split.classes), t)
+    family.check(t)
+    return replace(chosen, arrays={"coef.final": family.flow(t)})
 
 
 ENTRY = replace(

@@ -1,0 +1,205 @@
+"""Adding finished pieces of a suite to those that are published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from advntk.foundation.errors import InputError
+from advntk.foundation.strength import Transfer
+from advntk.telling.contents import Suite
+from advntk.telling.facts import GramFacts
+from advntk.telling.kinds import KINDS, Order, gram_name
+from advntk.telling.packed import as_published
+from advntk.telling.pieces import Piece, fits_of, of_curve, of_fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What adding to a published suite changes.
+
+    Attributes:
+        added: pieces that were not published.
+        replaced: published pieces that gave way to other results.
+        kept: published pieces that differ from results that were to be added, and stay.
+    """
+
+    added: Sequence[Piece]
+    replaced: Sequence[Piece]
+    kept: Sequence[Piece]
+
+
+def keep(suite: Suite, wanted: Callable[[Piece], bool]) -> Suite:
+    """The same suite with some of its pieces, the Gram matrices behind them, and all splits."""
+    fits = {of_fit(fit) for fit in suite.fits}
+    found, where = {}, {}
+    for kind in KINDS:
+        pairs = _pairs(suite, kind.name)
+        if kind.piece is not None:
+            pairs = [pair for pair in pairs if wanted(kind.piece(pair[0]))]
+        found[kind.name], where[kind.name] = _unzipped(pairs)
+    chosen = replace(
+        suite,
+        measured=tuple(item for item in suite.measured if wanted(of_fit(item.record))),
+        curves=tuple(curve for curve in suite.curves if wanted(of_curve(curve, fits))),
+        where=where,
+        **found,
+    )
+    return _only(chosen, "grams", lambda gram: _is_behind(gram, chosen))
+
+
+def nothing_of(suite: Suite) -> Suite:
+    """The same suite without results, but for its splits."""
+    return replace(keep(suite, lambda _: False), command="")
+
+
+def finished_fits(suite: Suite) -> set[Piece]:
+    """Fits that are there with their Gram matrix, and with all records and sweeps that are made from them."""
+    config, fits = suite.config, {of_fit(fit): fit for fit in suite.fits}
+    there = {
+        *((of_fit(item.record), item.record.threat.eps255, item.record.attack.name) for item in suite.measured),
+        *((of_fit(sweep), sweep.threat.eps255, f"sweep over {sweep.kind}") for sweep in suite.sweeps),
+    }
+    grams = {gram_name(gram) for gram in suite.grams}
+    return {
+        piece
+        for piece, fit in fits.items()
+        if (fit.kind == "network" or gram_name(fit) in grams)
+        and all(
+            (piece, eps255, name) in there
+            for eps255 in (config.eps255 if piece.eps255 is None else [piece.eps255])
+            for name in (*config.attacks, *(f"sweep over {kind}" for kind in config.sweeps))
+        )
+    }
+
+
+def add(published: Suite, found: Suite, *, replace_published: bool) -> tuple[Suite, Change]:
+    """A published suite with finished pieces of another run of it.
+
+    Args:
+        published: what there is so far; without results where nothing is.
+        found: finished pieces; its configuration becomes that of the whole.
+        replace_published: take pieces that are published too, where they differ; otherwise only in place of pieces that
+            lack something of the new configuration, such as an attack.
+
+    Returns:
+        The whole in the order of its configuration, unchecked, and what changed. A transfer whose fits are not those
+        of the whole is left out.
+    """
+    known, new = _contents(published), _contents(found)
+    grown = replace(published, config=found.config)
+    unfinished = {piece for piece in known if not piece.other} - finished_fits(grown)
+    differing = {piece for piece, content in new.items() if piece in known and content != known[piece]}
+    taken = (new.keys() - known.keys()) | (differing if replace_published else differing & unfinished)
+    whole = _joined(keep(grown, lambda piece: piece not in taken), keep(found, lambda piece: piece in taken))
+    more = (one for one in found.accepted if one not in published.accepted)
+    whole = replace(whole, command=published.command or found.command, accepted=(*published.accepted, *more))
+    whole = _only(_sorted(whole), "transfers", lambda one: _fits_are_there(one, whole))
+    there = _contents(whole)
+    changed = [piece for piece in there if piece in taken]
+    return whole, Change(
+        added=[piece for piece in changed if piece not in known],
+        replaced=[piece for piece in changed if piece in known],
+        kept=[piece for piece in there if piece in differing - taken],
+    )
+
+
+def _contents(suite: Suite) -> dict[Piece, list[Any]]:
+    """What each piece of a suite holds, as it is published."""
+    found: dict[Piece, list[Any]] = {}
+    for item in suite.measured:
+        found.setdefault(of_fit(item.record), []).append(as_published(item.record))
+    for kind in KINDS:
+        if kind.piece is not None:
+            for one in getattr(suite, kind.name):
+                found.setdefault(kind.piece(one), []).append(as_published(one))
+    return found
+
+
+def _joined(first: Suite, second: Suite) -> Suite:
+    """Two suites that have no piece in common; of what is shared by pieces, the first one's.
+
+    Returns:
+        All of both.
+
+    Raises:
+        InputError: both have a split of one dataset and seed, and it is not the same.
+    """
+    _require_same_splits(first, second)
+    order = Order(second)
+    found, where = {}, {}
+    for kind in KINDS:
+        known = set() if kind.piece else {kind.key(order, one) for one in getattr(first, kind.name)}
+        pairs = _pairs(first, kind.name)
+        pairs += [pair for pair in _pairs(second, kind.name) if kind.key(order, pair[0]) not in known]
+        found[kind.name], where[kind.name] = _unzipped(pairs)
+    measured, curves = (*first.measured, *second.measured), (*first.curves, *second.curves)
+    return replace(first, measured=measured, curves=curves, where=where, **found)
+
+
+def _require_same_splits(published: Suite, found: Suite) -> None:
+    known = {(split.dataset, split.seed): split.hash for split in published.splits}
+    for split, where in zip(found.splits, found.where["splits"], strict=True):
+        hashed = known.get((split.dataset, split.seed), split.hash)
+        if hashed != split.hash:
+            raise InputError(
+                f"is another split of {split.dataset}, seed {split.seed}, than the published one ({hashed}): "
+                "other images, labels or sizes",
+                where=where,
+                remedy="run the suite with the data and dataset_options of the published one; data are never mixed",
+            )
+
+
+def _sorted(suite: Suite) -> Suite:
+    """The same in the order of the configuration's lists, equal places as they stand."""
+    order = Order(suite)
+    found, where = {}, {}
+    for kind in KINDS:
+        pairs = sorted(_pairs(suite, kind.name), key=lambda pair: kind.place(order, pair[0]))
+        found[kind.name], where[kind.name] = _unzipped(pairs)
+    return replace(
+        suite,
+        measured=tuple(sorted(suite.measured, key=lambda item: order.record(item.record))),
+        curves=tuple(sorted(suite.curves, key=order.curve)),
+        where=where,
+        **found,
+    )
+
+
+def _only(suite: Suite, name: str, wanted: Callable[[Any], bool]) -> Suite:
+    """The same suite with some results of one kind."""
+    results, where = _unzipped([pair for pair in _pairs(suite, name) if wanted(pair[0])])
+    return replace(suite, where={**suite.where, name: where}, **{name: results})
+
+
+def _pairs(suite: Suite, name: str) -> list[tuple[Any, str]]:
+    """Results of one kind, each with its file."""
+    return list(zip(getattr(suite, name), suite.where[name], strict=True))
+
+
+def _unzipped(pairs: Iterable[tuple[Any, str]]) -> tuple[Any, Any]:
+    results, places = zip(*pairs, strict=True) if (pairs := list(pairs)) else ((), ())
+    return results, places
+
+
+def _is_behind(gram: GramFacts, suite: Suite) -> bool:
+    """Whether a kernel's fit was computed from a Gram matrix, as far as both name their content."""
+    content = gram.provenance.get("content")
+    for fit in suite.fits:
+        if fit.kind == "kernel" and gram_name(fit) == gram_name(gram):
+            used = fit.provenance.get("inputs", {}).get("gram")
+            if not (used and content) or used == content:
+                return True
+    return False
+
+
+def _fits_are_there(transfer: Transfer, suite: Suite) -> bool:
+    """Whether a suite has the fits that a transfer was computed from, as far as their contents are known."""
+    contents = {of_fit(fit): fit.provenance.get("content") for fit in suite.fits}
+    pieces = fits_of(transfer, suite.fits)
+    used = transfer.provenance.get("inputs", {}).get("fits") or [None] * len(pieces)
+    return all(
+        piece in contents and (digest is None or contents[piece] in (None, digest))
+        for piece, digest in zip(pieces, used, strict=True)
+    )

@@ -1,0 +1,263 @@
+"""Replays: pieces of a published suite computed again, by other code, and how far their results differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import attrgetter
+from typing import Any, TypeVar
+
+import numpy as np
+
+from advntk.foundation.errors import InputError
+from advntk.foundation.findings import Finding
+from advntk.foundation.options import Closed
+from advntk.foundation.strength import Sweep, Transfer
+from advntk.telling.contents import Measured, Suite
+from advntk.telling.curves import Curve
+from advntk.telling.kinds import KINDS, Order, gram_name
+from advntk.telling.mixing import UNKNOWN, Accepted, equivalents
+from advntk.telling.pieces import Piece, of_curve, of_fit
+
+_FACTS = ("finished", "code", "processor", "device_name", "threads", "python", "versions")
+_RESULT = {"training", "evaluations", "provenance", "timing"}
+"""Fields of a record that a replay may change; all others are settings."""
+
+
+_ROUNDING = 1e-9
+_NOISE = 1e-6
+"""Numbers of an experiment that are smaller are rounding."""
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class Replay:
+    """A published piece beside the same piece computed again.
+
+    Attributes:
+        images: test images of the piece; 0 where it has no records.
+        flipped: positions of those with another outcome, clean or under attack, of any checkpoint.
+        points: largest difference of an accuracy, percentage points; of an experiment the largest difference of a
+            number, percent of the largest number of its list.
+        curve_points: mean difference of the accuracies along training, percentage points.
+        sources: modules whose digests differ, with that of the published result and that of the replay.
+        published: provenance of one of the published results.
+        replay: the same of the replay.
+    """
+
+    piece: Piece
+    images: int = 0
+    flipped: set[int] = field(default_factory=set)
+    points: float = 0.0
+    curve_points: float = 0.0
+    sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    published: Mapping[str, Any] = field(default_factory=dict)
+    replay: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """What came out, in one line."""
+        return (
+            f"{self.piece.words}: {len(self.flipped)} of {self.images} test images differ, accuracies by up to "
+            f"{self.points:.2f} points, along training by {self.curve_points:.2f} on average; "
+            f"{len(self.sources) or 'no'} module{'s' * (len(self.sources) != 1)} of other code"
+        )
+
+    def within(self, bound: float) -> bool:
+        """Whether no accuracy differs by more than a bound in percentage points."""
+        return max(self.points, self.curve_points) <= bound + _ROUNDING
+
+    def accepted(self, bound: float) -> Accepted:
+        """The replay as it is recorded."""
+        return Accepted(
+            cell=self.piece.words,
+            sources=self.sources,
+            images=self.images,
+            differing=len(self.flipped),
+            points=round(self.points, 4),
+            curve_points=round(self.curve_points, 4),
+            bound=bound,
+            date=time.strftime("%Y-%m-%d", time.gmtime()),
+            published={key: self.published[key] for key in _FACTS if key in self.published},
+            replay={key: self.replay[key] for key in _FACTS if key in self.replay},
+        )
+
+
+def replays(published: Suite, again: Suite) -> list[Replay]:
+    """All pieces that both suites have, compared.
+
+    Args:
+        published: what was published.
+        again: what was computed again, of the same configuration.
+
+    Returns:
+        One for each piece. (Results of other settings, images or data raise ``InputError``.)
+    """
+    suites, order, found = (published, again), Order(again), dict[Piece, Replay]()
+
+    def of(piece: Piece) -> Replay:
+        return found.setdefault(piece, Replay(piece=piece))
+
+    for first, second in _matched(suites, lambda suite: suite.measured, lambda item: order.record(item.record)):
+        _compare_records(of(of_fit(first.record)), first, second)
+    fits = {of_fit(fit) for fit in again.fits}
+    for one, other in _matched(suites, lambda suite: suite.curves, order.curve):
+        replay = of(of_curve(other, fits))
+        replay.curve_points = max(replay.curve_points, _curve_points(one, other))
+    for kind in KINDS:
+        if kind.piece is not None:
+            for one, other in _matched(suites, attrgetter(kind.name), partial(kind.key, order)):
+                replay = of(kind.piece(other))
+                replay.points = max(replay.points, _APART.get(kind.model, _not_compared)(one, other))
+                if kind.traced:
+                    _trace(replay, one.provenance, other.provenance)
+    behind = {gram_name(one): (one, other) for one, other in _matched(suites, lambda suite: suite.grams, gram_name)}
+    for fit in again.fits:
+        if fit.kind == "kernel" and of_fit(fit) in found and gram_name(fit) in behind:
+            _trace(of(of_fit(fit)), *(gram.provenance for gram in behind[gram_name(fit)]))
+    return list(found.values())
+
+
+def accepted(published: Suite, found: Sequence[Replay], bound: float) -> Suite:
+    """The published suite with the code of its replays accepted as equivalent to its own.
+
+    Args:
+        published: what was published.
+        found: its replays.
+        bound: percentage points by which accuracies may differ.
+
+    Returns:
+        The suite; the same where the replays have no other code than what is accepted already.
+
+    Raises:
+        InputError: nothing was replayed, or a replay differs by more than the bound.
+    """
+    if not found:
+        what, remedy = "no piece in common with the results", "run one of its cells again, with all attacks and radii"
+        raise InputError(what, where=published.config.suite, remedy=remedy)
+    for replay in found:
+        if not replay.within(bound):
+            remedy = "find out what changed in the code; --bound POINTS allows more"
+            raise InputError(f"{replay.words}: more than {bound:g} points", where="replay", remedy=remedy)
+    new = [
+        replay.accepted(bound) for replay in found if any(_is_new(published, *pair) for pair in replay.sources.items())
+    ]
+    return replace(published, accepted=(*published.accepted, *new)) if new else published
+
+
+def _is_new(published: Suite, module: str, digests: tuple[str, str]) -> bool:
+    """Whether two digests of a module are not known to be equivalent."""
+    same = equivalents(module, published.accepted)
+    return len({same.get(digest, digest) for digest in digests}) > 1
+
+
+def _matched(
+    suites: tuple[Suite, Suite], results: Callable[[Suite], Iterable[T]], key: Callable[[T], Hashable]
+) -> list[tuple[T, T]]:
+    """The results that both suites have, side by side."""
+    first, second = ({key(one): one for one in results(suite)} for suite in suites)
+    return [(one, second[name]) for name, one in first.items() if name in second]
+
+
+def _trace(replay: Replay, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """Note the code of two results of a piece.
+
+    Raises:
+        InputError: they are of different data.
+    """
+    data = [made.get("data", UNKNOWN) for made in (first, second)]
+    if data[0] != data[1]:
+        what = f"is of data {data[1]}, the published one of {data[0]}"
+        raise InputError(
+            what, where=replay.piece.words, remedy="use the same data: results of other data are never mixed"
+        )
+    if not replay.replay:
+        replay.published, replay.replay = first, second
+    theirs = second.get("sources", {})
+    for module, digest in first.get("sources", {}).items():
+        if theirs.get(module, digest) != digest:
+            replay.sources[module] = (digest, theirs[module])
+
+
+def _compare_records(replay: Replay, first: Measured, second: Measured) -> None:
+    """Compare outcomes of one attack on a fit.
+
+    Raises:
+        InputError: the records are not of the same settings.
+    """
+    before, now = (item.record.model_dump(mode="json", exclude=_RESULT) for item in (first, second))
+    if other := [key for key in before if before[key] != now[key]]:
+        what = f"is no replay of {first.path}: {', '.join(other)} differ"
+        raise InputError(what, where=second.path, remedy="run it with the settings of the published one")
+    _trace(replay, first.record.provenance, second.record.provenance)
+    replay.images = len(second.images)
+    for kind in ("clean", "robust"):
+        mine, theirs = getattr(first, kind), getattr(second, kind)
+        for checkpoint in mine:
+            replay.flipped |= set(np.flatnonzero(mine[checkpoint] != theirs[checkpoint]).tolist())
+            points = 100 * abs(float(mine[checkpoint].mean()) - float(theirs[checkpoint].mean()))
+            replay.points = max(replay.points, points)
+
+
+def _curve_points(first: Curve, second: Curve) -> float:
+    """Mean difference of the accuracies of two curves, percentage points; infinite where they have other steps."""
+    rows = [curve.rows.set_index(["step", "split"])[["clean_accuracy", "robust_accuracy"]] for curve in (first, second)]
+    if not rows[0].index.equals(rows[1].index):
+        return np.inf
+    return float(100 * np.abs(rows[0].to_numpy() - rows[1].to_numpy()).mean())
+
+
+def _sweep_points(first: Sweep, second: Sweep) -> float:
+    """Largest difference; a strength that one lacks counts as 0, as beyond the end of a sweep over the radius."""
+    mine, theirs = ({point.value: point.robust_accuracy for point in one.points} for one in (first, second))
+    differences = [abs(mine.get(value, 0.0) - theirs.get(value, 0.0)) for value in mine | theirs]
+    return 100 * max(differences, default=0.0) if first.attack == second.attack else np.inf
+
+
+def _transfer_points(first: Transfer, second: Transfer) -> float:
+    if (first.predictors, first.attack, first.n_test) != (second.predictors, second.attack, second.n_test):
+        return np.inf
+    counts = [np.array([one.clean_correct, *one.robust_correct]) for one in (first, second)]
+    return float(100 * np.abs(counts[0] - counts[1]).max() / first.n_test)
+
+
+def _finding_percent(first: Finding, second: Finding) -> float:
+    same = (first.settings, first.options, first.split_hash) == (second.settings, second.options, second.split_hash)
+    return _percent(first.found, second.found) if same else np.inf
+
+
+def _percent(first: Any, second: Any) -> float:
+    """Largest difference of two numbers, percent of the largest of their list; infinite where anything else differs.
+
+    Numbers below ``_NOISE`` are rounding. Of a list of outcomes, 0 or 1, the means are compared.
+
+    Returns:
+        The percentage.
+    """
+    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
+        return max((_percent(first[key], second[key]) for key in first), default=0.0)
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        if not all(isinstance(one, int | float) for one in (*first, *second)):
+            return max((_percent(one, other) for one, other in zip(first, second, strict=True)), default=0.0)
+        mine, theirs = np.array(first, float), np.array(second, float)
+        if {*first, *second} <= {0, 1}:
+            return 100 * abs(float(mine.mean() - theirs.mean())) if first else 0.0
+        return float(100 * np.abs(mine - theirs).max() / max(np.abs(mine).max(), np.abs(theirs).max(), _NOISE))
+    if isinstance(first, int | float) and isinstance(second, int | float):
+        return 100 * abs(first - second) / max(abs(first), abs(second), _NOISE)
+    return 0.0 if first == second else np.inf
+
+
+def _not_compared(first: Any, second: Any) -> float:
+    return 0.0
+
+
+_APART: dict[type[Closed], Callable[[Any, Any], float]] = {
+    Sweep: _sweep_points,
+    Transfer: _transfer_points,
+    Finding: _finding_percent,
+}
+"""How far two results of a kind are apart, percentage points; kinds that hold no accuracies are left out."""

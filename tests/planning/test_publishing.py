@@ -1,0 +1,239 @@
+"""A suite published in parts, from the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from advntk.cli import main
+from advntk.foundation import provenance
+from advntk.foundation.errors import InputError
+from advntk.planning.config import read_suite, require_same_settings
+from advntk.telling import suite_file
+from tests.telling.conftest import Builder
+from tests.telling.whole_suite import MADE, change, fill, hide
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "suite": "tiny",
+    "seeds": 2,
+    "architectures": [{"family": "mlp", "depth": 3}],
+    "methods": ["ntk", "at"],
+    "eps255": [8, 16],
+    "attacks": ["pgd", "pgd_margin"],
+    "method_options": {"at": {"convergence_check": False}},
+}
+CONFIG, SUITE, OUT = ["--configfile", "suites/tiny.yaml"], "suite.json", "results/reference/tiny"
+HERE = {**MADE, "sources": {module: provenance.code_digest(module) for module in MADE["sources"]}}
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A working directory with the tiny suite's files; gives a function that fills a results folder of it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "config.yaml", "config.yaml")
+    Path("suites").mkdir()
+
+    def overlay(**changes) -> None:
+        Path("suites/tiny.yaml").write_text(yaml.safe_dump(TINY | changes))
+
+    def make(name: str, made=HERE, **changes) -> Path:
+        overlay(**changes)
+        Path(name).mkdir()
+        config = read_suite([Path("suites/tiny.yaml")], []).config.model_dump(mode="json")
+        return fill(Builder(tmp_path / name, **config), made)
+
+    overlay()
+    make.overlay = overlay
+    return make
+
+
+def told(capsys, *words: str, expect: int = 0) -> list[str]:
+    """What a verb prints, line by line."""
+    assert main(list(words)) == expect
+    return capsys.readouterr().out.splitlines()
+
+
+def test_before_anything_is_published_all_is_missing(tiny, capsys):
+    lines = told(capsys, "missing", *CONFIG, expect=1)
+    assert lines[:2] == [
+        "digits / mlp-3 / ntk, at, ε = 8/255, ε = 16/255: seeds 0, 1",
+        "missing in all: 8 of 8 cells",
+    ]
+    targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
+    assert targets == ["results/tiny/suite.json", *read_suite([Path("suites/tiny.yaml")], []).records()]
+
+
+def test_parts_are_added_until_nothing_is_missing(tiny, capsys):
+    path = tiny("results")
+    publish = ["publish", "--add", "--suite", str(path), "--out", OUT]
+    bring_back = hide(path, lambda place: "seed1/mlp-3/at" in place)
+    assert told(capsys, *publish) == [
+        "added: digits / mlp-3 / ntk: seeds 0, 1",
+        "added: digits / mlp-3 / at, ε = 8/255: seed 0",
+        "added: digits / mlp-3 / at, ε = 16/255: seed 0",
+        "replaced: nothing",
+        "missing: digits / mlp-3 / at, ε = 8/255, ε = 16/255: seed 1",
+        "missing in all: 2 of 8 cells",
+    ]
+    assert suite_file.read_suite(f"{OUT}/suite.json").command.endswith("--configfile suites/tiny.yaml")
+    lines = told(capsys, "missing", *CONFIG, expect=1)
+    assert lines[0] == "digits / mlp-3 / at, ε = 8/255, ε = 16/255: seed 1"
+    assert lines[2:] == [
+        "run: snakemake --cores all --configfile suites/tiny.yaml -- "
+        "$(advntk missing --configfile suites/tiny.yaml --targets)"
+    ]
+    targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
+    assert targets[1:] == [
+        f"results/tiny/records/digits/seed1/mlp-3/at/eps{eps}/{attack}.json"
+        for eps in (8, 16)
+        for attack in ("pgd", "pgd_margin")
+    ]
+    bring_back()
+    assert "added: digits / mlp-3 / at, ε = 8/255: seed 1" in told(capsys, *publish)
+    assert told(capsys, "missing", *CONFIG) == ["missing in all: nothing"]
+    assert told(capsys, "missing", *CONFIG, "--targets") == []
+    later = {"finished": "2027-01-01T00:00:00Z"}
+    change(path, "seed1/mlp-3/at/eps8", lambda one: {**one, "provenance": {**one["provenance"], **later}})
+    kept = "published before, kept (--replace takes the one here): digits / mlp-3 / at, ε = 8/255: seed 1"
+    assert told(capsys, *publish) == ["added: nothing", "replaced: nothing", kept, "missing in all: nothing"]
+    lines = told(capsys, *publish, "--replace")
+    assert lines == ["added: nothing", "replaced: digits / mlp-3 / at, ε = 8/255: seed 1", "missing in all: nothing"]
+
+
+def test_a_convergence_check_is_added_when_it_ends(tiny, capsys):
+    """It trains for longer than the fit that it is about, and may end on another day."""
+    path = tiny("results", eps255=[8], method_options={"at": {"convergence_check": True}})
+    publish = ["publish", "--add", "--suite", str(path), "--out", OUT]
+    bring_back = hide(path, lambda place: place.startswith("checks/"))
+    assert not [line for line in told(capsys, *publish) if "convergence" in line]
+    assert not suite_file.read_suite(f"{OUT}/suite.json").checks
+    assert "convergence check of digits / mlp-3 / at, ε = 8/255" in told(capsys, "missing", *CONFIG, expect=1)
+    targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
+    assert targets == ["results/tiny/suite.json", "results/tiny/checks/digits/mlp-3/at/eps8/check.json"]
+    bring_back()
+    assert "added: digits / mlp-3 / at / convergence check, ε = 8/255" in told(capsys, *publish)
+    assert told(capsys, "missing", *CONFIG) == ["missing in all: nothing"]
+    (check,) = suite_file.read_suite(f"{OUT}/suite.json").checks
+    assert check.passed
+
+
+def test_a_method_of_some_architectures_is_missing_on_no_other(tiny, capsys):
+    networks = [{"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5, "methods": ["ntk"]}]
+    tiny.overlay(architectures=networks)
+    assert told(capsys, "missing", *CONFIG, expect=1)[:2] == [
+        "digits / mlp-3 / ntk, at, ε = 8/255, ε = 16/255: seeds 0, 1",
+        "digits / mlp-5 / ntk, ε = 8/255, ε = 16/255: seeds 0, 1",
+    ]
+
+
+def test_where_a_fit_lacks_one_record_all_of_it_is_run_again(tiny, capsys):
+    """One fit of NTK serves both radii: of a record at a new radius alone the fit might be another one."""
+    main(["publish", "--add", "--suite", str(tiny("one", eps255=[8])), "--out", OUT])
+    tiny.overlay()
+    capsys.readouterr()
+    targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
+    assert {path.split("/", 5)[-1] for path in targets if "/ntk/" in path} == {
+        f"mlp-3/ntk/eps{eps}/{attack}.json" for eps in (8, 16) for attack in ("pgd", "pgd_margin")
+    }
+    assert not any("/at/eps8/" in path for path in targets)
+
+
+def test_sweeps_transfers_and_units_of_experiments_are_targets(tiny, capsys):
+    tiny.overlay(
+        seeds=1,
+        eps255=[16],
+        sweeps={"radius": {"attack": "pgd", "values": [0, 8]}},
+        transfer=["pgd"],
+        experiments={"ark_limit": {"seeds": 2, "families": ["mlp"]}},
+    )
+    targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
+    suite = read_suite([Path("suites/tiny.yaml")], [])
+    every = {*suite.records(), *suite.sweeps(), *suite.transfers(), *suite.findings(), "results/tiny/suite.json"}
+    assert len(suite.sweeps()) == len(suite.findings()) == 2
+    assert len(suite.transfers()) == 1
+    assert sorted(targets) == sorted(every)
+
+
+def test_other_code_is_accepted_after_a_replay(tiny, capsys):
+    sweeps = {"sweeps": {"radius": {"attack": "pgd", "values": [0, 8]}}}
+    path = tiny("first", {**MADE, "sources": {"advntk.measuring.evaluate": "old"}}, seeds=1, **sweeps)
+    main(["publish", "--suite", str(path), "--out", OUT, "--command", "snakemake"])
+    tiny.overlay(**sweeps)
+    lines = told(capsys, "missing", *CONFIG, expect=1)
+    assert any(
+        line.endswith("differs from the code of the published cells in advntk.measuring.evaluate") for line in lines
+    )
+    replay = next(line for line in lines if line.startswith("  at: "))
+    assert re.findall(r"results/tiny/(\w+)/digits/seed0/mlp-3/at/eps8/(\w+)\.json", replay) == [
+        ("records", "pgd"), ("records", "pgd_margin"), ("sweeps", "radius"),
+    ]  # fmt: skip
+    path = tiny("second", **sweeps)
+    publish = ["publish", "--add", "--suite", str(path), "--out", OUT]
+    assert main(publish) == 1
+    assert "advntk accept" in capsys.readouterr().err
+    accept = ["accept", "--suite", str(path)]
+    before = Path(OUT, "suite.json").read_bytes()
+    flag = {"n_val": 100}
+    change(path, "records/", lambda one: {**one, **flag})
+    assert main(accept) == 1
+    assert Path(OUT, "suite.json").read_bytes() == before
+    change(path, "records/", lambda one: {**one, "n_val": 200})
+    capsys.readouterr()
+    lines = told(capsys, *accept)
+    assert lines[0].startswith("digits / mlp-3 / ntk, seed 0: 0 of 400 test images differ")
+    assert lines[-1] == "accepted as equivalent: advntk.measuring.evaluate"
+    assert told(capsys, *accept)[-1] == "no other code than what is published or accepted"
+    assert told(capsys, *publish)[-1] == "missing in all: nothing"
+    assert told(capsys, "missing", *CONFIG) == ["missing in all: nothing"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, None),
+        ({"seeds": 3, "methods": ["ntk", "advntk", "at"], "attacks": ["pgd", "pgd_margin", "fgsm"]}, None),
+        ({"architectures": [{"family": "mlp", "depth": 3}, {"family": "cnn", "depth": 3}], "eps255": [4, 8, 16]}, None),
+        ({"experiments": {"ark_limit": {}}, "transfer": ["pgd"]}, None),
+        ({"seeds": 1}, "published with more seeds"),
+        ({"methods": ["at"], "eps255": [8]}, "published with more methods, eps255"),
+        ({"method_options": {"at": {"steps": 7}}}, r"other settings of method_options\.at"),
+        ({"attack_options": {"pgd": {"steps": 7}}}, r"other settings of attack_options\.pgd"),
+        ({"architectures": [{"family": "mlp", "depth": 3, "width": 7}]}, r"other settings of network\.mlp-3"),
+        ({"norm": "l2"}, "other settings of norm"),
+    ],
+)
+def test_a_suite_may_grow_but_not_change(tiny, changes, named):
+    published = read_suite([Path("suites/tiny.yaml")], []).config
+    tiny.overlay(**changes)
+    found = read_suite([Path("suites/tiny.yaml")], []).config
+    if named is None:
+        require_same_settings(published, found, where=Path(SUITE))
+    else:
+        with pytest.raises(InputError, match=named):
+            require_same_settings(published, found, where=Path(SUITE))
+
+
+def test_verbs_refuse_in_one_line(tiny, capsys):
+    path = tiny("results")
+    publish = ["publish", "--suite", str(path), "--out", OUT]
+    assert main([*publish, "--replace"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["accept", "--suite", str(path)]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"advntk accept: error: {OUT}/suite.json: file not found; publish a part of the suite first\n"
+    )
+    hide(path, lambda place: "/at/" in place)
+    assert main(publish) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    main([*publish, "--add"])
+    capsys.readouterr()
+    assert main(["missing", *CONFIG, "--config", "method_options={at: {steps: 7}}"]) == 1
+    assert "method_options.at" in capsys.readouterr().err
+    assert json.loads(Path(OUT, "suite.json").read_text())["schema"] == "advntk-published-3"
