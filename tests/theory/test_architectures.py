@@ -21,7 +21,7 @@ def found_of(late, height, *, end=0.1):
     natural = {"robust_test": end, "robust_val": end, "clean_test": 0.8}
     return {
         "times": np.exp(LOGS).tolist(),
-        "sizes": [100, 90, 80],
+        "sizes": [100, 90, 8000],
         "rate": [2.0],
         "distance": [distance.tolist()],
         "natural": natural,

@@ -91,7 +91,7 @@ def finite_found(jitter, *, steady):
         }
         for name in factors
     }
-    return {"times": [0.1, 1.0, 10.0], "trainings": trainings, "n_train": 60, "n_val": 50, "n_test": 90}
+    return {"times": [0.1, 1.0, 10.0], "trainings": trainings, "n_train": 60, "n_val": 50, "n_test": 9000}
 
 
 def told(*, overfits=True, degenerates=True, steady=False, spread=0.002):

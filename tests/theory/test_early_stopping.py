@@ -30,7 +30,7 @@ def found_of(network, jitter):
         "times": [0.1, 1.0, 10.0],
         "spread": varies + abs(jitter) * varies,
         "identity": [0.0, 1e-13 if varies == 0 else 0.03 + jitter],
-        "sizes": {"train": 100, "test": 90},
+        "sizes": {"train": 100, "test": 9000},
         "rate": [1.0, np.e**2],
         "distance": [[1.0, 0.5, 0.1]] * 2,
         "clean_test": [weak, strong],
@@ -62,7 +62,7 @@ def test_verdicts_follow_the_intervals(told):
 
 def test_the_time_is_chosen_on_val_and_not_on_test(told):
     """The best on test, 0.9 at the last time of clean training, is not what val chooses."""
-    assert STORY.claims(told)[2].interval == pytest.approx((0.0, 0.0, 0.0))
+    assert STORY.claims(told)[2].interval == pytest.approx((0.0, 0.0, 0.0), abs=0.001)
 
 
 def compared(a, b, robust, difference, attack="pgd"):
