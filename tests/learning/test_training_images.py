@@ -106,7 +106,7 @@ def test_adversarial_training_on_val_does_not_choose_by_it(digits_split, tmp_pat
     assert list(fit.checkpoints) == ["last"]
     assert {name.partition(".")[0] for name in fit.arrays} == {"last"}
     paired = entry.fit(task(digits_split, None, tmp_path, options.model_copy(update={"batch": 50}), "opt"))
-    assert list(paired.checkpoints) == ["last", "best_val"]
+    assert list(paired.checkpoints) == ["best_val", "last"]
 
 
 REFERENCE_SPECS = [

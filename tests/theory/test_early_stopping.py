@@ -75,6 +75,7 @@ def compared(a, b, robust, difference, attack="pgd"):
         b=b,
         n_test=50,
         seeds=3,
+        own_seeds=((0, 1, 2), (0, 1, 2)),
         robust=robust,
         difference=difference,
         only_a=1,
