@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from advntk.telling.missing import missing
 from advntk.telling.mixing import Made, accepted_note, mixes, note, refuse
 from advntk.telling.pieces import Piece, of_fit
 
+_OPTIONS = ("attack settings", "method options")
 _AGAIN = "run the suite to its end, then make its suite file again"
 
 
@@ -33,7 +35,7 @@ def check(suite: Suite, where: str, *, whole: bool) -> None:
     """
     for item in suite.measured:
         _require_in_config(item, suite.config)
-    _require_unmixed(suite.measured)
+    _require_unmixed(suite.measured, same=agree if suite.accepted else operator.eq)
     if whole:
         _require_complete(suite.measured, suite.config)
         _require_complete_curves(suite.curves, suite.config, where)
@@ -105,8 +107,19 @@ def _require_in_config(item: Measured, config: SuiteConfig) -> None:
             raise InputError(what, where=item.path, remedy="delete the record and run the suite again")
 
 
-def _require_unmixed(measured: Iterable[Measured]) -> None:
+def agree(first: Any, second: Any) -> bool:
+    """Whether two settings are equal as far as both are known: older code may lack an option, at any depth."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return all(agree(first[key], second[key]) for key in first.keys() & second.keys())
+    return bool(first == second)
+
+
+def _require_unmixed(measured: Iterable[Measured], *, same: Callable[[Any, Any], bool]) -> None:
     """Check that what is averaged or compared was made in the same way.
+
+    Args:
+        measured: all records.
+        same: compares options.
 
     Raises:
         InputError: two records disagree; names both.
@@ -130,7 +143,7 @@ def _require_unmixed(measured: Iterable[Measured]) -> None:
             ("checkpoints or n_test of the same row", (*fit, *under), tests),
         ):
             known, where = first.setdefault((what, key), (value, item.path))
-            if known == value:
+            if known == value or (what.startswith(_OPTIONS) and same(known, value)):
                 continue
             twice = what == "the cell"
             problem = f"is the same cell as {where}" if twice else f"mixes {what}: {value}, but {known} in {where}"

@@ -15,6 +15,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding
 from advntk.foundation.options import Closed
 from advntk.foundation.strength import Sweep, Transfer
+from advntk.telling.consistency import agree
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.curves import Curve
 from advntk.telling.kinds import KINDS, Order, gram_name
@@ -24,8 +25,6 @@ from advntk.telling.pieces import Piece, of_curve, of_fit
 _FACTS = ("finished", "code", "processor", "device_name", "threads", "python", "versions")
 _RESULT = {"training", "evaluations", "provenance", "timing"}
 """Fields of a record that a replay may change; all others are settings."""
-
-
 _ROUNDING = 1e-9
 _NOISE = 1e-6
 """Numbers of an experiment that are smaller are rounding."""
@@ -189,7 +188,9 @@ def _compare_records(replay: Replay, first: Measured, second: Measured) -> None:
         InputError: the records are not of the same settings.
     """
     before, now = (item.record.model_dump(mode="json", exclude=_RESULT) for item in (first, second))
-    if other := [key for key in before if before[key] != now[key]]:
+    other = [key for key in before if not agree(before[key], now[key])]
+    other += ["checkpoints"] if first.robust.keys() != second.robust.keys() else []
+    if other:
         what = f"is no replay of {first.path}: {', '.join(other)} differ"
         raise InputError(what, where=second.path, remedy="run it with the settings of the published one")
     _trace(replay, first.record.provenance, second.record.provenance)
@@ -214,19 +215,25 @@ def _sweep_points(first: Sweep, second: Sweep) -> float:
     """Largest difference; a strength that one lacks counts as 0, as beyond the end of a sweep over the radius."""
     mine, theirs = ({point.value: point.robust_accuracy for point in one.points} for one in (first, second))
     differences = [abs(mine.get(value, 0.0) - theirs.get(value, 0.0)) for value in mine | theirs]
-    return 100 * max(differences, default=0.0) if first.attack == second.attack else np.inf
+    return 100 * max(differences, default=0.0) if _agree(first.attack, second.attack) else np.inf
 
 
 def _transfer_points(first: Transfer, second: Transfer) -> float:
-    if (first.predictors, first.attack, first.n_test) != (second.predictors, second.attack, second.n_test):
+    if (first.predictors, first.n_test) != (second.predictors, second.n_test) or not _agree(
+        first.attack, second.attack
+    ):
         return np.inf
     counts = [np.array([one.clean_correct, *one.robust_correct]) for one in (first, second)]
     return float(100 * np.abs(counts[0] - counts[1]).max() / first.n_test)
 
 
 def _finding_percent(first: Finding, second: Finding) -> float:
-    same = (first.settings, first.options, first.split_hash) == (second.settings, second.options, second.split_hash)
-    return _percent(first.found, second.found) if same else np.inf
+    same = (first.settings, first.split_hash) == (second.settings, second.split_hash)
+    return _percent(first.found, second.found) if same and agree(first.options, second.options) else np.inf
+
+
+def _agree(first: Closed, second: Closed) -> bool:
+    return agree(first.model_dump(), second.model_dump())
 
 
 def _percent(first: Any, second: Any) -> float:

@@ -199,7 +199,7 @@ def raise_curve(place):
                 "found": {**one["found"], "mean": [[1.01 * x for x in row] for row in one["found"]["mean"]]},
             },
         ),
-        ("experiments/", lambda one: {**one, "options": {}}),
+        ("experiments/", lambda one: {**one, "options": {**one["options"], "seeds": 99}}),
     ],
 )
 def test_every_kind_of_result_is_compared(run, published, part, update):
@@ -246,3 +246,30 @@ def test_without_a_common_piece_nothing_is_accepted(run, published):
 def test_code_that_is_not_this_checkouts_is_named(run, published):
     made = made_of(read_suite(published / "suite.json"))
     assert outdated(made, ()) == [FITS, EVALUATE]
+
+
+def test_an_option_that_older_code_lacks_is_no_difference_once_a_replay_shows_it(run, published):
+    path = run("second", OTHER)
+
+    def with_option(one: dict) -> dict:
+        return {**one, "method_options": {**one["method_options"], "newer": 1}}
+
+    change(path, "records/", with_option)
+    with pytest.raises(InputError, match="mixes method options of the same row"):
+        joined(published, path)
+    replayed(published, path)
+    assert len(joined(published, path).measured) == 4
+    change(
+        path, "seed1/mlp-3/at/eps16/pgd.json", lambda one: {**one, "method_options": {"report_attack": {"steps": 5}}}
+    )
+    with pytest.raises(InputError, match="mixes method options of the same row"):
+        joined(published, path)
+
+
+def test_other_checkpoints_are_no_replay(run, published):
+    path = run("second", OTHER)
+    before, again = read_suite(published / "suite.json"), read_suite(path)
+    item = next(item for item in again.measured if item.record.method == "at")
+    less = replace(item, robust={"last": item.robust["last"]}, clean={"last": item.clean["last"]})
+    with pytest.raises(InputError, match="checkpoints differ"):
+        replays(before, replace(again, measured=(less,)))
