@@ -28,20 +28,26 @@ from advntk.learning.loading import split_of
 from advntk.learning.method import METHODS, NETWORK_CURVE_IMAGES, Method, Task
 
 
-def train(task: Task, options: AdversarialTrainingOptions, workdir: Path) -> AdversarialTrainingResult:
+def train(
+    task: Task, options: AdversarialTrainingOptions, workdir: Path, *, curves: bool = True
+) -> AdversarialTrainingResult:
     """Train on the task's images under some options.
 
-    All of val is measured at each report, and parts of the training and test images, which choose nothing.
+    Args:
+        task: what to train, and on what.
+        options: of training.
+        workdir: where the state lies while training runs.
+        curves: measure parts of the training and test images at each report too, not only all of val. They choose
+            nothing.
 
     Returns:
         Checkpoints and curves.
     """
     split = task.split
-    monitors = {
-        "train": task.training.first(NETWORK_CURVE_IMAGES),
-        "val": split.val,
-        "test": split.test.first(NETWORK_CURVE_IMAGES),
-    }
+    monitors = {"val": split.val}
+    if curves:
+        train_part, test_part = (part.first(NETWORK_CURVE_IMAGES) for part in (task.training, split.test))
+        monitors = {"train": train_part, **monitors, "test": test_part}
     return adversarial_training(
         spec=task.spec,
         data=TrainingData(images=task.training.images, labels=task.training.labels, classes=split.classes),
@@ -112,7 +118,7 @@ def search(task: Task, out: Path, *, method: str, entry: str, split_path: Path, 
 def _try(task: Task, candidate: Candidate, options: AdversarialTrainingOptions, workdir: Path) -> Tried:
     """Train one candidate; its best checkpoint on val."""
     try:
-        result = train(task, options, workdir)
+        result = train(task, options, workdir, curves=False)
     except NumericalError as error:
         to_stderr(error.line())
         return Tried(changes=candidate.changes(), step=None, clean_accuracy=0.0, robust_accuracy=0.0, robust_loss=None)
@@ -160,9 +166,9 @@ def check(folder: Path, out: Path, *, compute: Compute, threads: int) -> Check:
         once = _read_curve(folder / "curves.csv")
     else:
         to_stderr("the recipe with val held out")
-        once = train(task, task.options, _workdir(out, 0)).rows
+        once = train(task, task.options, _workdir(out, 0), curves=False).rows
     to_stderr("the recipe with twice the updates")
-    twice = train(task, task.options.scaled(2), _workdir(out, 1)).rows
+    twice = train(task, task.options.scaled(2), _workdir(out, 1), curves=False).rows
     found = Check(
         **_about(task, content.method),
         once=_of_val(once),

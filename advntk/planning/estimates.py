@@ -199,10 +199,10 @@ class Estimates:
         return self._trained(dataset, architecture, method, [*once, options.scaled(2)])
 
     def _trained(self, dataset: str, architecture: str, method: str, recipes: Sequence[Any]) -> Estimate:
-        """Several trainings in one job."""
+        """Several trainings in one job, measured on val alone."""
         one, network = self.train(dataset, architecture, method), self.network(dataset, architecture, method)
         sizes, kind = self.sizes(dataset, method), self.suite.method_kinds[method]
-        works = [fits.network_fit(kind, recipe, network, sizes) for recipe in recipes]
+        works = [fits.network_fit(kind, recipe, network, sizes, curves=False) for recipe in recipes]
         known = [found for found in works if found is not None]
         names = dict.fromkeys(name for found in known for name in found)
         parts = {name: total(*(found.get(name, {}) for found in known)) for name in names}

@@ -145,12 +145,20 @@ def _adv_ntk(options: AdvNtkOptions, kernel: KernelWork, sizes: Sizes) -> dict[s
     }
 
 
-def network_fit(kind: str, options: Any, network: NetworkWork, sizes: Sizes) -> dict[str, Work] | None:
-    """Parts of the work of training a network; None for a method that is not known here."""
+def network_fit(
+    kind: str, options: Any, network: NetworkWork, sizes: Sizes, *, curves: bool = True
+) -> dict[str, Work] | None:
+    """Parts of the work of training a network, measured on val alone without ``curves``.
+
+    Returns:
+        The parts; None for a method that is not known here.
+    """
     if kind != "at":
         return None
     found: AdversarialTrainingOptions = options
-    monitored = sizes.n_val + min(NETWORK_CURVE_IMAGES, sizes.n) + min(NETWORK_CURVE_IMAGES, sizes.n_test)
+    monitored = sizes.n_val
+    if curves:
+        monitored += min(NETWORK_CURVE_IMAGES, sizes.n) + min(NETWORK_CURVE_IMAGES, sizes.n_test)
     reports = found.steps // found.report_every + 1 + (found.steps % found.report_every > 0)
     inside = network_attacked(network, training(found.attack), found.batch)
     report = total(

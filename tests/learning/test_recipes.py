@@ -112,18 +112,18 @@ def test_a_killed_search_resumes_and_gives_the_same(folder, tmp_path, monkeypatc
     whole = searched(task, tmp_path / "whole.json")
     train, trained = recipes.train, []
 
-    def killed(task, options, workdir):
+    def killed(task, options, workdir, **settings):
         if len(trained) == 1:
             raise KeyboardInterrupt
         trained.append(workdir)
-        return train(task, options, workdir)
+        return train(task, options, workdir, **settings)
 
     monkeypatch.setattr(recipes, "train", killed)
     with pytest.raises(KeyboardInterrupt):
         searched(task, tmp_path / "choice.json")
     assert (trained[0] / recipes.STATE_FILE).exists()
     resumed = []
-    monkeypatch.setattr(recipes, "train", lambda *given: resumed.append(train(*given)) or resumed[-1])
+    monkeypatch.setattr(recipes, "train", lambda *given, **named: resumed.append(train(*given, **named)) or resumed[-1])
     assert searched(task, tmp_path / "choice.json") == whole
     assert [one.resumed_at for one in resumed] == [20, None]  # the third diverged again
 
