@@ -1,12 +1,14 @@
 # From images to tables and figures of clean and robust accuracy. What runs is in config.yaml and suites/*.yaml,
 # how it runs in profiles/; this file is only the table of contents.
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.10")
 
 
-configfile: "config.yaml"
+configfile: os.path.join(workflow.basedir, "config.yaml")  # beside this file, wherever it is started from
 
 
 report: "report/workflow.rst"

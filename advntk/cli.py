@@ -7,6 +7,7 @@ verb takes is in :mod:`advntk.arguments`.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -335,12 +336,27 @@ VERBS = {
 }
 
 
+def _no_jax() -> AdvntkError | None:
+    """Why JAX cannot start, where it was tried."""
+    from advntk.foundation.device import require_jax
+
+    try:
+        if "jax" in sys.modules:
+            require_jax()
+    except AdvntkError as error:
+        return error
+    return None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
         0, or what the verb returns; 1 after an error that was told in one line on standard error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an encoding without ε or ∞ shows their numbers instead of failing
+            stream.reconfigure(errors="backslashreplace")
     args = parser(VERBS).parse_args(argv)
     if getattr(args, "threads", None):
         threads.limit(args.threads)
@@ -370,6 +386,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             lower = "compute.memory_mb (kernels) or the method's batch (networks)"
             advice = f"lower {lower}, or let fewer jobs share a GPU (--resources gpu=1)"
             print(f"advntk {args.verb}: error: out of memory ({what}); {advice}", file=sys.stderr)
+            return 1
+        if cause := _no_jax():
+            print(f"advntk {args.verb}: error: {cause.line()}", file=sys.stderr)
             return 1
         # not foreseen: the traceback is for a bug report, the last line for the reader of a log
         traceback.print_exc()

@@ -1,12 +1,12 @@
 # The suite, checked before any job, and the only functions of the workflow.
 
-import errno
 import json
 import os
 import shlex
+import sys
 
 from advntk import suite as suites
-from advntk.foundation import paths
+from advntk.foundation import files, paths
 from advntk.foundation.errors import AdvntkError
 from advntk.foundation.provenance import code_digest
 from advntk.ingredients.images import SplitSizes
@@ -17,9 +17,7 @@ try:
     JOBS = jobs.Jobs(SUITE)
     JOBS.check_deployment(workflow.deployment_settings.deployment_method)
     JOBS.check_data()
-    os.makedirs(SUITE.root, exist_ok=True)
-    if not os.access(SUITE.root, os.W_OK):
-        raise PermissionError(errno.EACCES, "read-only", SUITE.root)
+    files.require_writable(SUITE.root)
 except AdvntkError as error:
     raise WorkflowError(f"config: {error.line()}") from None
 except OSError as error:
@@ -28,6 +26,10 @@ except OSError as error:
     ) from None
 
 jobs.put_first(workflow.basedir, workflow.deployment_settings.deployment_method)
+
+if workflow.is_main_process and files.shadows("config.yaml", workflow.basedir):
+    told = "config.yaml of this folder is read only where --configfile names it"
+    print(f"note: {told}", file=sys.stderr)
 
 FIGURES, TABLES = SUITE.figures(), SUITE.tables()
 COMPUTE = SUITE.config.compute

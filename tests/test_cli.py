@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,20 @@ def test_help_is_quick_and_names_the_verbs():
     ):
         assert verb in done.stdout
     assert "by hand" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["evaluate", "--help"], ["list", "methods", "nosuchε"]])
+def test_a_terminal_without_greek_letters_is_served(arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "advntk", *arguments],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert (done.stdout if done.returncode == 0 else done.stderr).strip()
+    assert done.returncode == (1 if "nosuchε" in arguments else 0)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
@@ -90,9 +105,15 @@ def test_a_cell_by_hand_with_another_activation(tmp_path):
     assert record["evaluations"]["last"]["n_test"] == 20
     assert record["split_hash"] == json.loads((tmp_path / "split.json").read_text())["hash"]
     predictor = advntk.load(tmp_path / "fit", checkpoint="best_val")
-    assert predictor.logits(np.zeros((3, 8, 8, 1), np.float32)).shape == (3, 10)
+    split_images = splits.read_split(tmp_path / "split.json").test.images
+    assert predictor.logits(split_images).shape == (20, 10)
     with pytest.raises(advntk.foundation.errors.InputError, match=r"no checkpoint 'bestval' \(did you mean 'best_val'"):
         advntk.load(tmp_path / "fit", checkpoint="bestval")
+    (tmp_path / "scratch/disk").mkdir(parents=True)  # a folder moved elsewhere, and linked back
+    (tmp_path / "fit").rename(tmp_path / "scratch/disk/fit")
+    (tmp_path / "fit").symlink_to(tmp_path / "scratch/disk/fit")
+    moved = advntk.load(tmp_path / "fit", checkpoint="best_val")
+    assert np.array_equal(moved.logits(split_images), predictor.logits(split_images))
 
 
 def test_a_fit_by_hand_is_made_from_the_images_of_its_method(tmp_path):

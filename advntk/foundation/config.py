@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from advntk.foundation.architecture import Activation, Architecture, Padding, Pooling
 from advntk.foundation.errors import ConfigError
-from advntk.foundation.options import Closed, Compute
+from advntk.foundation.options import Closed, Compute, UserPath, validated
 from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import Norm, unit_problem
 
@@ -50,7 +50,7 @@ class NetworkDefaults(Closed):
     activation: Activation = Field(default="relu", description="relu, erf, gelu (exact) or sigmoid_like")
     sigma_w: float = Field(default=1.76, gt=0, description="σ_w, standard deviation of weights")
     sigma_b: float = Field(default=0.18, ge=0, description="σ_b, standard deviation of biases")
-    width: dict[str, int] = Field(
+    width: dict[str, PositiveInt] = Field(
         default_factory=dict, description="finite networks: units (mlp), channels (cnn, first stage of resnet)"
     )
 
@@ -98,8 +98,8 @@ class SuiteConfig(Closed):
     """A whole suite: what to run (lists) and how (options by name)."""
 
     suite: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name; results go to results/<suite>")
-    results: str = Field(default="results", min_length=1, description="folder of results")
-    data: str = Field(default="data", min_length=1, description="folder of downloaded and prepared data")
+    results: UserPath = Field(default="results", min_length=1, description="folder of results")
+    data: UserPath = Field(default="data", min_length=1, description="folder of downloaded and prepared data")
     seeds: int = Field(ge=1, description="number of repetitions; seed 0, 1, … fixes split, initialisation and attack")
     datasets: list[str] = Field(min_length=1, description="datasets to run")
     architectures: list[ArchitectureEntry] = Field(min_length=1, description="networks to run")
@@ -200,7 +200,7 @@ class SuiteConfig(Closed):
             ConfigError: a family has no width.
         """
         specs = []
-        for entry in self.architectures:
+        for index, entry in enumerate(self.architectures):
             given = entry.model_dump(exclude_none=True, exclude={"datasets", "methods"})
             if "width" not in given and entry.family not in self.network.width:
                 raise ConfigError(
@@ -209,7 +209,8 @@ class SuiteConfig(Closed):
                     remedy=f"add 'network: {{width: {{{entry.family}: 256}}}}'",
                 )
             shared = self.network.model_dump(exclude={"width"})
-            specs.append(Architecture(**{**shared, "width": self.network.width.get(entry.family), **given}))
+            whole = {**shared, "width": self.network.width.get(entry.family), **given}
+            specs.append(validated(Architecture, whole, f"architectures.{index}"))
         return specs
 
     def specs_on(self, dataset: str) -> list[Architecture]:

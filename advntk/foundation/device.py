@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ def jax_device(device: Device) -> Literal["cpu", "gpu"]:
     if any(importlib.util.find_spec(plugin) for plugin in _PLUGINS):
         import jax
 
+        require_jax()
         if jax.default_backend() in {"gpu", "cuda", "rocm"}:
             note_gpu(jax.devices()[0].device_kind)
             return "gpu"
@@ -43,6 +45,24 @@ def jax_device(device: Device) -> Literal["cpu", "gpu"]:
             remedy="set device: auto or cpu, or install jax[cuda12] on a machine with a GPU",
         )
     return "cpu"
+
+
+def require_jax() -> None:
+    """Check that JAX can start at all.
+
+    Raises:
+        AdvntkError: the environment names platforms that this machine lacks.
+    """
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        raise AdvntkError(
+            f"JAX finds no device ({error or type(error).__name__})",
+            where=f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}",
+            remedy="unset the variable, or set it to cpu",
+        ) from error
 
 
 def float64_mode(on: bool) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -43,6 +44,38 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def leading_to(folder: str | Path, relative: str) -> Path:
+    """A path that a result gives relative to its own folder.
+
+    ``..`` leaves a folder by the name under which it was entered: one that was moved elsewhere and linked back still
+    leads to what lies beside the link.
+
+    Returns:
+        The path.
+    """
+    return Path(os.path.normpath(Path(folder) / relative))
+
+
+def require_writable(folder: str | Path) -> None:
+    """Check, without making it, that a folder can be written, or else be made.
+
+    Raises:
+        NotADirectoryError: it, or what would hold it, is a file.
+        PermissionError: it, or the nearest folder around it that is there, is read-only.
+    """
+    whole = Path(folder).absolute()
+    there = next(path for path in (whole, *whole.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "no folder", str(there))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, "read-only", str(there))
+
+
+def shadows(name: str, folder: str | Path) -> bool:
+    """Whether the working folder holds a file that is easily taken for the one of its name in another folder."""
+    return Path(name).exists() and not Path(name).samefile(Path(folder) / name)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from advntk.foundation.errors import ConfigError, nearest
 
@@ -17,10 +18,23 @@ Device = Literal["auto", "cpu", "gpu"]
 Environments = Literal["cpu", "cuda12"]
 
 
+UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path that a user gives: ``~`` is the home folder."""
+
+
 class Closed(BaseModel):
     """Base of all option models: immutable, unknown keys refused, values that do not convert refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null(cls, content: Any) -> Any:
+        """Within a mapping that is given on its command line Snakemake leaves ``null`` a text."""
+        if not isinstance(content, Mapping):
+            return content
+        optional = {key for key, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        return {key: None if value == "null" and key in optional else value for key, value in content.items()}
 
 
 class Compute(Closed):
@@ -36,7 +50,7 @@ class Compute(Closed):
         default="cpu",
         description="conda environments of jobs, with --sdm conda: cpu, or cuda12 (JAX and torch for CUDA 12)",
     )
-    container: str = Field(default="", description="image that jobs run in, with --sdm apptainer: a path or a URL")
+    container: UserPath = Field(default="", description="image that jobs run in, with --sdm apptainer: a path or a URL")
 
     def of_kind(self, kind: Literal["kernel", "network"]) -> Compute:
         """The same for predictors of one kind, in a job of both: numba computes kernels on a CPU only."""

@@ -16,6 +16,15 @@ from advntk.foundation.errors import ConfigError, nearest
 
 def names(package: str) -> list[str]:
     """Names of all entries of a registry package, sorted, without importing them."""
+    return [name for name in _modules(package) if name.isidentifier()]
+
+
+def misnamed(package: str) -> list[str]:
+    """Names of files of a registry package that no import statement can reach, such as ``digits copy``."""
+    return [name for name in _modules(package) if not name.isidentifier()]
+
+
+def _modules(package: str) -> list[str]:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(package)
@@ -30,7 +39,7 @@ def get(package: str, name: str) -> Any:
         The entry.
 
     Raises:
-        ConfigError: there is no such entry; the message names the nearest one.
+        ConfigError: there is no such entry, and the message names the nearest one; or its module fails or defines none.
     """
     known = names(package)
     if name not in known:
@@ -38,4 +47,12 @@ def get(package: str, name: str) -> Any:
         raise ConfigError(
             f"unknown entry '{name}'{nearest(name, known)}", where=kind, remedy=f"allowed: {', '.join(known)}"
         )
-    return importlib.import_module(f"{package}.{name}").ENTRY
+    where = f"{package.replace('.', '/')}/{name}.py"
+    try:
+        module = importlib.import_module(f"{package}.{name}")
+    except Exception as error:
+        what = f"the entry cannot be imported ({type(error).__name__}: {error})"
+        raise ConfigError(what, where=where, remedy="correct the file, or move it out of the folder") from error
+    if not hasattr(module, "ENTRY"):
+        raise ConfigError("defines no ENTRY", where=where, remedy="define it, or start the file's name with _")
+    return module.ENTRY

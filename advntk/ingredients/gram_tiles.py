@@ -291,7 +291,8 @@ def _require_finite(tile: np.ndarray, low: int) -> None:
         raise NumericalError(
             f"{int((~np.isfinite(tile)).sum())} of {tile.size} entries of the tile at row {low} are NaN or infinite",
             where="gram",
-            remedy="lower sigma_w or the depth (float32 overflows), or set compute.kernel_engine to neural_tangents",
+            remedy="the scale σ_w^depth leaves float32: move sigma_w towards 1.4 or lower the depth, "
+            "or set compute.kernel_engine to neural_tangents",
         )
 
 

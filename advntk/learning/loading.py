@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advntk.foundation import registry
+from advntk.foundation import files, registry
 from advntk.foundation.errors import InputError, nearest
 from advntk.foundation.options import Compute
 from advntk.foundation.predictor import Predictor
@@ -39,7 +39,7 @@ def split_of(folder: Path, content: FitFile) -> Split:
     Raises:
         InputError: the split changed since.
     """
-    path = (folder / content.split).resolve()
+    path = files.leading_to(folder, content.split)
     split = read_split(path)
     if split.hash != content.split_hash:
         raise InputError("the split changed since the fit was made", where=path, remedy="fit again")

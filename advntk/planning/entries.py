@@ -32,6 +32,8 @@ def overview(kinds: list[str]) -> Iterator[str]:
         width = max(map(len, names))
         yield f"{kind} ({_package(kind).replace('.', '/')})"
         yield from (f"  {name:{width}}  {_about(kind, name)}" for name in names)
+        for name in registry.misnamed(_package(kind)):
+            yield f"  {name}.py  cannot be used: a name of letters, digits and _ is needed"
 
 
 def details(kind: str, name: str) -> Iterator[str]:
@@ -54,8 +56,11 @@ def _package(kind: str) -> str:
 
 
 def _about(kind: str, name: str) -> str:
-    """An entry's own line; of one that has none, such as a family, the first of its module."""
-    entry = registry.get(KINDS[kind], name)
+    """An entry's own line; of one that has none, such as a family, the first of its module; what is wrong with it."""
+    try:
+        entry = registry.get(KINDS[kind], name)
+    except ConfigError as error:
+        return f"cannot be used: {error.line()}"
     own = getattr(entry, "description", "") or getattr(entry, "source", "")
     return own or (importlib.import_module(f"{KINDS[kind]}.{name}").__doc__ or "").splitlines()[0]
 

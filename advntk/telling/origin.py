@@ -224,7 +224,9 @@ def _result(path: Path) -> tuple[Link, str, list[_Behind]]:
         told = digests.get(name, [""] * len(given) if several else "")
         for one, digest in zip(given, told, strict=True) if several else [(given, told)]:
             below = name.removesuffix("s")
-            behind.append(_Behind(path=path.parent / one, kind=below, digest=digest, user=f"{kind} {link.path}"))
+            behind.append(
+                _Behind(path=files.leading_to(path.parent, one), kind=below, digest=digest, user=f"{kind} {link.path}")
+            )
     now = content.get("hash", "") if kind == "split" else made.get("content", "")
     return link, str(now), behind
 

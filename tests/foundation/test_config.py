@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from advntk.foundation.errors import ConfigError
+from advntk.ingredients.datasets import npz
 from advntk.suite import merged, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,9 @@ def changed(config, path, value):
         (["architectures", 0, "depth"], 0, r"architectures\.0\.depth"),
         (["architectures", 0, "datasets"], ["mnist"], r"architectures\.0\.datasets: 'mnist' is not among the datasets"),
         (["architectures", 0, "datasets"], [], r"architectures\.0\.datasets: .*at least 1 item"),
+        (["network", "width", "mlp"], 0, r"network\.width\.mlp: .*greater than 0, not 0"),
+        (["network", "sigma_w"], "1e400", r"network\.sigma_w: .*finite number"),
+        (["architectures", 0, "sigma_w"], -1, r"architectures\.0\.sigma_w: .*greater than 0"),
         (["network", "activation"], "rellu", r"network\.activation: .*did you mean 'relu'"),
         (["method_options", "advntk", "step"], 3, r"method_options\.advntk\.step: unknown key .*'steps'"),
         (["method_options", "advntk", "diagonal"], "full", r"method_options\.advntk\.diagonal"),
@@ -143,6 +147,24 @@ def test_quick_expands_to_its_cells(quick):
     fits = {cell.fit for cell in suite.cells()}
     assert len(fits) == 3 * 2 * (1 + 4 * 2)  # ntk does not depend on the radius
     assert sum("/ntk/anyeps/" in fit for fit in fits) == 6
+
+
+def test_null_within_a_mapping_on_the_command_line_is_no_text(quick):
+    """Snakemake gives it as text, as in ``--config 'method_options={at: {learning_rate_fraction: null}}'``."""
+    given = {"method_options": {"at": {"learning_rate": "0.1", "learning_rate_fraction": "null", "search": []}}}
+    options = resolve(merged(quick, given)).options["digits", "mlp-3", "at"]
+    assert (options.learning_rate, options.learning_rate_fraction) == (0.1, None)
+    with pytest.raises(ConfigError, match=r"steps: .*integer.*'null'"):
+        resolve(merged(quick, {"method_options": {"at": {"steps": "null"}}}))
+
+
+def test_paths_of_a_user_may_start_at_home(quick, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    given = {"results": "~/results", "data": "~/data", "compute": {"container": "~/image.sif"}}
+    config = resolve(merged(quick, given)).config
+    assert (config.results, config.data) == ("/home/somebody/results", "/home/somebody/data")
+    assert config.compute.container == "/home/somebody/image.sif"
+    assert npz.Options(path="~/mine.npz", n_opt=9, n_val=9, n_test=9).path == "/home/somebody/mine.npz"
 
 
 def test_every_key_of_the_schema_is_in_the_default_config(quick):

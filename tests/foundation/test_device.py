@@ -83,3 +83,18 @@ def test_jax_reserves_no_memory_ahead():
     code += "print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "false"
+
+
+def test_platforms_that_are_not_there_are_named():
+    """``device: auto`` takes the CPU without asking JAX; the variable of a GPU node then meets JAX itself."""
+    code = (
+        "from advntk.foundation.architecture import Architecture\n"
+        "from advntk.ingredients.kernels.engine import make_engine\n"
+        "make_engine(Architecture(family='mlp', depth=3, activation='erf'), (2, 2, 1))\n"
+    )
+    told = {"JAX_PLATFORMS": "tpu"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **told}, capture_output=True, text=True, check=False
+    )
+    assert "AdvntkError: JAX_PLATFORMS=tpu: JAX finds no device" in found.stderr
+    assert "unset the variable, or set it to cpu" in found.stderr

@@ -194,3 +194,14 @@ def test_files_without_origin_are_refused(tmp_path):
     for name in ("none.json", "none.npz", "folder"):
         with pytest.raises(InputError, match="file not found"):
             origin(tmp_path / name)
+
+
+def test_a_folder_moved_elsewhere_and_linked_back_is_left_by_its_link(chain):
+    folder = chain.folder
+    whole = [link.kind for link in origin(folder / "record.json")]
+    (folder / "disk/deep").mkdir(parents=True)
+    (folder / "fit").rename(folder / "disk/deep/fit")
+    (folder / "fit").symlink_to(folder / "disk/deep/fit")
+    links = origin(folder / "record.json")
+    assert [link.kind for link in links] == whole
+    assert all(link.there for link in links)

@@ -367,6 +367,34 @@ def test_bad_configuration_stops_before_any_job(checkout, changes, message):
     assert not (checkout.folder / "data").exists()
 
 
+def test_a_suite_runs_from_another_folder(checkout, tmp_path_factory):
+    """``-s`` names the workflow: its config.yaml is the base wherever it is started, and results come to the folder."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    overlay = {name: value for name, value in TINY.items() if name not in ("architectures", "network")}
+    (elsewhere / "mine.yaml").write_text(yaml.safe_dump(overlay))
+    (elsewhere / "config.yaml").write_text("seeds: 5\n")
+    record = "results/tiny/records/digits/seed0/mlp-5/ntk/eps16/pgd.json"
+    command = ["-s", str(checkout.folder / "Snakefile"), "--configfile", "mine.yaml"]
+
+    def run(*arguments):
+        return subprocess.run(
+            checkout.command(*command, *arguments),
+            cwd=elsewhere,
+            env=checkout.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    dry = run("--dry-run")
+    assert not (elsewhere / "results").exists()
+    told = "config.yaml of this folder is read only where --configfile names it"
+    assert dry.stderr.count(told) == 1
+    assert run("--cores", "2", record).stderr.count(told) == 1
+    assert (elsewhere / record).is_file()
+    assert not (checkout.folder / "results/tiny").exists()
+
+
 def test_a_missing_mirror_is_named_and_nothing_is_left(checkout):
     changes = {
         "datasets": ["fashion_mnist"],

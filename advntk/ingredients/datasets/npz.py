@@ -14,6 +14,7 @@ from pydantic import Field
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
+from advntk.foundation.options import UserPath
 from advntk.ingredients.images import KEYS, Dataset, LabelledImages, SplitSizes, checked
 
 DARK = 16
@@ -23,7 +24,7 @@ DARK = 16
 class Options(SplitSizes):
     """Sizes and the file."""
 
-    path: str = Field(min_length=1, description="the npz file")
+    path: UserPath = Field(min_length=1, description="the npz file")
     dark: bool = Field(default=False, description=f"take images without a pixel above {DARK}, with white at 255")
 
 

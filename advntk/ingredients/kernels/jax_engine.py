@@ -19,7 +19,7 @@ from jax import checkpoint  # type: ignore[attr-defined]  # public, but JAX 0.5 
 from advntk.foundation import threads
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.arrays import checked_images, require_images, require_labels, require_matrix
-from advntk.foundation.device import enable_float64, float64_mode
+from advntk.foundation.device import enable_float64, float64_mode, require_jax
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Pullback
 from advntk.ingredients.kernels.neural_tangents_wall import Kernel, infinite_kernel
@@ -68,6 +68,7 @@ class JaxEngine:
         dtype: Literal["float32", "float64"],
     ) -> None:
         threads.start("JAX")
+        require_jax()
         if dtype == "float64":
             enable_float64()
         self.input_shape = input_shape
