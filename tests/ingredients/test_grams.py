@@ -104,6 +104,14 @@ def test_nan_stops_with_numbers_and_advice(digits_split, tmp_path, small_tiles, 
         build(digits_split, tmp_path)
 
 
+@pytest.mark.parametrize("sigma_w", [1e-12, 1e12])
+def test_a_scale_that_float32_does_not_hold_is_told_which_way_to_go(digits_split, tmp_path, sigma_w):
+    spec = SPEC.model_copy(update={"sigma_w": sigma_w, "sigma_b": 0.0})
+    with pytest.raises(NumericalError, match="are NaN or infinite") as caught:
+        build(digits_split, tmp_path, spec=spec)
+    assert "move sigma_w towards 1.4" in caught.value.remedy
+
+
 def test_an_indefinite_matrix_is_refused(digits_split, tmp_path, monkeypatch):
     engine = Counted(grams.make_engine(SPEC, digits_split.input_shape, device="cpu"))
     whole = engine.inner.tile_symmetric
