@@ -1,0 +1,139 @@
+"""Are the results of two folders the same, but for when and where they were made?
+
+    python -m tests.same_results OLD NEW [--tolerance 1e-6]
+
+OLD and NEW are folders of results of one suite, such as results/smoke, made before and after a change. All JSON files
+(records, fits, splits, sweeps, transfers, findings, …) are compared without ``provenance`` and ``timing``, the arrays
+beside them, and every table and curve by its columns and values. The table ``cost`` tells times and is left out. Prints
+what differs, a line each, and exits with status 1 if anything does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NOT_RESULTS = ("provenance", "timing", "code", "parts")
+"""Keys at the top of a file: where, when and by which code it was made."""
+LEFT_OUT = ("logs", "benchmarks", "figures")
+ELSEWHERE = ("results", "data", "compute", "allow_mixed")
+"""Keys of a configuration that change no result."""
+
+
+def differences(old: Path, new: Path, tolerance: float = 0.0) -> list[str]:
+    """What differs between two folders, a line each.
+
+    Args:
+        old: folder of one run.
+        new: of the other.
+        tolerance: up to which numbers count as equal, relative to the larger one and to 1.
+    """
+    before, after = _contents(old), _contents(new)
+    lines = [f"{name}: only in {old}" for name in sorted(before.keys() - after.keys())]
+    lines += [f"{name}: only in {new}" for name in sorted(after.keys() - before.keys())]
+    for name in sorted(before.keys() & after.keys()):
+        lines += [f"{name}{line}" for line in _differing(before[name], after[name], tolerance)]
+    return lines
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    """Everything that is compared, by its path in the folder."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name.parts[0] in LEFT_OUT or name.stem == "cost" or name.name.startswith("."):
+            continue
+        if path.suffix == ".json":
+            found[str(name)] = _of_json(json.loads(path.read_text(encoding="utf-8")))
+        elif path.suffix == ".csv":
+            with path.open(encoding="utf-8", newline="") as handle:
+                found[str(name)] = [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(handle)]
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                found[str(name)] = {key: arrays[key] for key in arrays.files if key != "provenance"}
+        elif path.suffix == ".npy":
+            found[str(name)] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return found
+
+
+def _of_json(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    kept = {key: value for key, value in content.items() if key not in NOT_RESULTS}
+    if "config" in kept:
+        kept["config"] = {key: value for key, value in kept["config"].items() if key not in ELSEWHERE}
+    return kept
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _differing(old: Any, new: Any, tolerance: float) -> Iterator[str]:
+    """Where two values differ, and how; of arrays how many entries, and by how much at most."""
+    if isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            yield f": {old.dtype} {old.shape}, now {new.dtype} {new.shape}"
+        elif old.dtype.kind in "fc":
+            apart = np.abs(np.asarray(old, np.float64) - new)
+            allowed = tolerance * np.maximum(1.0, np.maximum(np.abs(old), np.abs(new)))
+            wrong = ~((apart <= allowed) | (np.isnan(old) & np.isnan(new)) | (old == new))
+            if wrong.any():
+                yield f": {int(wrong.sum())} of {old.size} entries, by up to {np.nanmax(apart[wrong]):.3g}"
+        elif wrong := int(np.sum(old != new)):
+            yield f": {wrong} of {old.size} entries"
+    elif isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if (key in old) != (key in new):
+                yield f" › {key}: {'gone' if key in old else 'new'}"
+            else:
+                yield from (f" › {key}{line}" for line in _differing(old[key], new[key], tolerance))
+    elif isinstance(old, list) and isinstance(new, list):
+        if len(old) != len(new):
+            yield f": {len(old)} entries, now {len(new)}"
+        for index, pair in enumerate(zip(old, new, strict=False)):
+            yield from (f"[{index}]{line}" for line in _differing(*pair, tolerance))
+    elif not _equal(old, new, tolerance):
+        yield f": {old!r}, now {new!r}"
+
+
+def _equal(old: Any, new: Any, tolerance: float) -> bool:
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (old, new))
+    if not numbers:
+        return type(old) is type(new) and bool(old == new)
+    both_nan = math.isnan(old) and math.isnan(new)
+    return both_nan or old == new or abs(old - new) <= tolerance * max(1.0, abs(old), abs(new))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare, and print.
+
+    Returns:
+        0 if nothing differs, 1 otherwise.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    parser.add_argument("--tolerance", type=float, default=0.0, help="up to which numbers count as equal (default: 0)")
+    parser.add_argument("--lines", type=int, default=40, help="how many differences are printed (default: 40)")
+    given = parser.parse_args(arguments)
+    lines = differences(given.old, given.new, given.tolerance)
+    print("\n".join(lines[: given.lines]))
+    count = len(_contents(given.old))
+    print(f"{count} files compared, {len(lines)} difference(s)")
+    return int(bool(lines) or not count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

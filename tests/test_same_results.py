@@ -1,0 +1,71 @@
+"""The comparison of two results folders sees what changed, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.same_results import differences, main
+
+RECORD = {"method": "ntk", "robust": [0.5, 0.25], "provenance": {"host": "a"}, "timing": {"wall_s": 1.0}}
+PLACES = {"record": "records/digits/r.json", "arrays": "records/digits/r.npz", "table": "tables/robust_accuracy.csv"}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    old = tmp_path / "old"
+    for place in PLACES.values():
+        (old / place).parent.mkdir(parents=True, exist_ok=True)
+    (old / PLACES["record"]).write_text(json.dumps(RECORD))
+    np.savez(old / PLACES["arrays"], robust=np.array([True, False]), loss=np.array([0.1, np.nan]))
+    (old / PLACES["table"]).write_text("method,robust\nntk,0.5\nat,\n")
+    (old / "tables/cost.csv").write_text("rule,total_s\nfit,3\n")
+    shutil.copytree(old, tmp_path / "new")
+    return old, tmp_path / "new"
+
+
+def test_times_and_places_are_no_difference(folders):
+    old, new = folders
+    changed = RECORD | {"provenance": {"host": "b"}, "timing": {"wall_s": 2.0}}
+    (new / PLACES["record"]).write_text(json.dumps(changed))
+    (new / "tables/cost.csv").write_text("rule,total_s\nfit,4\n")
+    assert differences(old, new) == []
+    assert main([str(old), str(new)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "told"),
+    [
+        ("record", json.dumps(RECORD | {"robust": [0.5, 0.26]}), "records/digits/r.json › robust[1]: 0.25, now 0.26"),
+        ("record", json.dumps(RECORD | {"robust": [0.5]}), "records/digits/r.json › robust: 2 entries, now 1"),
+        ("record", json.dumps(RECORD | {"method": 1}), "records/digits/r.json › method: 'ntk', now 1"),
+        ("table", "method,robust\nntk,0.5\nat,0.1\n", "tables/robust_accuracy.csv[1] › robust: '', now 0.1"),
+        ("table", "method,accuracy\nntk,0.5\nat,\n", "tables/robust_accuracy.csv[0] › robust: gone"),
+    ],
+)
+def test_a_change_is_told_with_its_place(folders, place, text, told):
+    old, new = folders
+    (new / PLACES[place]).write_text(text)
+    assert told in differences(old, new)
+    assert main([str(old), str(new)]) == 1
+
+
+def test_arrays_and_missing_files(folders):
+    old, new = folders
+    np.savez(new / PLACES["arrays"], robust=np.array([True, True]), loss=np.array([0.1 + 1e-9, np.nan]))
+    assert differences(old, new) == [
+        "records/digits/r.npz › robust: 1 of 2 entries",
+        "records/digits/r.npz › loss: 1 of 2 entries, by up to 1e-09",
+    ]
+    assert differences(old, new, tolerance=1e-6) == ["records/digits/r.npz › robust: 1 of 2 entries"]
+    (new / PLACES["record"]).unlink()
+    assert f"records/digits/r.json: only in {old}" in differences(old, new)
+
+
+def test_folders_without_results_are_not_equal(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    assert main([str(tmp_path / "a"), str(tmp_path / "b")]) == 1
