@@ -21,6 +21,10 @@ def told_by(checkout: DeployedCheckout, stack: str, program: str) -> str:
     return subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=True).stdout
 
 
+VERBS = {"prepare", "split", "gram", "fit", "search", "train", "check", "evaluate", "expand", "tabulate", "plot"}
+"""Those of the rules that a suite without experiments, sweeps and chunks runs."""
+
+
 def assert_each_in_its_own(checkout: DeployedCheckout, verbs: set[str]) -> None:
     """The interpreter of each verb lies in the environment of the verb's stack, and in no other place."""
     stacks = {verb: stack for stack, verb in RULES.values()}
@@ -31,8 +35,7 @@ def assert_each_in_its_own(checkout: DeployedCheckout, verbs: set[str]) -> None:
 
 def test_every_job_runs_in_the_environment_of_its_rule(tiny_deployed):
     assert len({tiny_deployed.deployed(stack) for stack in STACKS}) == len(STACKS)
-    verbs = {"prepare", "split", "gram", "fit", "train", "evaluate", "expand", "tabulate", "plot"}
-    assert_each_in_its_own(tiny_deployed, verbs)
+    assert_each_in_its_own(tiny_deployed, VERBS)
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -99,8 +102,6 @@ def test_the_default_suite(conda, tmp_path):
     checkout = DeployedCheckout(tmp_path / "quick", conda)
     checkout.deploy()
     checkout.run("--cores", "2")
-    assert_each_in_its_own(
-        checkout, {"prepare", "split", "gram", "fit", "train", "evaluate", "expand", "tabulate", "plot"}
-    )
+    assert_each_in_its_own(checkout, VERBS)
     assert (checkout.folder / "results/quick/tables/robust_accuracy.csv").is_file()
     assert not checkout.jobs()

@@ -143,4 +143,4 @@ def test_the_quick_suite_gives_the_same_records(cluster):
     print("".join(dict.fromkeys(shown)), f"{time.monotonic() - begun:.0f} s")
     assert process.returncode == 0, cluster.log()[-6000:]
     assert not differences(cluster.folder / "results/quick_here", cluster.folder / "results/quick")
-    assert len(list((cluster.folder / "results/quick/records").rglob("*.json"))) == 96
+    assert len(list((cluster.folder / "results/quick/records").rglob("*.json"))) == 56
