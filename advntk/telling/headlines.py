@@ -101,7 +101,8 @@ def _verdict(one: Comparison, p: float) -> str:
 
 def _sentence(method: str, verdicts: Sequence[str]) -> str:
     more, less, undecided = (verdicts.count(word) for word in ("more", "less", "open"))
+    label = method_label(method)
     return (
-        f"{method_label(method)} is significantly more robust than AT in {more} of {len(verdicts)} comparisons and "
-        f"less robust in {less}; {undecided} show no significant difference."
+        f"{label[0].upper()}{label[1:]} is significantly more robust than AT in {more} of {len(verdicts)} comparisons "
+        f"and less robust in {less}; {undecided} show no significant difference."
     )
