@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 NOT_RESULTS = ("provenance", "timing", "code", "parts")
-"""Keys at the top of a file: where, when and by which code it was made."""
+"""Keys of a file, at any depth: where, when and by which code it was made."""
+NOT_OUTCOMES = ("provenance", "digest", "seconds")
+"""The same in arrays: the last part of a dotted name."""
 LEFT_OUT = ("logs", "benchmarks", "figures")
 ELSEWHERE = ("results", "data", "compute", "allow_mixed")
 """Keys of a configuration that change no result."""
@@ -58,16 +60,19 @@ def _contents(folder: Path) -> dict[str, Any]:
                 found[str(name)] = [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(handle)]
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                found[str(name)] = {key: arrays[key] for key in arrays.files if key != "provenance"}
+                names = [key for key in arrays.files if key.rpartition(".")[2] not in NOT_OUTCOMES]
+                found[str(name)] = {key: arrays[key] for key in names}
         elif path.suffix == ".npy":
             found[str(name)] = np.load(path, mmap_mode="r", allow_pickle=False)
     return found
 
 
 def _of_json(content: Any) -> Any:
+    if isinstance(content, list):
+        return [_of_json(entry) for entry in content]
     if not isinstance(content, dict):
         return content
-    kept = {key: value for key, value in content.items() if key not in NOT_RESULTS}
+    kept = {key: _of_json(value) for key, value in content.items() if key not in NOT_RESULTS}
     if "config" in kept:
         kept["config"] = {key: value for key, value in kept["config"].items() if key not in ELSEWHERE}
     return kept

@@ -32,6 +32,11 @@ def test_times_and_places_are_no_difference(folders):
     changed = RECORD | {"provenance": {"host": "b"}, "timing": {"wall_s": 2.0}}
     (new / PLACES["record"]).write_text(json.dumps(changed))
     (new / "tables/cost.csv").write_text("rule,total_s\nfit,4\n")
+    for folder, second in ((old, 1.0), (new, 2.0)):  # a chunk of an attack, and an exported file
+        chunk = {"digest": np.array(str(folder)), "final.seconds": np.array([second]), "final.robust": np.array([True])}
+        np.savez(folder / "records/digits/0.npz", **chunk)
+        exported = {"attacks": [{"name": "pgd", "provenance": {"host": str(folder)}}]}
+        (folder / "records/digits/exported.json").write_text(json.dumps(exported))
     assert differences(old, new) == []
     assert main([str(old), str(new)]) == 0
 
