@@ -70,7 +70,7 @@ def require_same_settings(published: SuiteConfig, found: SuiteConfig, *, where: 
         InputError: an option, a network or the norm of the threat model differs, or a list is shorter; names the keys.
     """
     before, now = _settings(published), _settings(found)
-    now["overrides"] = _overrides(found, published.methods)
+    now["overrides"] = _overrides(found, published)
     for key, value in before.items():
         if isinstance(value, dict):
             before[key] = {name: value[name] for name in value if name in now[key]}
@@ -116,19 +116,21 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     content["method_options"] = {name: _whole(METHODS, "method_options", name, given) for name in config.methods}
     used = {*config.attacks, *(entry.attack for entry in config.sweeps.values())}
     content["attack_options"] = {name: one for name, one in content["attack_options"].items() if name in used}
-    content["overrides"] = _overrides(config, config.methods)
+    content["overrides"] = _overrides(config, config)
     for options in content["dataset_options"].values():
         options.pop("mirror", None)
         options.setdefault("allow_overlap", False)  # in suites that ran before the option came
     return content
 
 
-def _overrides(config: SuiteConfig, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Overrides as JSON, those of some methods alone."""
-    found = [override.model_dump(mode="json") for override in config.overrides]
+def _overrides(config: SuiteConfig, ran: SuiteConfig) -> list[dict[str, Any]]:
+    """Overrides of a configuration as JSON, those alone that change a method and a network which a suite runs."""
+    cells = [(dataset, spec) for dataset in ran.datasets for spec in ran.specs_on(dataset)]
+    meant = [override for override in config.overrides if any(override.when.matches(*cell) for cell in cells)]
+    found = [override.model_dump(mode="json") for override in meant]
     for override in found:
         options = override["method_options"]
-        override["method_options"] = {name: options[name] for name in methods if name in options}
+        override["method_options"] = {name: options[name] for name in ran.methods if name in options}
     return [override for override in found if override["method_options"]]
 
 

@@ -206,6 +206,9 @@ def test_other_code_is_accepted_after_a_replay(tiny, capsys):
         ({"attack_options": {"pgd": {"steps": 7}}}, r"other settings of attack_options\.pgd"),
         ({"architectures": [{"family": "mlp", "depth": 3, "width": 7}]}, r"other settings of network\.mlp-3"),
         ({"norm": "l2"}, "other settings of norm"),
+        # an override of networks that the suite does not run is no setting of it; of its own networks it is
+        ({"overrides": [{"when": {"family": "cnn"}, "method_options": {"at": {"steps": 7}}}]}, None),
+        ({"overrides": [{"when": {"family": "mlp"}, "method_options": {"at": {"steps": 7}}}]}, "settings of overrides"),
     ],
 )
 def test_a_suite_may_grow_but_not_change(tiny, changes, named):
