@@ -28,8 +28,10 @@ except OSError as error:
 jobs.put_first(workflow.basedir, workflow.deployment_settings.deployment_method)
 
 if workflow.is_main_process and files.shadows("config.yaml", workflow.basedir):
-    told = "config.yaml of this folder is read only where --configfile names it"
-    print(f"note: {told}", file=sys.stderr)
+    print(
+        "note: config.yaml of this folder is read only where --configfile names it",
+        file=sys.stderr,
+    )
 
 FIGURES, TABLES = SUITE.figures(), SUITE.tables()
 COMPUTE = SUITE.config.compute

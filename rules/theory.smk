@@ -1,4 +1,4 @@
-# Experiments on the theory: one job a unit; what they found is told by rules tabulate (claims) and plot (theory_NAME).
+# Experiments on the theory: one job a unit; rules tabulate (claims) and plot (theory_NAME) report what they found.
 
 
 rule experiment:

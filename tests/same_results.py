@@ -4,7 +4,7 @@
 
 OLD and NEW are folders of results of one suite, such as results/smoke, made before and after a change. All JSON files
 (records, fits, splits, sweeps, transfers, findings, …) are compared without ``provenance`` and ``timing``, the arrays
-beside them, and every table and curve by its columns and values. The table ``cost`` tells times and is left out. Prints
+beside them, and every table and curve by its columns and values. The table ``cost`` holds times and is left out. Prints
 what differs, a line each, and exits with status 1 if anything does.
 """
 
@@ -38,12 +38,18 @@ def differences(old: Path, new: Path, tolerance: float = 0.0) -> list[str]:
         new: of the other.
         tolerance: up to which numbers count as equal, relative to the larger one and to 1.
     """
+    return _compared(old, new, tolerance)[0]
+
+
+def _compared(old: Path, new: Path, tolerance: float) -> tuple[list[str], int]:
+    """What differs between two folders, and how many files both have."""
     before, after = _contents(old), _contents(new)
+    shared = sorted(before.keys() & after.keys())
     lines = [f"{name}: only in {old}" for name in sorted(before.keys() - after.keys())]
     lines += [f"{name}: only in {new}" for name in sorted(after.keys() - before.keys())]
-    for name in sorted(before.keys() & after.keys()):
+    for name in shared:
         lines += [f"{name}{line}" for line in _differing(before[name], after[name], tolerance)]
-    return lines
+    return lines, len(shared)
 
 
 def _contents(folder: Path) -> dict[str, Any]:
@@ -133,9 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tolerance", type=float, default=0.0, help="up to which numbers count as equal (default: 0)")
     parser.add_argument("--lines", type=int, default=40, help="how many differences are printed (default: 40)")
     given = parser.parse_args(arguments)
-    lines = differences(given.old, given.new, given.tolerance)
+    lines, count = _compared(given.old, given.new, given.tolerance)
     print("\n".join(lines[: given.lines]))
-    count = len(_contents(given.old))
     print(f"{count} files compared, {len(lines)} difference(s)")
     return int(bool(lines) or not count)
 

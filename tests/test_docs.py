@@ -199,7 +199,7 @@ def test_relative_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "plans"], ids=str)
 def test_named_files_exist(page):
-    """But in docs/plans, which name what is to come."""
+    """Pages in docs/plans may name files that do not exist yet."""
     for span in spans(page):
         if re.fullmatch(rf"(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./-]+", span) and not re.search(
             r"[A-Z]{3}", span

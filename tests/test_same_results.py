@@ -51,7 +51,7 @@ def test_times_and_places_are_no_difference(folders):
         ("table", "method,accuracy\nntk,0.5\nat,\n", "tables/robust_accuracy.csv[0] › robust: gone"),
     ],
 )
-def test_a_change_is_told_with_its_place(folders, place, text, told):
+def test_a_change_is_reported_with_its_place(folders, place, text, told):
     old, new = folders
     (new / PLACES[place]).write_text(text)
     assert told in differences(old, new)

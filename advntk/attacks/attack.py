@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
+from weakref import WeakSet
 
 import numpy as np
 from array_api_compat import is_torch_array
@@ -40,6 +41,9 @@ BROKEN, ROBUST, NOT_TRIED = 0, 1, -1
 
 AnyRun = TypeVar("AnyRun", bound=Callable[..., Attacked])
 
+_checking: WeakSet[Callable[..., Attacked]] = WeakSet()
+"""Attacks that check their inputs."""
+
 
 def checked(run: AnyRun) -> AnyRun:
     """An attack that checks its clean images and labels before it starts; a decorator.
@@ -54,7 +58,7 @@ def checked(run: AnyRun) -> AnyRun:
         The same function, which raises ``InputError`` for images of another shape or dtype than the predictor's, NaN or
         pixels outside [0, 1], and for labels that are not one class per image. ``run`` itself where it does so already.
     """
-    if getattr(run, "checks_inputs", False):
+    if run in _checking:
         return run
 
     @functools.wraps(run)
@@ -64,7 +68,7 @@ def checked(run: AnyRun) -> AnyRun:
         with unchecked_values():
             return run(predictor, clean, truth, **settings)
 
-    attack.checks_inputs = True  # type: ignore[attr-defined]
+    _checking.add(attack)
     return cast(AnyRun, attack)
 
 

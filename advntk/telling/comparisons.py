@@ -25,7 +25,7 @@ COLUMNS = (
     *("only_a", "only_b", "p", "p_holm", "verdict"),
 )
 SIGNIFICANCE = 0.05
-"""Adjusted p below which two methods are told apart."""
+"""Adjusted p up to which a difference is significant."""
 _DEPLOYED = {"network": ("best_val", "last"), "kernel": ("last", "final")}
 """Checkpoints that a user would deploy, by kind of predictor: a network's best one on val, where val was held out."""
 

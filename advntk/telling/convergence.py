@@ -9,6 +9,8 @@ was not tried, the second half of the updates stands for it. Adv-NTK learns from
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from advntk.foundation.recipes import LARGEST_CHANGE, Check, Row, best, first_half, late_gain
@@ -30,7 +32,7 @@ def unconverged(suite: Suite) -> dict[Training, str]:
     }
     curves: dict[Training, list[list[Row]]] = {}
     for curve in suite.curves:
-        rows: list[Row] = curve.rows.to_dict("records")  # type: ignore[assignment]  # keys are names of columns
+        rows = cast(list[Row], curve.rows.to_dict("records"))
         curves.setdefault((curve.dataset, curve.architecture, curve.method, curve.eps255), []).append(rows)
     found = {}
     for item in suite.measured:

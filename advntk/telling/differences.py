@@ -43,7 +43,7 @@ def _listing(suite: Suite, method: str, chosen: Sequence[Told]) -> Listing:
         caption=(
             f"Robust accuracy of {own} minus that of the method that the column names, under the attack of the line "
             f"({NORMS[suite.config.norm]}), in percentage points with the 95% interval over seeds and pairs "
-            "of outcomes on the same images. Bold: told apart, p adjusted by Holm over all comparisons of the suite, "
+            "of outcomes on the same images. Bold: significant, p adjusted by Holm over all comparisons of the suite, "
             f"at {SIGNIFICANCE:g}. n_test = {first.n_test}, "
             f"seeds = {seeds_in_words([one for one, _ in chosen])}."
         ),

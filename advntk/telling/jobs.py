@@ -13,7 +13,7 @@ from advntk.telling.suite_file import Suite
 
 RULES = ("gram", "fit", "train", "attack", "evaluate", "sweep", "transfer")
 PARTS = ("solve_s", "attack_s", "gradient_s", "curves_s")
-"""Seconds of a job that are told apart."""
+"""Parts into which the seconds of a job are divided."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ COLUMNS = (
     *("dataset", "architecture", "depth", "attack", "eps255", "method", "checkpoint", "n_test", "seeds"),
     *("clean", "clean_half", "robust", "robust_half", "standing", "p_holm"),
 )
-BEST, TIED, WORSE = "best", "not told apart", "worse"
+BEST, TIED, WORSE = "best", "not significantly different", "worse"
 _WIDTH = 140  # characters of a line in Markdown before a grid is split
 _TEX_WIDTH = 112
 
@@ -48,7 +48,7 @@ class Standing:
     """Where a method stands in a column.
 
     Attributes:
-        word: best, not told apart (from the best), or worse.
+        word: best, not significantly different (from the best), or worse.
         p: of the comparison with the best, adjusted over all comparisons of the suite; None for the best itself.
     """
 
@@ -257,9 +257,9 @@ def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standin
         "the seeds that both have."
     )
     return (
-        "Bold: the highest robust accuracy of a column, and every method that is not told apart from it on the same "
-        f"images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the suite "
-        "(see the table comparisons for them, and for what p is). Networks are compared at the checkpoint best on val, "
+        "Bold: the highest robust accuracy of a column, and every method not significantly different from it on the "
+        f"same images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the "
+        "suite (see the table comparisons for them, and for what p is). Networks are compared at the checkpoint best on val, "
         "Adv-NTK at its last step; the other checkpoint is shown beside it and never in bold."
         f"{fewer if len({row.seeds for row in chosen}) > 1 else ''}"
     )

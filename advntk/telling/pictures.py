@@ -37,7 +37,7 @@ def _curves(suite: Suite) -> str:
     whose = f" of {listed(held_out)}" if trained else ""
     triangle = f" The triangle marks the checkpoint{whose} that is best on validation images." if held_out else ""
     return (
-        f"Robust accuracy under {attacks_in_words(curve_attacks(suite))}, and clean accuracy, while training goes on: "
+        f"Robust accuracy under {attacks_in_words(curve_attacks(suite))}, and clean accuracy, along training: "
         f"{'; '.join(told)}. Thick and dark: test images, which decide nothing. Light: images that are trained on. "
         f"Dashed: validation images ({val_in_words(suite)}).{triangle} "
         "Robust overfitting is what happens when the light line still rises and the dark one falls: training on "

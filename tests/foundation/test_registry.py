@@ -37,7 +37,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_entry_is_told_to_who_names_it(shelf, name):
+def test_a_bad_entry_is_an_error_only_where_it_is_named(shelf, name):
     text, told = BAD[name]
     shelf(name, text)
     with pytest.raises(ConfigError, match=told) as caught:

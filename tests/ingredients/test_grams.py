@@ -105,7 +105,7 @@ def test_nan_stops_with_numbers_and_advice(digits_split, tmp_path, small_tiles, 
 
 
 @pytest.mark.parametrize("sigma_w", [1e-12, 1e12])
-def test_a_scale_that_float32_does_not_hold_is_told_which_way_to_go(digits_split, tmp_path, sigma_w):
+def test_the_remedy_for_a_scale_that_leaves_float32_names_the_direction(digits_split, tmp_path, sigma_w):
     spec = SPEC.model_copy(update={"sigma_w": sigma_w, "sigma_b": 0.0})
     with pytest.raises(NumericalError, match="are NaN or infinite") as caught:
         build(digits_split, tmp_path, spec=spec)

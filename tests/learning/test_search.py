@@ -48,15 +48,14 @@ class Problem:
 
     def predictor(self, coef: np.ndarray) -> KernelPredictor:
         """A predictor that counts the images whose gradients it is asked for."""
-        made, problem = KernelPredictor(self.kernel, coef, self.split.input_shape), self
-        inner = made.loss_and_gradient
+        problem = self
 
-        def counted(images, labels, loss):
-            problem.gradients += len(images)
-            return inner(images, labels, loss)
+        class Counting(KernelPredictor):
+            def loss_and_gradient(self, images, labels, loss):
+                problem.gradients += len(images)
+                return super().loss_and_gradient(images, labels, loss)
 
-        made.loss_and_gradient = counted  # type: ignore[method-assign]
-        return made
+        return Counting(self.kernel, coef, self.split.input_shape)
 
     def predictor_of(self, kind: str):
         """The predictor of a time or of a ridge, and its unit."""

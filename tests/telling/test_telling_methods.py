@@ -55,7 +55,7 @@ def test_the_best_and_what_the_test_does_not_tell_apart_from_it_are_bold(planted
     assert tuple(methods_frame(suite).columns) == COLUMNS
     assert frame["standing"].to_dict() == {
         ("ntk", "final"): "worse",
-        ("early_stopped_ntk", "final"): "not told apart",
+        ("early_stopped_ntk", "final"): "not significantly different",
         ("advntk", "last"): "best",
         ("advntk", "best_val"): "",
         ("at", "last"): "",

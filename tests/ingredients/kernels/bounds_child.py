@@ -27,9 +27,10 @@ def compiled(**options):
 
 numba_cache.compiled = compiled
 
-from advntk.ingredients.kernels import numba_lanes, numba_math, numba_mlp, numba_product  # noqa: E402
-from advntk.ingredients.kernels.engine import make_engine  # noqa: E402
-from advntk.ingredients.kernels.numba_conv import _centred  # noqa: E402
+# E402: these modules compile when they are imported, so the replacement above has to come first
+from advntk.ingredients.kernels import numba_lanes, numba_math, numba_mlp, numba_product  # noqa: E402 (see above)
+from advntk.ingredients.kernels.engine import make_engine  # noqa: E402 (see above)
+from advntk.ingredients.kernels.numba_conv import _centred  # noqa: E402 (see above)
 
 LANES = numba_lanes.LANES
 
