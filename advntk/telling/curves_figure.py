@@ -65,7 +65,7 @@ def curves(suite: Suite) -> Figure:
             f"Robust overfitting shows {'past the triangle' if held_out else 'where lines part'}: robust accuracy "
             "still rises on train and falls on test.",
             *suite.notes,
-            f"train: some of the images that a method is made from; val: {val_in_words(suite)}; test: watched in "
+            f"train: some of the training images; val: {val_in_words(suite)}; test: watched in "
             "training, choose nothing.",
         ],
         bands=bands,

@@ -259,8 +259,8 @@ def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standin
     return (
         "Bold: the highest robust accuracy of a column, and every method not significantly different from it on the "
         f"same images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the "
-        "suite (see the table comparisons for them, and for what p is). Networks are compared at the checkpoint best on "
-        "val, Adv-NTK at its last step; the other checkpoint is shown beside it and never in bold."
+        "suite (see the table comparisons for them, and for what p is). Networks are compared at the checkpoint best "
+        "on val, Adv-NTK at its last step; the other checkpoint is shown beside it and never in bold."
         f"{fewer if len({row.seeds for row in chosen}) > 1 else ''}"
     )
 

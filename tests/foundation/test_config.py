@@ -332,6 +332,15 @@ def test_sweeps_and_transfers_expand_to_their_cells(quick):
     assert len(shown) == 15
 
 
+@pytest.mark.parametrize("overlay", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
+def test_networks_are_chosen_under_the_loss_of_their_training(quick, overlay):
+    """PGD on the squared error is weak against cross-entropy: rates and checkpoints must not be chosen under it."""
+    suite = resolve(merged(quick, yaml.safe_load(overlay.read_text())))
+    for (_, _, method), options in suite.options.items():
+        if suite.method_kinds[method] == "at":
+            assert options.report_attack.loss == options.attack.loss, method
+
+
 def test_overrides_merge_at_any_depth(quick):
     quick["overrides"] = [{"when": {"depth": 5}, "method_options": {"at": {"attack": {"steps": 3}}}}]
     suite = resolve(quick)
