@@ -21,7 +21,7 @@ a cell by hand, from data to accuracy:
   advntk fit      --split work/split.json --architecture '{"family": "mlp", "depth": 3}' --gram work/gram.npy \\
                   --method advntk --options '{"steps": 20}' --eps255 16 --out work/advntk/fit.json
   advntk evaluate --fit work/advntk --attack pgd --eps255 16 --out work/pgd.json
-and the strongest attack there is, which goes on where it was killed:
+and the strongest attack there is; a killed run resumes:
   advntk evaluate --fit work/advntk --attack autoattack --eps255 16 --out work/autoattack.json
 """
 MIXED = "take results of different code or data too; tables and figures then say so"

@@ -58,7 +58,7 @@ def split(args: argparse.Namespace) -> None:
 
 
 def gram(args: argparse.Namespace) -> None:
-    """Compute the Gram matrix of the training images, or one part of it; goes on where a killed run stopped."""
+    """Compute the Gram matrix of the training images, or one part of it; resumes a killed run."""
     from advntk.ingredients.gram_parts import build_part
     from advntk.ingredients.grams import build_gram
     from advntk.ingredients.splits import read_split
@@ -177,7 +177,7 @@ def _attack(args: argparse.Namespace) -> NamedAttack:
 
 
 def attack(args: argparse.Namespace) -> None:
-    """Attack one chunk of the test images; goes on where a killed run stopped."""
+    """Attack one chunk of the test images; resumes a killed run."""
     from advntk.measuring.chunks import ChunkedAttack
 
     chunked = ChunkedAttack(
@@ -352,7 +352,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0, or what the verb returns; 1 after an error that was told in one line on standard error.
+        0, or what the verb returns; 1 after an error, printed in one line on standard error.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # an encoding without ε or ∞ shows their numbers instead of failing

@@ -92,7 +92,7 @@ class Suite:
         return ThreatModel(norm=self.config.norm, eps255=eps255)
 
     def images_of(self, method: str) -> TrainingImages:
-        """Which training images a method's predictor is made from, under the suite's protocol."""
+        """Which training images a method trains on, under the suite's protocol."""
         return self.methods[method].images_under(self.config.protocol)
 
     @property

@@ -58,7 +58,7 @@ class Jobs:
 
     @property
     def mixed(self) -> str:
-        """What tells a collector that it may mix results of different code or data, if the config allows that."""
+        """The ``--allow-mixed`` flag, if enabled."""
         return "--allow-mixed" if self.suite.config.allow_mixed else ""
 
     def environment(self, stack: str) -> str:
@@ -241,7 +241,7 @@ class Jobs:
         }
 
     def telling_code(self, module: str) -> str:
-        """Digest of a module that tells what was measured, and of the stories of the suite's experiments."""
+        """Digest of a reporting module, and of the stories of the suite's experiments."""
         return code_digest(module, *(f"{STORIES}.{name}" for name in self.suite.experiments))
 
     def experiment_inputs(self, wildcards: Any) -> dict[str, str]:

@@ -28,7 +28,7 @@ class Attacked:
         images: perturbed images, float32 (m, H, W, C).
         stages: of an attack made of several, by name in their order: what became of each example (m,) int8,
             ``ROBUST``, ``BROKEN`` or ``NOT_TRIED`` (an earlier stage broke it).
-        flags: the attack's own doubts about what it found, in words.
+        flags: the attack's warnings about its result.
     """
 
     images: np.ndarray

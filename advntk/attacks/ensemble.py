@@ -1,7 +1,7 @@
 """The run of AutoAttack (Croce & Hein 2020): the authors' code as packaged in pyautoattack, on any predictor.
 
 The attacks of the ensemble are run one at a time, so that what each of them broke is known for every example, and a
-killed run goes on after the last that was finished.
+killed run resumes after the last that finished.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class _Ensemble:
         """Compare what torch attacks with the predictor itself, on the clean images, with and without gradients.
 
         The call with gradients has the largest batch that the attacks use: a predictor that compiles for a batch, and
-        pads smaller ones to it, so computes alike in a run that goes on after a kill.
+        pads smaller ones to it, so a resumed run computes the same.
 
         Returns:
             A doubt, if the logits differ by more than rounding, and one if rounding changes the class of an image:

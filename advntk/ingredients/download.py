@@ -134,7 +134,7 @@ def _opened(name: str, source: str, folder: Path) -> Iterator[BinaryIO]:
 
 
 def _download(url: str, out: BinaryIO) -> None:
-    """Download a file; what a broken connection has brought is kept, and the next try goes on from there.
+    """Download a file; a broken connection is resumed by the next try.
 
     Raises:
         InputError: not there, or not reached after several tries.

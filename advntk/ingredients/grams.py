@@ -4,7 +4,7 @@ X are the ``opt`` images, or all training images, which begin with them: the mat
 and columns of that, and is not computed again.
 
 ``gram.npy`` is float32 with a sidecar ``gram.json`` of what made it. While it grows it is ``.gram.partial.npy`` with
-a list of finished tile rows beside it; a rerun with the same identity goes on from there. How it is cut and written is
+a list of finished tile rows beside it; a rerun with the same identity resumes there. How it is cut and written is
 in :mod:`gram_tiles`, how it is checked in :mod:`gram_spectrum`, and its parts are in :mod:`gram_parts`.
 """
 
@@ -194,7 +194,7 @@ def sources_of(module: str, spec: Architecture) -> dict[str, str]:
 
 
 def made_from(split: Split, out: Path, sources: dict[str, str]) -> dict[str, Any]:
-    """What a Gram matrix or a part of one is made from, for its provenance."""
+    """Provenance of a Gram matrix or of a part of one."""
     places = {"split": os.path.relpath(split.path, out.parent)} if split.path else {}
     return {"sources": sources, "data": split.data, "places": places}
 

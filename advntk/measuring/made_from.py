@@ -1,4 +1,4 @@
-"""What a measurement is made from, for its provenance: code, data, and the fits that it is about."""
+"""Provenance of a measurement: code, data, and the fits that were evaluated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def modules_behind_attack(content: FitFile, kind: str) -> tuple[str, ...]:
 def of_attack(
     module: str, folder: Path, content: FitFile, arrays: Mapping[str, np.ndarray], *, kind: str, data: str, out: Path
 ) -> dict[str, Any]:
-    """What an attack on a fit is made from; asked before it runs (see ``provenance.sources``).
+    """Provenance of an attack on a fit; read before the attack runs (see ``provenance.sources``).
 
     Args:
         module: that measures.

@@ -36,7 +36,7 @@ class Cost:
         cpu_s: CPU seconds of all its threads.
         wall_s: seconds from start to end.
         peak_mb: largest resident memory, mapped pages included, MiB.
-        parts: CPU seconds of parts that the result tells, by name.
+        parts: CPU seconds of parts that the result reports, by name.
     """
 
     key: str
@@ -118,7 +118,7 @@ def read_costs(path: Path) -> Costs:
     """
     content = files.read_json(path)
     if not isinstance(content, dict) or "config" not in content:
-        raise InputError("tells no suite", where=path, remedy="give results/SUITE/suite.json or a file of costs")
+        raise InputError("names no suite", where=path, remedy="give results/SUITE/suite.json or a file of costs")
     suite = resolve(content["config"])
     if content.get("schema") == SCHEMA:
         costs = [Cost(**one) for one in content["costs"]]
@@ -182,8 +182,8 @@ def _resumed(suite: Suite, job: Job, timing: Mapping[str, Any]) -> bool:
 def _cost(job: Job, seen: Mapping[str, Any], timing: Mapping[str, float]) -> Cost:
     wall_s = float(seen["s"])
     cpu_s = cpu_seconds(float(seen["cpu_time"] or 0.0), wall_s)
-    share = cpu_s / wall_s  # parts are told in wall time: of a job that had to wait much they tell little
+    share = cpu_s / wall_s  # parts are in wall time, which is unreliable for a job that waited for I/O
     parts = {name: share * timing[name] for name in PARTS if name in timing and share >= UNDISTURBED}
-    # a result tells its own process's peak; Snakemake adds up all processes, those that are about to end among them
+    # a result reports the peak of its own process; Snakemake's sum includes processes that are about to end
     peak_mb = float(timing.get("peak_mb", seen["max_rss"] or 0.0))
     return Cost(key=job.key, cpu_s=cpu_s, wall_s=wall_s, peak_mb=peak_mb, parts=parts)

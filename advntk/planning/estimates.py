@@ -282,7 +282,7 @@ class Estimates:
         )
 
     def experiment(self, name: str) -> Estimate:
-        """A unit of a theory experiment: nothing measured tells its time."""
+        """A unit of a theory experiment; its time has not been measured."""
         entry, _ = self.suite.experiments[name]
         return Estimate(parts=None, memory=Memory(held_mb=entry.memory_mb, base="jax"), disk_mb=0.1, threads=1)
 

@@ -29,7 +29,7 @@ class Sizes:
     """How many images a job meets.
 
     Attributes:
-        n: training images that the predictor is made from.
+        n: training images of the predictor.
         n_val: held out.
         n_test: test images.
     """
@@ -74,7 +74,7 @@ def kernel_fit(kind: str, options: Any, kernel: KernelWork, sizes: Sizes) -> dic
         sizes: of the split.
 
     Returns:
-        ``start`` and what follows; ``solve_s``, ``attack_s``, ``gradient_s`` and ``curves_s`` where a fit tells them.
+        ``start`` and what follows; ``solve_s``, ``attack_s``, ``gradient_s`` and ``curves_s`` where a fit reports them.
     """
     start = total(kernel.start(), {"entry": 2.0 * sizes.n**2, "pixel": 2.0 * sizes.n * kernel.pixels})
     match kind:

@@ -69,7 +69,7 @@ def seconds(estimate: Estimate, rates: Rates, cores: int, *, speed: float = 1.0)
         speed: of a core of this machine over one of those measured.
 
     Returns:
-        Both; None where nothing measured tells.
+        Both; None where no measurement exists.
     """
     cpu_s = rates.cpu_s(estimate.work)
     if cpu_s is None or estimate.parts is None:
@@ -115,7 +115,7 @@ class Line:
 
     @property
     def unknown(self) -> int:
-        """Jobs whose time nothing measured tells."""
+        """Jobs of unknown time: no measurement exists."""
         return len(self.jobs) - len(self.known)
 
     @property

@@ -17,7 +17,7 @@ LONGEST_MINUTES = 7 * 24 * 60
 SNAKEMAKES_MB = 350
 """Beside a job's own memory: two Snakemakes start it on a cluster and wait in it, each of 150 MB."""
 UNMEASURED_MINUTES = 24 * 60
-"""Asked for where nothing measured tells, and at most on a GPU, whose speed nobody measured."""
+"""Requested where no measurement exists, and at most this on a GPU, whose speed nobody measured."""
 
 
 def mem_mb(estimate: Estimate, rates: Rates, attempt: int) -> int:

@@ -157,7 +157,7 @@ class Compared:
 
 
 def compared(costs: Costs, rates: Rates) -> list[Compared]:
-    """By rule, jobs that are known and whose time can be told; memory of each group of like jobs."""
+    """By rule, known jobs with an estimated time; memory of each group of like jobs."""
     times: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for job, cost in costs.pairs:
         predicted_s = rates.cpu_s(job.estimate.work)

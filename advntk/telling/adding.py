@@ -55,7 +55,7 @@ def nothing_of(suite: Suite) -> Suite:
 
 
 def finished_fits(suite: Suite) -> set[Piece]:
-    """Fits that are there with their Gram matrix, and with all records and sweeps that are made from them."""
+    """Fits that are there with their Gram matrix, and with all their records and sweeps."""
     config, fits = suite.config, {of_fit(fit): fit for fit in suite.fits}
     there = {
         *((of_fit(item.record), item.record.threat.eps255, item.record.attack.name) for item in suite.measured),

@@ -49,7 +49,7 @@ class Cost:
         return max((job.peak_mb for job in self.jobs if job.peak_mb is not None), default=None)
 
     def part_s(self, name: str) -> float | None:
-        """Seconds of a part of all jobs; None where none tells it."""
+        """Seconds of a part over all jobs; None where no job reports it."""
         known = [job.parts[name] for job in self.jobs if name in job.parts]
         return sum(known) if known else None
 
@@ -159,7 +159,7 @@ def _of_dataset(dataset: str, found: Sequence[Cost]) -> Listing:
         title=dataset,
         caption=(
             "Jobs over seeds and radii: seconds of all, of one (mean) and of the longest; of which: seconds of all "
-            "that went into solving, attacking, taking gradients and measuring curves, where a job tells them (of a "
+            "that went into solving, attacking, taking gradients and measuring curves, where a job reports them (of a "
             "fit, those of its last process); images attacked in one job (all its checkpoints), milliseconds of the "
             f"attack for one; largest memory of a process. {_ADDED} {_TIMES}"
         ),

@@ -97,7 +97,7 @@ def stepwise(suite: Suite) -> list[str]:
 
 
 def trained_on_val(suite: Suite) -> list[str]:
-    """Methods with curves that are made from val too, which then chooses no checkpoint of theirs."""
+    """Methods with curves that train on val too, so that it chooses none of their checkpoints."""
     made = {item.record.method for item in suite.measured if item.record.images == "all"}
     return [method for method in stepwise(suite) if method in made]
 

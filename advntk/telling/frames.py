@@ -56,7 +56,7 @@ class Row:
         max_l1_255: the same, ℓ1.
         stages: of an attack made of several, by name in their order: mean robust accuracy after it.
         unconverged: why its training has not converged; empty for one that has, and for kernels.
-        flags: that, and doubts about its evaluations, with the seeds that they are about.
+        flags: that, and warnings about its evaluations, with their seeds.
     """
 
     dataset: str

@@ -141,7 +141,7 @@ def _strength(suite: Suite) -> Iterator[Job]:
 
 
 def timed(timing: Mapping[str, float]) -> bool:
-    """Whether a result tells what it took."""
+    """Whether a result reports its cost."""
     return timing.keys() >= {"wall_s", "peak_mb"}
 
 

@@ -13,7 +13,7 @@ _VERSIONED = ("jax", "neural-tangents", "numba", "numpy", "scipy", "torch")
 
 
 def made(suite: Suite) -> dict[str, str]:
-    """Facts by name; a fact that jobs disagree about is told for all of them, one that none tells is a dash."""
+    """Facts by name; where jobs disagree, all values are listed; a missing fact is a dash."""
     known = list(_provenances(suite))
     finished = sorted(str(one["finished"])[:16].replace("T", " ") for one in known if "finished" in one)
     threads = sorted({int(one["threads"]) for one in known if "threads" in one})

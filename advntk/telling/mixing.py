@@ -55,13 +55,13 @@ class Accepted(Closed):
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """One result of a suite, and what it is made from.
+    """One result of a suite, and its inputs.
 
     Attributes:
         where: the file.
         dataset: empty where the file does not tell.
-        name: of a fit or a Gram matrix, which others are made from; None for all other results.
-        of: names of what it is made from, by what they are: one ``fit`` or ``gram``, or several ``fits``.
+        name: of a fit or a Gram matrix, which other results use; None for all others.
+        of: names of its inputs by kind: one ``fit`` or ``gram``, or several ``fits``.
     """
 
     where: str
@@ -89,8 +89,8 @@ class Mix:
 def mixes(made: Sequence[Made], accepted: Sequence[Accepted] = ()) -> list[Mix]:
     """All that is mixed in a suite.
 
-    Results without any digests of code are older than these: they cannot be told apart, but are not what a result with
-    such digests belongs to.
+    Results without any digests of code are older than these: they cannot be distinguished from each other, but do not
+    belong with a result that has digests.
 
     Args:
         made: the suite's results.
@@ -186,7 +186,7 @@ def _of_code(made: Sequence[Made], accepted: Sequence[Accepted]) -> Iterator[Mix
 
 
 def _of_data(made: Sequence[Made]) -> Iterator[Mix]:
-    """Datasets that results were made from in several forms."""
+    """Datasets of which results used several versions."""
     by_dataset: dict[str, dict[str, list[str]]] = {}
     for one in made:
         if one.dataset and "sources" in one.provenance:
@@ -197,7 +197,7 @@ def _of_data(made: Sequence[Made]) -> Iterator[Mix]:
 
 
 def _of_inputs(made: Sequence[Made]) -> Iterator[Mix]:
-    """Results that were made from another fit or Gram matrix than the one that lies in its place now."""
+    """Results computed from another fit or Gram matrix than the one now in its place."""
     there: dict[Hashable, list[Made]] = {}
     for one in made:
         if one.name is not None:
@@ -211,7 +211,7 @@ def _of_inputs(made: Sequence[Made]) -> Iterator[Mix]:
                 sources = there.get(name, [])
                 now = [source.provenance.get("content") for source in sources]
                 if sources and digest and all(now) and digest not in now:
-                    problem = f"was made from another {what} (digest {digest}) than {sources[0].where} ({now[0]})"
+                    problem = f"was computed from another {what} (digest {digest}) than {sources[0].where} ({now[0]})"
                     yield Mix(what=f"{what}s that changed after their results", where=one.where, problem=problem)
 
 

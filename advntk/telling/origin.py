@@ -1,6 +1,6 @@
 """The origin of a result: the chain from it to the prepared data, where each link ran, on which code.
 
-A result names the files that it was made from, relative to its own folder; the chain goes on as far as these are there.
+A result names the files that it was computed from, relative to its own folder; the chain ends where one is missing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class _Behind:
-    """A file that a result says it was made from; ``digest`` as it then was, empty where that is not known."""
+    """An input file of a result; ``digest`` when it was read, empty if unknown."""
 
     path: Path
     kind: str
@@ -64,7 +64,7 @@ class _Behind:
 
 
 def origin(path: Path) -> list[Link]:
-    """A result and all that it was made from.
+    """A result and all its inputs.
 
     Args:
         path: of the result; of a fit the folder will do, of a Gram matrix and of outcomes the arrays beside the JSON.
@@ -93,7 +93,7 @@ def origin(path: Path) -> list[Link]:
             continue
         link, now, behind = _prepared(wanted.path) if wanted.path.suffix == ".npz" else _result(wanted.path)
         if wanted.digest and now and wanted.digest != now:
-            doubt = f"is not the one that the {wanted.user} was made from (digest {wanted.digest} then, {now} now)"
+            doubt = f"is not the one that the {wanted.user} was computed from (digest {wanted.digest} then, {now} now)"
             link = replace(link, doubts=(*link.doubts, doubt))
         links[known] = link
         waiting += behind
@@ -127,13 +127,13 @@ def _lines(link: Link, told: set[str]) -> Iterator[str]:
 
 
 def _facts(link: Link) -> dict[str, str]:
-    """What is told of a result, by name; what is not known is told as such."""
+    """Reported facts of a result by name, unknown ones among them."""
     made = link.provenance
     if link.kind == "suite":
         return {**made, **({"note": " ".join(link.doubts)} if link.doubts else {})}
     facts = {"what": link.what} if link.what else {}
     if not made:
-        return {**facts, "made": f"{UNKNOWN}: the file is older than what is told here"}
+        return {**facts, "made": f"{UNKNOWN}: the file is older than these fields"}
     took = [f"{link.timing['wall_s']:.1f} s"] if "wall_s" in link.timing else []
     took += [f"{link.timing['peak_mb']:.0f} MiB"] if "peak_mb" in link.timing else []
     facts["finished"] = ", ".join([str(made.get("finished", UNKNOWN)), *took])
@@ -178,7 +178,7 @@ def _code_in_words(link: Link) -> str:
 
 
 def _file_of(path: Path) -> Path:
-    """The file that tells of a result: of a fit's folder, of a Gram matrix, of outcomes, of arrays of a split."""
+    """The file that describes a result: of a fit's folder, of a Gram matrix, of outcomes, of arrays of a split."""
     if path.is_dir():
         return path / "fit.json"
     beside = path.with_suffix(".json")
@@ -204,7 +204,7 @@ def _result(path: Path) -> tuple[Link, str, list[_Behind]]:
     schema = str(content.get("schema_version") or content.get("schema")) if isinstance(content, dict) else ""
     kind = next((name for name in _KINDS if schema.startswith(f"advntk-{name}-")), "")
     if not (kind and isinstance(content, dict) and isinstance(content.get("provenance", {}), dict)):
-        raise InputError("is no result that tells of its origin", where=path, remedy=_REMEDY)
+        raise InputError("is not a result with provenance", where=path, remedy=_REMEDY)
     made = content.get("provenance", {})
     link = Link(
         kind=kind,

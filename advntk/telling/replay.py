@@ -191,7 +191,7 @@ def _compare_records(replay: Replay, first: Measured, second: Measured) -> None:
     other = [key for key in before if not agree(before[key], now[key])]
     other += ["checkpoints"] if first.robust.keys() != second.robust.keys() else []
     if other:
-        what = f"is no replay of {first.path}: {', '.join(other)} differ"
+        what = f"is not a replay of {first.path}: {', '.join(other)} differ"
         raise InputError(what, where=second.path, remedy="run it with the settings of the published one")
     _trace(replay, first.record.provenance, second.record.provenance)
     replay.images = len(second.images)

@@ -40,7 +40,7 @@ class AttackResult(Closed):
     interval: Interval = Field(description="95% Wilson interval of robust_acc, fractions")
     stages: list[Stage] = Field(description="of an attack made of several, what each of them broke")
     health: dict[str, float] = Field(description="measurements behind the flags")
-    flags: list[str] = Field(description="doubts about this evaluation, in words")
+    flags: list[str] = Field(description="warnings about this evaluation")
     code: str = Field(description="digest of all sources of the package that ran")
     sources: dict[str, str] = Field(description="digests of those that made this, by module; empty: not known")
     environment: str = Field(description="digest of Python and all installed distributions; empty: not known")
@@ -65,7 +65,7 @@ class Measurement(Closed):
     seed: int = Field(description="of the split, the training and the attacks")
     n_opt: int = Field(description="images of opt, which build kernels")
     n_val: int = Field(description="images that choose rates, times and checkpoints")
-    n_train: int = Field(description="images that the predictor was made from: opt, or opt and val")
+    n_train: int = Field(description="training images: opt, or opt and val")
     label_noise: float = Field(description="share of the opt images whose label is wrong")
     n_test: int = Field(description="images evaluated")
     split_hash: str = Field(description="of the split's indices, pixels and labels")
@@ -93,7 +93,7 @@ class RobustBenchEntry(Closed):
     )
     autoattack_acc: Percent | None = Field(description="robust accuracy under AutoAttack, percent; null: not run")
     footnote: str | None = Field(
-        description="doubts about AutoAttack's evaluation, in words; where it was not run, that, and the doubts about "
+        description="warnings about AutoAttack's evaluation; where it was not run, that, and the warnings about "
         "each attack behind `reported` after its name; and whether results of different code or data are mixed; "
         "null: none"
     )

@@ -80,7 +80,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What a story is made from.
+    """Input of a story.
 
     Attributes:
         findings: of the experiment, in the order of its units.

@@ -13,7 +13,7 @@ class Conditioning:
 
     Attributes:
         smallest: smallest eigenvalue over the largest; negative where the matrix is indefinite.
-        floor: side × float64's rounding: what is below cannot be told from 0.
+        floor: side × float64's rounding: smaller values count as 0.
     """
 
     smallest: float

@@ -10,7 +10,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError
 from advntk.ingredients.networks.layers import layers_of
 
-_DEPTHS = (2, 18)  # where a name tells none, one of these is of every family
+_DEPTHS = (2, 18)  # tried where a name has no depth: every family has one of these
 
 
 def named(network: str, *, mlp_depth: int, cnn_depth: int, width: int = 512) -> Architecture:
@@ -38,7 +38,7 @@ def of_kind(kind: str, **fields: str | int) -> Architecture:
 
 
 def _check(name: str, kind: str, **fields: str | int) -> str:
-    """The name, if there is such a network; else a ``ValueError``, which pydantic tells with the key."""
+    """The name, if there is such a network; else a ``ValueError``, which pydantic reports with the key."""
     depths = (fields.pop("depth"),) if "depth" in fields else _DEPTHS
     wrong = ""
     for depth in depths:

@@ -270,7 +270,7 @@ def test_the_refit_refuses_what_it_cannot_be_made_from_before_it_searches(
 ):
     monkeypatch.setattr(early_stopped_refit, "stopped_on_val", lambda task: pytest.fail("searched"))
     given = task(digits_split, gram_path, tmp_path, early_stopped_ntk.Options())
-    with pytest.raises(ConfigError, match=r"made from all training images, not from opt; give --images all"):
+    with pytest.raises(ConfigError, match=r"trains on all training images, not on opt; give --images all"):
         early_stopped_refit.fit(given)
     with pytest.raises(InputError, match="is of 120 images, not of 180"):
         early_stopped_refit.fit(replace(given, images="all"))

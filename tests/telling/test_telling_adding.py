@@ -191,7 +191,7 @@ def test_a_gram_matrix_of_another_machine_stands_beside_the_first(build, tmp_pat
     listing = json.loads((out / "suite.json").read_text())
     listing["parts"]["grams.json"] = files.sha256_of_file(out / "grams.json")
     files.write_json(out / "suite.json", listing)
-    with pytest.raises(InputError, match="was made from another gram"):
+    with pytest.raises(InputError, match="was computed from another gram"):
         read_suite(out / "suite.json")
 
 

@@ -105,13 +105,13 @@ def test_a_fit_or_gram_that_changed_after_its_results_is_refused(suite):
     gram = suite("/grams/", content="g1")
     assert read_suite(suite.path).notes == ()
     suite("/fits/digits/seed0/mlp-3/ntk/", content="f2")
-    assert refused(suite.path).startswith(f"{record}: was made from another fit (digest f1) than {fit} (f2);")
+    assert refused(suite.path).startswith(f"{record}: was computed from another fit (digest f1) than {fit} (f2);")
     suite("/grams/", content="g2")
     message = refused(suite.path)
-    assert message.startswith(f"{record}: was made from another fit")
+    assert message.startswith(f"{record}: was computed from another fit")
     assert "(1 more such)" in message
     suite("/fits/digits/seed0/mlp-3/ntk/", content="f1")
-    assert refused(suite.path).startswith(f"{fit}: was made from another gram (digest g1) than {gram} (g2);")
+    assert refused(suite.path).startswith(f"{fit}: was computed from another gram (digest g1) than {gram} (g2);")
 
 
 def test_a_transfer_is_made_from_several_fits():

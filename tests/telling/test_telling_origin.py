@@ -172,9 +172,9 @@ def test_a_suite_is_told_as_a_whole(build):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "is no result that tells of its origin; give a record"),
-        ('{"schema": "advntk-reference-1"}', "is no result that tells of its origin"),
-        ('{"schema_version": "advntk-record-2", "provenance": 3}', "is no result that tells of its origin"),
+        ("[]", "is not a result with provenance; give a record"),
+        ('{"schema": "advntk-reference-1"}', "is not a result with provenance"),
+        ('{"schema_version": "advntk-record-2", "provenance": 3}', "is not a result with provenance"),
         ("{", "not valid JSON"),
     ],
 )

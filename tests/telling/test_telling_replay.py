@@ -232,7 +232,7 @@ def test_other_data_are_never_accepted(run, published, bound):
 def test_other_settings_are_no_replay(run, published):
     path = run("second", OTHER)
     change(path, "records/", lambda one: {**one, "n_val": 100})
-    with pytest.raises(InputError, match=r"is no replay of .*: n_val differ"):
+    with pytest.raises(InputError, match=r"is not a replay of .*: n_val differ"):
         replayed(published, path)
 
 

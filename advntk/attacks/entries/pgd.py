@@ -113,7 +113,7 @@ def _untargeted(predictor: Predictor, labels: Any, options: Options) -> Oracle:
 
 
 def _targeted(predictor: Predictor, labels: Any, targets: Any) -> Oracle:
-    """Climbs f_t − f_y, but tells the margin as its loss: a point that any wrong class wins is worth keeping."""
+    """Climbs f_t − f_y, but reports the margin as its loss: a point that any wrong class wins is worth keeping."""
 
     def oracle(images: Any) -> tuple[Any, Any, Any]:
         logits, pullback = predictor.linearize(images)

@@ -24,11 +24,11 @@ def fit(task: Task) -> Fit:
         The fit.
 
     Raises:
-        ConfigError: the task is to be made from opt alone.
+        ConfigError: the task trains on opt alone.
     """
     if task.images != "all":
         raise ConfigError(
-            f"made from all training images, not from {task.images}",
+            f"trains on all training images, not on {task.images}",
             where="early_stopped_refit",
             remedy="give --images all",
         )

@@ -31,7 +31,7 @@ def worst_log(told: Told, network: str, name: str) -> Interval:
     """log10 of the smallest eigenvalue over the largest, the worst radius and strength of each seed.
 
     Returns:
-        Mean over seeds; what is below float64's floor counts as the floor, from which nothing smaller can be told.
+        Mean over seeds; what is below float64's floor counts as the floor.
     """
     values = smallest(told, network, name)
     return student_interval(np.log10(np.maximum(values.reshape(len(values), -1).min(axis=1), floor(told, name))))
