@@ -280,6 +280,8 @@ def fill(
             tile = engine.tile_symmetric(own) if left == low else engine.tile(own, images[left:right])
             tile = np.ascontiguousarray(tile, dtype=np.float32)
             _require_finite(tile, low)
+            if low == left == 0:
+                _require_contrast(tile)
             target.write(low, left, tile)
             crc = zlib.crc32(tile.data, crc)
         finished.add(low, crc)
@@ -293,6 +295,17 @@ def _require_finite(tile: np.ndarray, low: int) -> None:
             where="gram",
             remedy="the scale σ_w^depth leaves float32: move sigma_w towards 1.4 or lower the depth, "
             "or set compute.kernel_engine to neural_tangents",
+        )
+
+
+def _require_contrast(tile: np.ndarray) -> None:
+    """Refuse a kernel that is the same number for all pairs of images: nothing can be learned from it."""
+    largest = float(np.abs(tile).max())
+    if len(tile) > 1 and float(np.ptp(tile)) <= 8 * np.finfo(np.float32).eps * largest:
+        raise NumericalError(
+            f"all entries of the tile at row 0 equal {largest:.3g} in float32: the kernel does not distinguish images",
+            where="gram",
+            remedy="raise sigma_w towards 1.4 or lower sigma_b; if all images are the same, check the data",
         )
 
 

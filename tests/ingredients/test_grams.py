@@ -112,6 +112,17 @@ def test_the_remedy_for_a_scale_that_leaves_float32_names_the_direction(digits_s
     assert "move sigma_w towards 1.4" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("family", "sigma_w", "sigma_b"), [("cnn", 1e-6, 0.0), ("mlp", 1e-12, 0.18), ("mlp", 1e-3, 10.0)]
+)
+def test_a_kernel_that_is_one_number_is_refused(digits_split, tmp_path, family, sigma_w, sigma_b):
+    spec = Architecture(family=family, depth=3, sigma_w=sigma_w, sigma_b=sigma_b)
+    with pytest.raises(NumericalError, match="does not distinguish images") as caught:
+        build(digits_split, tmp_path, spec=spec)
+    assert "raise sigma_w" in caught.value.remedy
+    assert not (tmp_path / "gram.npy").exists()
+
+
 def test_an_indefinite_matrix_is_refused(digits_split, tmp_path, monkeypatch):
     engine = Counted(grams.make_engine(SPEC, digits_split.input_shape, device="cpu"))
     whole = engine.inner.tile_symmetric
