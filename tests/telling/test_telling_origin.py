@@ -189,7 +189,7 @@ def test_files_without_origin_are_refused(tmp_path):
     with pytest.raises(InputError, match="holds no prepared dataset"):
         origin(tmp_path / "x.npz")
     (tmp_path / "x.txt").write_text("x")
-    with pytest.raises(InputError, match="is no result"):
+    with pytest.raises(InputError, match="is not a result"):
         origin(tmp_path / "x.txt")
     for name in ("none.json", "none.npz", "folder"):
         with pytest.raises(InputError, match="file not found"):
