@@ -80,7 +80,7 @@ class Jobs:
             raise ConfigError(
                 "'gpu' with --sdm conda, but the environments' JAX is for the CPU",
                 where="compute.device",
-                remedy="set compute.environments: cuda12, or device: auto or cpu",
+                remedy="set compute.environments: cuda12 or cuda13, or device: auto or cpu",
             )
         if "APPTAINER" in names and not compute.container:
             raise ConfigError(

@@ -6,5 +6,4 @@ source=$1 lock=$2
 
 python -m pip install --no-cache-dir --no-deps -r "$source/requirements/$lock"
 python -m pip install --no-cache-dir --no-deps --no-build-isolation "$source"
-python -m pip check
 python -m advntk --version

@@ -1,10 +1,11 @@
 """The locks and the conda environments of this project: written, and checked against a package index.
 
-    python requirements/environments.py write    # lock-cuda12.txt and envs/, from lock.txt and stacks.toml
-    python requirements/environments.py check    # resolve all of them for linux-64; what differs is an error
+    python requirements/environments.py write              # the CUDA locks and envs/, from lock.txt and stacks.toml
+    python requirements/environments.py write --upgrade    # lock.txt too, with the newest versions
+    python requirements/environments.py check              # resolve all of them for linux-64; a difference is an error
 
 Nothing is installed and no wheel is loaded: uv reads the metadata of packages from its index (UV_DEFAULT_INDEX; PyPI).
-``lock.txt`` itself is ``pip freeze --all``, without pip and the project, of a new environment where the tests passed.
+Every lock is resolved for each Python that it names, and one set of versions has to do for all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -24,13 +25,72 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTHON, PLATFORM = "3.11", "x86_64-manylinux_2_28"
-LOCKS = {"cpu": "lock.txt", "cuda12": "lock-cuda12.txt"}
+PLATFORM = "x86_64-manylinux_2_28"
 BUILD = ["setuptools"]
 """What builds the project inside an environment: part of each, so that no build asks an index for it."""
 
 Pins = dict[str, str]
 """Version by canonical name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """One set of versions that were tested together.
+
+    Attributes:
+        compute: ``cpu``, ``cuda12`` or ``cuda13``.
+        says: what sets it apart, for the head of the file.
+        pythons: versions of Python that it serves; conda environments take the first.
+        requirements: requirements that stand in place of plain names.
+        constraints: limits of versions.
+        own: pattern of the packages whose versions differ from those of ``lock.txt``.
+        libraries: major versions of the CUDA libraries that JAX and torch have to share.
+    """
+
+    compute: str
+    says: str
+    pythons: tuple[str, ...]
+    requirements: Mapping[str, str] = field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
+    own: str = ""
+    libraries: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return ROOT / "requirements" / ("lock.txt" if self.compute == "cpu" else f"lock-{self.compute}.txt")
+
+    @property
+    def pins(self) -> Pins:
+        """Its versions."""
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        return pins_of(line for line in lines if line and not line.startswith("#"))
+
+    @property
+    def cuda(self) -> str:
+        """``CUDA 12`` or ``CUDA 13``; empty for CPUs."""
+        return "" if self.compute == "cpu" else f"CUDA {self.compute.removeprefix('cuda')}"
+
+    def is_own(self, name: str) -> bool:
+        """Whether a package may have another version than in ``lock.txt``."""
+        return bool(self.own and re.match(rf"({self.own})", name))
+
+    def complaints(self, pins: Pins) -> list[str]:
+        """What speaks against one CUDA for JAX and torch alike.
+
+        Since every package has one version, two libraries of one kind can only come in under two names: those of
+        CUDA 12 end in ``-cu12``, those of CUDA 13 in ``-cu13`` or in nothing.
+
+        Returns:
+            One line each; none if all is well, or if there is no CUDA.
+        """
+        other = {"cuda12": r"nvidia-(?!.*-cu12$)|cuda-toolkit$", "cuda13": r"nvidia-.*-cu12$"}.get(self.compute)
+        found = [f"{name}: a part of another CUDA" for name in pins if other and re.match(other, name)]
+        return found + [
+            f"{name} {pins.get(name, 'is missing')}: wanted major version {major}"
+            for name, major in self.libraries.items()
+            if pins.get(name, "").partition(".")[0] != major
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,40 +123,49 @@ class Variant:
 
     Attributes:
         stack: what it holds.
-        compute: ``cpu`` or ``cuda12``.
-        extras: requirements that stand in place of plain names.
+        lock: of its versions.
     """
 
     stack: Stack
-    compute: str
-    extras: Mapping[str, str]
+    lock: Lock
 
     @property
     def name(self) -> str:
         """Of the file, without its suffix."""
-        return self.stack.name if self.compute == "cpu" else f"{self.stack.name}-{self.compute}"
+        return self.stack.name if self.lock.compute == "cpu" else f"{self.stack.name}-{self.lock.compute}"
 
     @property
     def requirements(self) -> list[str]:
         """Named requirements, without versions."""
-        return [self.extras.get(name, name) for name in self.stack.named]
+        return [self.lock.requirements.get(name, name) for name in self.stack.named]
 
 
-def _table() -> dict[str, dict]:
-    return tomllib.loads((ROOT / "requirements/stacks.toml").read_text(encoding="utf-8"))
+def _table(part: str) -> dict[str, dict]:
+    table: dict[str, dict] = tomllib.loads((ROOT / "requirements/stacks.toml").read_text(encoding="utf-8"))[part]
+    return {
+        name: {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+        for name, entry in table.items()
+    }
+
+
+def locks() -> dict[str, Lock]:
+    """All locks by what they compute on, ``lock.txt`` first."""
+    return {compute: Lock(compute=compute, **entry) for compute, entry in _table("locks").items()}
+
+
+def stacks() -> list[Stack]:
+    """All stacks."""
+    return [Stack(name=name, **entry) for name, entry in _table("stacks").items()]
 
 
 def variants() -> list[Variant]:
-    """All environments: each stack, and those that can compute on a GPU once more for CUDA 12."""
-    table = _table()
-    extras = table.pop("cuda12")["requirements"]
-    stacks = [
-        Stack(name=name, says=entry["says"], **{key: tuple(value) for key, value in entry.items() if key != "says"})
-        for name, entry in table.items()
+    """All environments: each stack, and those that can compute on a GPU once more for each CUDA."""
+    return [
+        Variant(stack=stack, lock=lock)
+        for lock in locks().values()
+        for stack in stacks()
+        if lock.compute == "cpu" or set(lock.requirements) & set(stack.named)
     ]
-    plain = [Variant(stack=stack, compute="cpu", extras={}) for stack in stacks]
-    cuda = [Variant(stack=stack, compute="cuda12", extras=extras) for stack in stacks if set(extras) & set(stack.named)]
-    return plain + cuda
 
 
 def pins_of(lines: Iterable[str]) -> Pins:
@@ -108,7 +177,7 @@ def pins_of(lines: Iterable[str]) -> Pins:
     Raises:
         ValueError: a line is no ``name==version``.
     """
-    pins = {}
+    pins: Pins = {}
     for line in lines:
         requirement = Requirement(line)
         versions = [specifier.version for specifier in requirement.specifier if specifier.operator == "=="]
@@ -118,24 +187,21 @@ def pins_of(lines: Iterable[str]) -> Pins:
     return pins
 
 
-def lock(compute: str) -> Pins:
-    """Versions of a lock."""
-    lines = (ROOT / "requirements" / LOCKS[compute]).read_text(encoding="utf-8").splitlines()
-    return pins_of(line for line in lines if line and not line.startswith("#"))
-
-
 def pip_part(path: Path) -> list[str]:
     """Requirements under ``pip:`` of an environment file."""
     dependencies = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
     return [line for part in dependencies if isinstance(part, dict) for line in part["pip"]]
 
 
-def resolve(requirements: Iterable[str], constraints: Iterable[str] = (), *, sources: bool = False) -> Pins:
-    """What an installer would install for the requirements, for this project's Python on linux-64.
+def resolve(
+    requirements: Iterable[str], constraints: Iterable[str] = (), *, python: str, sources: bool = False
+) -> Pins:
+    """What an installer would install for the requirements on linux-64.
 
     Args:
         requirements: what is asked for.
         constraints: limits of versions, also of what the requirements bring.
+        python: version of Python, ``3.11`` for example.
         sources: whether packages without a wheel will do (one that Snakemake needs has none); jobs need none such.
 
     Returns:
@@ -145,7 +211,7 @@ def resolve(requirements: Iterable[str], constraints: Iterable[str] = (), *, sou
         SystemExit: there is no solution; the resolver's reason.
     """
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"]
-    command += ["--python-version", PYTHON, "--python-platform", PLATFORM]
+    command += ["--python-version", python, "--python-platform", PLATFORM]
     command += [] if sources else ["--only-binary", ":all:"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write("\n".join(constraints))
@@ -153,65 +219,75 @@ def resolve(requirements: Iterable[str], constraints: Iterable[str] = (), *, sou
         command += ["--constraints", file.name]
         done = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"no solution for linux-64, Python {PYTHON}:\n{done.stderr}")
+        raise SystemExit(f"no solution for linux-64, Python {python}:\n{done.stderr}")
     return pins_of(line for line in done.stdout.splitlines() if line)
 
 
-def is_cuda(name: str) -> bool:
-    """Whether a package is a part of CUDA, or is built for one release of it."""
-    return bool(re.match(r"(nvidia-|cuda-|jax-cuda|torch$|torchvision$|triton$)", name))
-
-
-def cuda_complaints(pins: Pins) -> list[str]:
-    """What speaks against one CUDA 12 for JAX and torch alike.
-
-    Since every package has one version, two libraries of one kind can only come in under two names: those of CUDA 12
-    end in ``-cu12``, those of CUDA 13 in ``-cu13`` or in nothing.
-
-    Returns:
-        One line each; none if all is well.
-    """
-    found = [f"{name}: a part of another CUDA" for name in pins if name.startswith("nvidia-") and name[-5:] != "-cu12"]
-    found += [f"{name}: only CUDA 13 comes with it" for name in pins if name == "cuda-toolkit"]
-    majors = {"nvidia-cublas-cu12": "12", "nvidia-cuda-runtime-cu12": "12", "nvidia-cudnn-cu12": "9"}
-    return found + [
-        f"{name} {pins.get(name, 'is missing')}: wanted major version {major}"
-        for name, major in majors.items()
-        if pins.get(name, "").partition(".")[0] != major
+def project_needs(lock: Lock) -> list[str]:
+    """What the project declares, for one lock; without what the stacks install bare, with what that needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["test"], *BUILD]
+    bare = {name for stack in stacks() for name in stack.bare}
+    needs = {name for stack in stacks() for name in stack.bare_needs}
+    return [
+        *sorted(needs),
+        *(line for line in declared if canonicalize_name(Requirement(line).name) not in bare),
+        *lock.requirements.values(),
     ]
 
 
-def lock_lines(compute: str) -> list[str]:
-    """The lock as lines."""
-    return [f"{name}=={version}" for name, version in lock(compute).items()]
+def bare_pins() -> Pins:
+    """Exact versions that the project declares of what is installed bare."""
+    bare = {name for stack in stacks() for name in stack.bare}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    return pins_of(line for line in declared if canonicalize_name(Requirement(line).name) in bare)
 
 
-def cuda12_lock() -> str:
-    """The lock with JAX and torch for CUDA 12: every other package as in ``lock.txt``."""
-    table = _table()["cuda12"]
-    shared = [f"{name}=={version}" for name, version in lock("cpu").items() if not is_cuda(name)]
-    found = resolve([*shared, *table["requirements"].values()], table["constraints"], sources=True)
-    head = f"# lock.txt with JAX and torch for CUDA 12 (Python {PYTHON}, x86-64 Linux).\n"
-    head += "# Written by requirements/environments.py.\n"
-    return head + "".join(f"{name}=={version}\n" for name, version in found.items())
+def resolve_lock(lock: Lock, constraints: Iterable[str]) -> Pins:
+    """Versions of a lock, the same for every Python that it serves.
+
+    Returns:
+        Version by canonical name.
+
+    Raises:
+        SystemExit: there is no solution, or none that does for all of them.
+    """
+    constraints = [*constraints, *lock.constraints]
+    found = [resolve(project_needs(lock), constraints, python=python, sources=True) for python in lock.pythons]
+    for python, pins in zip(lock.pythons, found, strict=True):
+        if apart := differences(pins, found[0]):
+            raise SystemExit(f"{lock.path.name}: Python {python} and {lock.pythons[0]} differ:\n" + "\n".join(apart))
+    return found[0] | bare_pins()
+
+
+def lines_of(pins: Pins) -> list[str]:
+    """Exact requirements, sorted by name."""
+    return [f"{name}=={version}" for name, version in sorted(pins.items())]
+
+
+def lock_text(lock: Lock, pins: Pins) -> str:
+    """A lock file."""
+    head = f"# {lock.says}. For Python {', '.join(lock.pythons)} on x86-64 Linux.\n"
+    head += "# Install with --no-deps: neural-tangents declares TensorFlow, which nothing here uses.\n"
+    return head + "# Written by requirements/environments.py.\n" + "".join(f"{line}\n" for line in lines_of(pins))
 
 
 def env_text(variant: Variant) -> str:
     """The environment file of a variant."""
-    versions = lock(variant.compute)
-    found = resolve(variant.requirements, lock_lines(variant.compute))
+    versions, python = variant.lock.pins, variant.lock.pythons[0]
+    found = resolve(variant.requirements, lines_of(versions), python=python)
     named = [f"{line}=={versions[canonicalize_name(Requirement(line).name)]}" for line in variant.requirements]
     brought = [f"{name}=={version}" for name, version in found.items() if name not in pins_of(named)]
     last = " and ".join([*variant.stack.bare, "advntk itself"])
     lines = [
-        f"# {variant.stack.says}" + ("" if variant.compute == "cpu" else "; JAX and torch for CUDA 12"),
-        f"# written by requirements/environments.py from stacks.toml and {LOCKS[variant.compute]}",
+        f"# {variant.stack.says}" + (f"; JAX and torch for {cuda}" if (cuda := variant.lock.cuda) else ""),
+        f"# written by requirements/environments.py from stacks.toml and {variant.lock.path.name}",
         f"# {last} go in through {variant.name}.post-deploy.sh".replace("# advntk itself go", "# advntk itself goes"),
         "channels:",
         "  - conda-forge",
         "  - nodefaults",
         "dependencies:",
-        f"  - python={PYTHON}",
+        f"  - python={python}",
         "  - pip",
         "  - pip:",
         *(f"      - {line}" for line in named),
@@ -223,7 +299,7 @@ def env_text(variant: Variant) -> str:
 
 def script_text(variant: Variant) -> str:
     """The post-deploy script of a variant: the project from a copy, so that no build leaves files in the checkout."""
-    versions = lock(variant.compute)
+    versions = variant.lock.pins
     bare = "".join(
         f"python -I -m pip install --quiet --no-deps {name}=={versions[name]}\n" for name in variant.stack.bare
     )
@@ -238,9 +314,16 @@ python -I -m pip install --quiet --no-deps --no-build-isolation "$copy"
 """
 
 
-def write() -> None:
-    """Write the CUDA lock, the environment files and their scripts."""
-    (ROOT / "requirements" / LOCKS["cuda12"]).write_text(cuda12_lock(), encoding="utf-8")
+def write(*, upgrade: bool) -> None:
+    """Write the CUDA locks, the environment files and their scripts; ``upgrade`` moves ``lock.txt`` first."""
+    for lock in locks().values():
+        if lock.compute == "cpu":
+            if not upgrade:
+                continue
+            shared = []
+        else:
+            shared = lines_of({name: pin for name, pin in locks()["cpu"].pins.items() if not lock.is_own(name)})
+        lock.path.write_text(lock_text(lock, resolve_lock(lock, shared)), encoding="utf-8")
     for variant in variants():
         (ROOT / f"envs/{variant.name}.yaml").write_text(env_text(variant), encoding="utf-8")
         (ROOT / f"envs/{variant.name}.post-deploy.sh").write_text(script_text(variant), encoding="utf-8")
@@ -261,24 +344,19 @@ def check() -> int:
     Returns:
         0, or 1 if anything differs or JAX and torch disagree.
     """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needs = [*project["dependencies"], *project["optional-dependencies"]["test"], *BUILD]
     complaints = []
-    for compute, file in LOCKS.items():
-        extras = _table()["cuda12"]["requirements"].values() if compute == "cuda12" else ()
-        found = resolve([*needs, *extras], lock_lines(compute), sources=True)
-        complaints += [f"requirements/{file}: {line}" for line in differences(found, lock(compute))]
-        print(f"requirements/{file}: {len(found)} packages")
+    for lock in locks().values():
+        found = resolve_lock(lock, lines_of(lock.pins))
+        complaints += [f"{lock.path.name}: {line}" for line in differences(found, lock.pins) + lock.complaints(found)]
+        print(f"{lock.path.name}: {len(found)} packages for Python {', '.join(lock.pythons)}")
+        names = ["jax", "torch", *lock.libraries]
+        print("  " + ", ".join(f"{name} {found[name]}" for name in names if name in found))
     for variant in variants():
         file = ROOT / f"envs/{variant.name}.yaml"
-        found, wanted = resolve(pip_part(file)), pins_of(pip_part(file))
-        wrong = differences(found, wanted) + (cuda_complaints(found) if variant.compute == "cuda12" else [])
+        found, wanted = resolve(pip_part(file), python=variant.lock.pythons[0]), pins_of(pip_part(file))
+        wrong = differences(found, wanted) + variant.lock.complaints(found)
         complaints += [f"envs/{file.name}: {line}" for line in wrong]
         print(f"envs/{file.name}: {len(found)} packages")
-        if variant.compute == "cuda12":
-            shown = ("jax", "jax-cuda12-plugin", "torch", "nvidia-cuda-runtime-cu12", "nvidia-cublas-cu12")
-            shown += ("nvidia-cudnn-cu12", "nvidia-nccl-cu12")
-            print("  " + ", ".join(f"{name} {found[name]}" for name in shown if name in found))
     for line in complaints:
         print(f"error: {line}", file=sys.stderr)
     return 1 if complaints else 0
@@ -292,9 +370,11 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=["write", "check"])
-    if parser.parse_args().command == "check":
+    parser.add_argument("--upgrade", action="store_true", help="with write: move lock.txt to the newest versions first")
+    arguments = parser.parse_args()
+    if arguments.command == "check":
         return check()
-    write()
+    write(upgrade=arguments.upgrade)
     return 0
 
 

@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 Engine = Literal["auto", "numba", "neural_tangents"]
 Device = Literal["auto", "cpu", "gpu"]
-Environments = Literal["cpu", "cuda12"]
+Environments = Literal["cpu", "cuda12", "cuda13"]
 
 
 UserPath = Annotated[str, AfterValidator(os.path.expanduser)]
@@ -48,7 +48,7 @@ class Compute(Closed):
     memory_mb: int = Field(default=2000, ge=1, description="bound of a job's kernel temporaries, MiB")
     environments: Environments = Field(
         default="cpu",
-        description="conda environments of jobs, with --sdm conda: cpu, or cuda12 (JAX and torch for CUDA 12)",
+        description="conda environments of jobs, with --sdm conda: cpu, cuda12 or cuda13 (JAX and torch for that CUDA)",
     )
     container: UserPath = Field(default="", description="image that jobs run in, with --sdm apptainer: a path or a URL")
 

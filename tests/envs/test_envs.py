@@ -6,19 +6,23 @@ import ast
 import functools
 import importlib.util
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from advntk import cli, suite
 from advntk.foundation import registry
+from advntk.foundation.options import Environments
 from advntk.foundation.provenance import modules_behind
 from advntk.workflow import CPU_ONLY
 
@@ -42,12 +46,13 @@ def module_of_requirements() -> ModuleType:
 environments = module_of_requirements()
 
 
-def compute_of(name: str) -> str:
-    return "cuda12" if name.endswith("-cuda12") else "cpu"
+LOCKS = environments.locks()
+VARIANTS = {variant.name: variant for variant in environments.variants()}
+ON_GPUS = [name for name, variant in VARIANTS.items() if variant.lock.compute != "cpu"]
 
 
 def stack_of(name: str) -> str:
-    return name.removesuffix("-cuda12")
+    return VARIANTS[name].stack.name
 
 
 def script_of(name: str) -> str:
@@ -60,9 +65,12 @@ def bare_pins(name: str) -> dict[str, str]:
 
 
 def test_there_is_one_file_a_stack_and_variant():
-    assert set(NAMES) == {variant.name for variant in environments.variants()}
-    stacks = {stack_of(name) for name in NAMES}
-    assert stacks - {stack_of(name) for name in NAMES if compute_of(name) == "cuda12"} == set(CPU_ONLY)
+    assert set(NAMES) == set(VARIANTS)
+    assert {stack_of(name) for name in NAMES} - {stack_of(name) for name in ON_GPUS} == set(CPU_ONLY)
+
+
+def test_compute_environments_are_those_that_there_are():
+    assert set(get_args(Environments)) == set(LOCKS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +80,7 @@ def test_spec_is_closed(name):
     assert set(spec) == {"channels", "dependencies"}
     assert spec["channels"] == ["conda-forge", "nodefaults"]
     *from_conda, pip = spec["dependencies"]
-    assert from_conda == ["python=3.11", "pip"]
+    assert from_conda == [f"python={VARIANTS[name].lock.pythons[0]}", "pip"]
     assert set(pip) == {"pip"}
     assert len(environments.pins_of(pip["pip"])) == len(pip["pip"])
 
@@ -90,42 +98,70 @@ def test_versions_that_are_not_exact_are_refused(line):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_versions_are_those_of_the_lock(name):
-    lock = environments.lock(compute_of(name))
+    lock = VARIANTS[name].lock.pins
     pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
     for package, version in {**pins, **bare_pins(name)}.items():
         assert lock.get(package) == version, package
 
 
-def test_locks_differ_in_cuda_only():
-    cpu, cuda = environments.lock("cpu"), environments.lock("cuda12")
-    differing = {name for name in {*cpu, *cuda} if cpu.get(name) != cuda.get(name)}
+@pytest.mark.parametrize("compute", ["cuda12", "cuda13"])
+def test_locks_differ_in_what_computes_only(compute):
+    cpu, cuda = LOCKS["cpu"].pins, LOCKS[compute].pins
+    differing = {name for name in cpu if cpu[name] != cuda.get(name)}
     assert differing
-    assert all(environments.is_cuda(name) for name in differing), differing
+    assert all(LOCKS[compute].is_own(name) for name in differing), differing
+    assert all(re.match("nvidia-|cuda-|jax-cuda", name) for name in cuda if name not in cpu)
+
+
+def test_what_is_installed_fits_together():
+    """Nothing is missing and no versions clash, apart from what neural-tangents declares and nothing here uses."""
+    found = subprocess.run(
+        [sys.executable, "-m", "uv", "pip", "check", "--python", sys.executable], capture_output=True, text=True
+    ).stderr
+    complaints = {line for line in found.splitlines() if line.startswith("The package")}
+    allowed = re.compile(r"The package `neural-tangents` requires `(tensorflow|tf2jax)[^`]*`, but it's not installed")
+    assert {line for line in complaints if not allowed.match(line)} == set(), found
+    assert "Checked" in found
+
+
+def test_nothing_brings_tensorflow():
+    assert not [name for lock in LOCKS.values() for name in lock.pins if name.startswith(("tensorflow", "tf2jax"))]
 
 
 def test_locks_meet_what_the_project_declares():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    for compute in environments.LOCKS:
-        lock = environments.lock(compute)
+    for lock in LOCKS.values():
         for line in declared:
             requirement = Requirement(line)
-            assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)]), (compute, line)
+            assert requirement.specifier.contains(lock.pins[canonicalize_name(requirement.name)]), (lock.path, line)
+        for python in lock.pythons:
+            assert SpecifierSet(project["requires-python"]).contains(python), lock.path
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if compute_of(name) == "cuda12"])
+@pytest.mark.parametrize("name", ON_GPUS)
 def test_jax_and_torch_share_one_cuda(name):
     pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
-    assert not environments.cuda_complaints(pins)
+    assert not VARIANTS[name].lock.complaints(pins)
 
 
-def test_a_second_cuda_is_seen():
-    one = {"nvidia-cublas-cu12": "12.8.4.1", "nvidia-cuda-runtime-cu12": "12.8.90", "nvidia-cudnn-cu12": "9.10.2.21"}
-    assert not environments.cuda_complaints(one)
-    for wrong in ({"nvidia-cublas": "13.1"}, {"nvidia-cudnn-cu13": "9.24"}, {"cuda-toolkit": "13.0"}):
-        assert environments.cuda_complaints(one | wrong)
-    assert environments.cuda_complaints(one | {"nvidia-cudnn-cu12": "8.9"})
-    assert environments.cuda_complaints({})
+TWELVE = {"nvidia-cublas-cu12": "12.8.4.1", "nvidia-cuda-runtime-cu12": "12.8.90", "nvidia-cudnn-cu12": "9.10.2.21"}
+THIRTEEN = {"nvidia-cublas": "13.1.1.3", "nvidia-cuda-runtime": "13.0.96", "nvidia-cudnn-cu13": "9.24.0.43"}
+
+
+@pytest.mark.parametrize(
+    ("compute", "good", "wrong"),
+    [
+        ("cuda12", TWELVE, [*({name: pin} for name, pin in THIRTEEN.items()), {"cuda-toolkit": "13.0"}]),
+        ("cuda13", THIRTEEN, [{name: pin} for name, pin in TWELVE.items()]),
+    ],
+)
+def test_a_second_cuda_is_seen(compute, good, wrong):
+    complaints = LOCKS[compute].complaints
+    assert not complaints(good)
+    assert all(complaints(good | more) for more in wrong)
+    assert all(complaints(good | {name: "8.0"}) for name in good)
+    assert complaints({})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -254,8 +290,7 @@ def libraries(verb: str) -> set[str]:
 def test_environment_holds_all_that_its_verbs_import(name):
     """And names it itself: what another package happens to bring can be gone with its next release."""
     listed = [canonicalize_name(Requirement(line).name) for line in environments.pip_part(ROOT / f"envs/{name}.yaml")]
-    (variant,) = (variant for variant in environments.variants() if variant.name == name)
-    named = {canonicalize_name(Requirement(line).name) for line in variant.requirements}
+    named = {canonicalize_name(Requirement(line).name) for line in VARIANTS[name].requirements}
     assert named <= set(listed)
     held = named | set(bare_pins(name))
     needed = {}
@@ -281,5 +316,4 @@ def test_what_verbs_import_is_seen():
 @pytest.mark.parametrize("name", NAMES)
 def test_scripts_are_as_written(name):
     """Apart from the resolver, the program writes what is there."""
-    (variant,) = (variant for variant in environments.variants() if variant.name == name)
-    assert environments.script_text(variant) == script_of(name)
+    assert environments.script_text(VARIANTS[name]) == script_of(name)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.ad_checkpoint import checkpoint
+from jax import checkpoint  # type: ignore[attr-defined]  # public, but JAX 0.5 does not mark it as exported
 
 from advntk.foundation import threads
 from advntk.foundation.architecture import Architecture

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import enable_x64
 from scipy.integrate import quad
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork, outputs
 from advntk.foundation.at_solutions import closed_form
+from advntk.foundation.device import float64_mode
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.gaussian_moments import Nonlinearity
 from advntk.ingredients.kernels import neural_tangents_wall as wall
@@ -38,7 +38,7 @@ def by_autodiff(layers, spec, points):
         mixed = jax.jacfwd(jax.jacrev(nngp, argnums=0), argnums=1)(point - 0.5, point - 0.5)
         return jnp.trace(mixed.reshape(point.size, point.size))
 
-    with enable_x64(True), warnings.catch_warnings():
+    with float64_mode(True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`FanIn` layers assume independent inputs")
         one = jax.jit(at)
         return np.array([float(one(jnp.asarray(point))) for point in points])
@@ -181,7 +181,7 @@ def test_empirical_ark_is_kappa_times_the_identity_on_average(spec):
 def test_empirical_ark_is_the_product_of_difference_quotients():
     spec = Architecture(family="mlp", depth=2, width=9, activation="erf")
     init, apply = wall.finite_network(spec, SHAPE, 3)
-    with enable_x64(True):
+    with float64_mode(True):
         parameters, points = init(jax.random.key(2)), images()
         got = jax.jit(empirical_ark(apply))(parameters, jnp.asarray(points))
         steps = 1e-6 * np.eye(points[0].size).reshape(-1, *SHAPE)

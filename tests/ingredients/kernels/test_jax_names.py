@@ -8,7 +8,7 @@ import sys
 NEWER_JAX = """
 import sys, warnings
 warnings.simplefilter("ignore")
-import jax.core, jax.interpreters.ad, jax.util
+import jax.core, jax.interpreters.ad
 
 def lacking(name):
     raise AttributeError(name)
