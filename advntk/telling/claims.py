@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pandas as pd
 
 from advntk.foundation.findings import FIGURE
-from advntk.foundation.statistics import Interval
-from advntk.telling.listing import Listing, write_listings
+from advntk.telling.listing import Column, Listing, csv_frame, listing_of, parted
 from advntk.telling.story import Claim, Story
 from advntk.telling.suite_file import Suite
 from advntk.telling.told_stories import stories
 
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A claim, and the experiment that it is of."""
+
+    name: str
+    story: Story
+    claim: Claim
+
+
+def _interval(one: _Line) -> str:
+    """The value and its interval; what is rounding beside the rest is 0."""
+    least = 1e-12 * max(map(abs, one.claim.interval))
+    return "{:.3g} [{:.3g}, {:.3g}]".format(*(end if abs(end) > least else 0.0 for end in one.claim.interval))
+
+
 COLUMNS = (
-    *("experiment", "claim", "source", "quantity", "value", "lo", "hi", "expected", "verdict", "condition"),
-    *("setup", "figure"),
+    Column("experiment", "story.number"),
+    *(Column(name, f"claim.{name}", name, words=True) for name in ("claim", "source", "quantity")),
+    *parted(("value", "lo", "hi"), "claim.interval"),
+    Column(of=_interval, head="value", words=True),
+    Column("expected", "claim.expected", "expected", words=True),
+    Column("verdict", "claim.verdict"),
+    Column("condition", "claim.condition"),
+    Column(of=lambda one: f"{one.claim.verdict} {one.claim.condition}".strip(), head="verdict", words=True),
+    Column("setup", "claim.setup"),
+    Column("figure", lambda one: f"{FIGURE}{one.name}"),
 )
-_TITLE = "Claims of the theory, measured"
 
 
 def claims_of(suite: Suite) -> Iterator[tuple[str, Story, Claim]]:
@@ -29,55 +52,26 @@ def claims_of(suite: Suite) -> Iterator[tuple[str, Story, Claim]]:
 
 
 def claims_frame(suite: Suite) -> pd.DataFrame:
-    """One row a claim."""
-    rows = [
-        {
-            "experiment": story.number,
-            **{key: getattr(claim, key) for key in COLUMNS[1:-1]},
-            "figure": f"{FIGURE}{name}",
-        }
-        for name, story, claim in claims_of(suite)
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    """One row a claim: ``COLUMNS``."""
+    return csv_frame(COLUMNS, itertools.starmap(_line, claims_of(suite)))
 
 
 def claims_listings(suite: Suite) -> list[Listing]:
     """The same for readers, a table for each experiment."""
     listings = []
-    for story, told in stories(suite).values():
-        claims = story.claims(told)
-        lines = [
-            [
-                claim.claim,
-                claim.source,
-                claim.quantity,
-                "{:.3g} [{:.3g}, {:.3g}]".format(*_rounded(claim.interval)),
-                claim.expected,
-                f"{claim.verdict} {claim.condition}".strip(),
-            ]
-            for claim in claims
-        ]
-        setups = dict.fromkeys(claim.setup for claim in claims)
+    for name, (story, told) in stories(suite).items():
+        lines = [_line(name, story, claim) for claim in story.claims(told)]
+        setups = dict.fromkeys(one.claim.setup for one in lines)
         listings.append(
-            Listing(
+            listing_of(
+                COLUMNS,
+                lines,
                 title=f"{story.number}: {story.title}",
                 caption=f"{story.question} 95% intervals. {' '.join(f'{setup}.' for setup in setups)}",
-                head=["claim", "source", "quantity", "value", "expected", "verdict"],
-                lines=lines,
-                words=6,
             )
         )
     return listings
 
 
-def _rounded(interval: Interval) -> Iterator[float]:
-    """What is rounding beside the rest of an interval is 0."""
-    least = 1e-12 * max(map(abs, interval))
-    return (value if abs(value) > least else 0.0 for value in interval)
-
-
-def write_claims(suite: Suite, out_csv: str | Path) -> None:
-    """Write the table as csv, md and tex."""
-    write_listings(
-        f"{_TITLE}: suite {suite.config.suite}", claims_frame(suite), claims_listings(suite), out_csv, notes=suite.notes
-    )
+def _line(name: str, story: Story, claim: Claim) -> _Line:
+    return _Line(name=name, story=story, claim=claim)

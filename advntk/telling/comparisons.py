@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,11 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
 from advntk.telling.convergence import unconverged
+from advntk.telling.frames import evaluated, span_of
 from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import Listing, write_listings
+from advntk.telling.listing import EMPTY, Column, Listing, csv_frame, listing_of, parted, percent, points
 from advntk.telling.suite_file import Measured, Suite
 
-COLUMNS = (
-    *("dataset", "architecture", "depth", "attack", "eps255"),
-    *("method_a", "checkpoint_a", "method_b", "checkpoint_b", "n_test", "seeds"),
-    *("robust_a", "robust_b", "difference", "difference_lo", "difference_hi"),
-    *("only_a", "only_b", "p", "p_holm", "verdict"),
-)
 SIGNIFICANCE = 0.05
 """Adjusted p up to which a difference is significant."""
 _DEPLOYED = {"network": ("best_val", "last"), "kernel": ("last", "final")}
@@ -44,6 +39,7 @@ class Comparison:
         only_a: examples of all seeds that are robust under a only.
         only_b: the same of b.
         p: of :func:`paired_test`: the larger of McNemar's exact test and of that of the interval.
+        p_holm: the same adjusted over all comparisons of the suite.
     """
 
     dataset: str
@@ -60,12 +56,40 @@ class Comparison:
     only_a: int
     only_b: int
     p: float
+    p_holm: float = math.nan
 
-    def verdict(self, adjusted: float) -> str:
-        """What an adjusted p says, in words."""
-        if adjusted > SIGNIFICANCE:
+    @property
+    def significant(self) -> bool:
+        """Whether the methods differ."""
+        return self.p_holm <= SIGNIFICANCE
+
+    @property
+    def verdict(self) -> str:
+        """What the adjusted p says, in words."""
+        if not self.significant:
             return "not distinguished"
         return "A more robust" if self.only_a > self.only_b else "B more robust"
+
+    def seen_from(self, method: str) -> Comparison:
+        """The same with a method of it as a."""
+        if self.a[0] == method:
+            return self
+        mean, low, high = self.difference
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            own_seeds=self.own_seeds[::-1],
+            robust=self.robust[::-1],
+            difference=(-mean, -high, -low),
+            only_a=self.only_b,
+            only_b=self.only_a,
+        )
+
+    def cell(self) -> str:
+        """The difference in percentage points with its interval, bold where it is significant."""
+        text = points(self.difference)
+        return f"**{text}**" if self.significant else text
 
 
 def comparisons(suite: Suite) -> list[Comparison]:
@@ -76,21 +100,16 @@ def comparisons(suite: Suite) -> list[Comparison]:
     Returns:
         The comparisons; methods whose training has not converged take part in none.
     """
-    config, reasons = suite.config, unconverged(suite)
-    cells: dict[tuple[str, str, float, str, str], list[Measured]] = {}
-    for item in suite.measured:
-        record = item.record
-        training = (record.dataset, record.architecture.label, record.method, record.threat.eps255)
-        if record.attack.inside_threat_model and training not in reasons:
-            key = (record.dataset, record.attack.name, record.threat.eps255, record.architecture.label, record.method)
-            cells.setdefault(key, []).append(item)
-    found = []
-    labels = [spec.label for spec in config.specs()]
-    for cell in itertools.product(config.datasets, config.attacks, config.eps255, labels):
-        groups = [cells.get((*cell, method), []) for method in config.methods]
-        present = [sorted(group, key=lambda item: item.record.seed) for group in groups if group]
-        found += [one for a, b in itertools.combinations(present, 2) if (one := _on_common_seeds(a, b))]
-    return found
+    reasons, cells = unconverged(suite), dict[tuple[str, str, float, str], list[list[Measured]]]()
+    for _, group in evaluated(suite).groupby(["dataset", "attack", "eps255", "network", "method"], observed=True):
+        items = list({item.record.seed: item for item in group["item"]}.values())
+        record = items[0].record
+        dataset, network, eps255 = record.dataset, record.architecture.label, record.threat.eps255
+        if record.attack.inside_threat_model and (dataset, network, record.method, eps255) not in reasons:
+            cells.setdefault((dataset, record.attack.name, eps255, network), []).append(items)
+    pairs = (pair for methods in cells.values() for pair in itertools.combinations(methods, 2))
+    found = [one for a, b in pairs if (one := _on_common_seeds(a, b))]
+    return [replace(one, p_holm=p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
 
 
 def _on_common_seeds(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison | None:
@@ -152,99 +171,95 @@ def _require_same_examples(a: Sequence[Measured], b: Sequence[Measured]) -> None
         )
 
 
-def comparisons_frame(suite: Suite) -> pd.DataFrame:
-    """One row for each comparison.
-
-    Returns:
-        Columns ``COLUMNS``; accuracies and differences are fractions; ``p_holm`` is adjusted over all rows.
-    """
-    return _frame(comparisons(suite))
-
-
-def _frame(found: Sequence[Comparison]) -> pd.DataFrame:
-    values = [
-        (
-            *(one.dataset, one.spec.kind, one.spec.depth, one.attack, one.eps255, *one.a, *one.b),
-            *(one.n_test, one.seeds, *one.robust, *one.difference),
-            *(one.only_a, one.only_b, one.p, p, one.verdict(p)),
-        )
-        for one, p in adjusted(found)
-    ]
-    return pd.DataFrame(values, columns=list(COLUMNS))
-
-
-def adjusted(found: Sequence[Comparison]) -> list[tuple[Comparison, float]]:
-    """Comparisons with their p adjusted over all of them."""
-    return list(zip(found, holm([one.p for one in found]), strict=True))
-
-
-def write_comparisons(suite: Suite, out_csv: str | Path) -> None:
-    """Write the comparisons to ``out_csv``, and the same as ``.md`` and ``.tex`` beside it."""
-    found = comparisons(suite)
-    title = f"Which method is more robust: suite {suite.config.suite}"
-    write_listings(title, _frame(found), list(_listings(suite, adjusted(found))), out_csv, notes=suite.notes)
-
-
-def _listings(suite: Suite, pairs: Sequence[tuple[Comparison, float]]) -> Iterator[Listing]:
-    """One printed table for each dataset, attack and radius."""
-    norm = NORMS[suite.config.norm]
-    for (dataset, attack, eps255), group in itertools.groupby(
-        pairs, key=lambda pair: (pair[0].dataset, pair[0].attack, pair[0].eps255)
-    ):
-        chosen = list(group)
-        first = chosen[0][0]
-        numbers = ["seeds"] if len({one.seeds for one, _ in chosen}) > 1 else []
-        yield Listing(
-            title=f"{dataset}, {attack} at {radius_label(eps255)} ({norm})",
-            caption=(
-                "Robust accuracy of A and of B in percent; A − B in percentage points with its 95% interval "
-                "over seeds and pairs of outcomes; examples of all seeds that are robust under one of the two only; "
-                "p: the larger of McNemar's exact test on these and of that of the interval, adjusted by Holm over all "
-                f"{len(pairs)} comparisons of the suite; verdict at {SIGNIFICANCE:g}. n_test = {first.n_test}, seeds = "
-                f"{seeds_in_words([one for one, _ in chosen])}."
-            ),
-            head=[
-                "network",
-                "A",
-                "B",
-                *numbers,
-                "A %",
-                "B %",
-                "A − B [95%]",
-                "only A",
-                "only B",
-                "p",
-                "p Holm",
-                "verdict",
-            ],
-            lines=[_line(one, p, seeds=bool(numbers)) for one, p in chosen],
-            notes=assumptions([one for one, _ in chosen]),
-            words=3,
-        )
-
-
-def _line(one: Comparison, adjusted: float, *, seeds: bool) -> list[str]:
-    """A pair; with the number of its seeds, where pairs differ in it."""
-    mean, low, high = (100 * value for value in one.difference)
-    return [
-        *(one.spec.label, method_label(*one.a), method_label(*one.b), *([str(one.seeds)] if seeds else [])),
-        *(f"{100 * accuracy:.1f}" for accuracy in one.robust),
-        f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]",
-        *(str(one.only_a), str(one.only_b), _p(one.p), _p(adjusted), one.verdict(adjusted)),
-    ]
-
-
 def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def seeds_in_words(found: Sequence[Comparison]) -> str:
-    """How many seeds pairs are compared on: ``3``, or ``1–3`` where they differ."""
-    numbers = [one.seeds for one in found]
-    return "–".join(str(number) for number in dict.fromkeys((min(numbers), max(numbers))))
+COLUMNS = (
+    Column("dataset"),
+    Column("architecture", "spec.kind"),
+    Column("depth", "spec.depth"),
+    Column("attack"),
+    Column("eps255"),
+    Column(of="spec.label", head="network", words=True),
+    *parted(("method_a", "checkpoint_a"), "a"),
+    Column(of=lambda one: method_label(*one.a), head="A", words=True),
+    *parted(("method_b", "checkpoint_b"), "b"),
+    Column(of=lambda one: method_label(*one.b), head="B", words=True),
+    Column("n_test"),
+    Column("seeds", head="seeds"),
+    Column("robust_a", lambda one: one.robust[0], "A %", percent),
+    Column("robust_b", lambda one: one.robust[1], "B %", percent),
+    *parted(("difference", "difference_lo", "difference_hi"), "difference"),
+    Column(of="difference", head="A − B [95%]", text=points),
+    Column("only_a", head="only A"),
+    Column("only_b", head="only B"),
+    Column("p", head="p", text=_p),
+    Column("p_holm", head="p Holm", text=_p),
+    Column("verdict", head="verdict"),
+)
 
 
-def assumptions(found: Sequence[Comparison]) -> list[str]:
+def comparisons_frame(suite: Suite) -> pd.DataFrame:
+    """One row for each comparison: ``COLUMNS``; accuracies and differences are fractions."""
+    return csv_frame(COLUMNS, comparisons(suite))
+
+
+def comparison_listings(suite: Suite) -> Iterator[Listing]:
+    """One printed table for each dataset, attack and radius."""
+    found = comparisons(suite)
+    for (dataset, attack, eps255), group in itertools.groupby(
+        found, key=lambda one: (one.dataset, one.attack, one.eps255)
+    ):
+        chosen = list(group)
+        yield listing_of(
+            COLUMNS,
+            chosen,
+            title=f"{dataset}, {attack} at {radius_label(eps255)} ({NORMS[suite.config.norm]})",
+            caption="Robust accuracy of A and of B in percent; A − B in percentage points with its 95% interval over "
+            "seeds and pairs of outcomes; examples of all seeds that are robust under one of the two only. p: the "
+            "larger of McNemar's exact test on these and of that of the interval, adjusted by Holm over all "
+            f"{len(found)} comparisons of the suite; verdict at {SIGNIFICANCE:g}. n_test = {chosen[0].n_test}.",
+            notes=_assumptions(chosen),
+        )
+
+
+def differences(suite: Suite, method: str = "advntk") -> dict[str, Listing]:
+    """One method against all others: a printed table by dataset, none where nothing is compared with the method."""
+    mine = [one.seen_from(method) for one in comparisons(suite) if method in (one.a[0], one.b[0])]
+    by_dataset = {name: [one for one in mine if one.dataset == name] for name in suite.config.datasets}
+    return {name: _differences(suite, found) for name, found in by_dataset.items() if found}
+
+
+def _differences(suite: Suite, found: Sequence[Comparison]) -> Listing:
+    """Networks, radii and attacks down, the other methods across."""
+    labels = {one.b[0]: method_label(*one.b) for one in found}
+    others = {name: labels[name] for name in suite.config.methods if name in labels}
+    most = max(one.seeds for one in found)
+    lines: dict[tuple[str, float, str], dict[str, str]] = {}
+    for one in found:
+        fewer = "" if one.seeds == most else f" ({one.seeds} of {most} seeds)"
+        lines.setdefault((one.spec.label, one.eps255, one.attack), {})[one.b[0]] = one.cell() + fewer
+    networks, radii = [spec.label for spec in suite.config.specs()], suite.config.eps255
+    return Listing(
+        title=f"{method_label(found[0].a[0])} against the other methods",
+        caption=f"Robust accuracy of {method_label(*found[0].a)} minus that of the method that the column names, under "
+        f"the attack of the line ({NORMS[suite.config.norm]}), in percentage points with the 95% interval over seeds "
+        "and pairs of outcomes on the same images. Bold: significant, p adjusted by Holm over all comparisons of the "
+        f"suite, at {SIGNIFICANCE:g}. n_test = {found[0].n_test}, seeds = {span_of(one.seeds for one in found)}.",
+        head=["network", "ε", "attack", *(f"− {name}" for name in others.values())],
+        lines=[
+            [network, f"{eps255:g}/255", attack, *(lines[network, eps255, attack].get(name, EMPTY) for name in others)]
+            for network, eps255, attack in sorted(
+                lines, key=lambda line: (networks.index(line[0]), radii.index(line[1]))
+            )
+        ],
+        notes=_assumptions(found),
+        words=3,
+    )
+
+
+def _assumptions(found: Sequence[Comparison]) -> list[str]:
     """What the test assumes, and where it does not hold."""
     if any(one.seeds == 1 for one in found):
         return ["One seed: neither the interval nor the test knows how much training varies."]

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from advntk.telling.jobs import PARTS, RULES, Job, jobs
-from advntk.telling.labels import method_label
-from advntk.telling.listing import EMPTY, Listing, write_listings
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.records import AttackRecord, Record
+from advntk.telling.labels import attack_label, method_label
+from advntk.telling.listing import Column, Listing, csv_frame, listing_of, percent
 from advntk.telling.suite_file import Suite
 
-COLUMNS = (
-    *("dataset", "rule", "architecture", "depth", "method", "attack"),
-    *("jobs", "total_s", "mean_s", "max_s", "peak_mb", *PARTS, "images", "ms_per_image"),
-)
+RULES = ("gram", "fit", "train", "attack", "evaluate", "sweep", "transfer")
+PARTS = ("solve_s", "attack_s", "gradient_s", "curves_s")
+"""Parts into which the seconds of a job are divided."""
+_KEYS, _NAMES = ["dataset", "rule", "network", "method", "attack"], ["architecture", "depth", "attack_label"]
+_NUMBERS = ["peak_mb", *PARTS, "images"]
+_NO_NETWORK = {"network": "", "architecture": "", "depth": ""}
 _TIMES = (
     "Times are of the machines that ran the suite and differ from run to run; of a job that was killed, only the time "
     "since its restart is counted. Jobs may have run side by side."
@@ -26,178 +27,198 @@ _TIMES = (
 _ADDED = "Parts of a Gram matrix, and chunks of an attack that is split into jobs, are added up and count as one job."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """Jobs of one rule on one network, with one method and attack, over seeds and radii."""
+def jobs(suite: Suite) -> pd.DataFrame:
+    """One row for each result that was timed, and for each attack that jobs of their own ran.
 
-    first: Job
-    jobs: Sequence[Job]
-
-    @property
-    def total_s(self) -> float:
-        """Seconds of all jobs."""
-        return sum(job.wall_s for job in self.jobs)
-
-    @property
-    def max_s(self) -> float:
-        """Seconds of the longest job."""
-        return max(job.wall_s for job in self.jobs)
-
-    @property
-    def peak_mb(self) -> float | None:
-        """Largest memory of a process, MiB; None where none is known."""
-        return max((job.peak_mb for job in self.jobs if job.peak_mb is not None), default=None)
-
-    def part_s(self, name: str) -> float | None:
-        """Seconds of a part over all jobs; None where no job reports it."""
-        known = [job.parts[name] for job in self.jobs if name in job.parts]
-        return sum(known) if known else None
-
-    @property
-    def images(self) -> float | None:
-        """Images attacked in one job, mean; None where none is attacked."""
-        known = [job.images for job in self.jobs if job.images is not None]
-        return float(np.mean(known)) if known else None
-
-    @property
-    def ms_per_image(self) -> float | None:
-        """Milliseconds of the attack for one image."""
-        attack_s, images = self.part_s("attack_s"), self.images
-        return None if attack_s is None or not images else 1000 * attack_s / (images * len(self.jobs))
+    Returns:
+        Columns dataset, rule, network (empty for a transfer, which has many), architecture, depth, method, attack,
+        attack_label, wall_s, peak_mb, ``PARTS`` and images (that were attacked); NaN where a number is not known. Rows,
+        and groups of them, are in the order of the rules and of the configuration's lists.
+    """
+    datasets = {fit.split_hash: fit.dataset for fit in suite.fits}
+    found = list[dict[str, Any]]()
+    for gram in suite.grams:
+        whole = gram.timing.get("wall_s", 0.0) + gram.timing.get("parts_s", 0.0)
+        found += _job("gram", datasets[gram.split_hash], gram.timing, gram.architecture, wall_s=whole)
+    for fit in suite.fits:
+        rule = "fit" if fit.kind == "kernel" else "train"
+        parts: dict[str, Any] = {name: fit.timing[name] for name in PARTS if name in fit.timing}
+        found += _job(rule, fit.dataset, fit.timing, fit.architecture, fit.method, **parts)
+    for record in (item.record for item in suite.measured):
+        cell = (record.dataset, record.timing, record.architecture, record.method, record.attack)
+        attack_s = record.timing.get("attack_s")
+        attacked: dict[str, Any] = {"attack_s": attack_s, "images": _images(record)}
+        if "chunks" in record.attack.options:
+            found += _job("attack", *cell, **attacked, wall_s=attack_s, peak_mb=np.nan)
+            attacked = {}
+        found += _job("evaluate", *cell, **attacked)
+    for sweep in suite.sweeps:
+        found += _job("sweep", sweep.dataset, sweep.timing, sweep.architecture, sweep.method, sweep.attack)
+    for transfer in suite.transfers:
+        found += _job("transfer", transfer.dataset, transfer.timing, attack=transfer.attack)
+    frame = pd.DataFrame(found, columns=[*_KEYS, *_NAMES, "wall_s", *_NUMBERS])
+    networks = [spec.label for spec in suite.config.specs()]
+    orders = (suite.config.datasets, RULES, networks, suite.config.methods, suite.config.attacks)
+    for name, order in zip(_KEYS, orders, strict=True):
+        categories = dict.fromkeys([*order, *frame[name]])
+        frame[name] = pd.Categorical(frame[name], categories=list(categories), ordered=True)
+    return frame.astype(dict.fromkeys(_NUMBERS, float)).sort_values(_KEYS, kind="stable")
 
 
-def costs(suite: Suite) -> list[Cost]:
-    """Costs of all that was timed, in the order of the rules and of the configuration's lists."""
-    groups = itertools.groupby(
-        jobs(suite), key=lambda job: (job.dataset, job.rule, job.network, job.method, job.attack)
-    )
-    return [_cost(list(group)) for _, group in groups]
+def _job(
+    rule: str,
+    dataset: str,
+    timing: Mapping[str, float],
+    spec: Architecture | None = None,
+    method: str = "",
+    attack: AttackRecord | None = None,
+    **more: Any,
+) -> list[dict[str, Any]]:
+    """One job; none where a result does not say what it took."""
+    if not timing.keys() >= {"wall_s", "peak_mb"}:
+        return []
+    network = {"network": spec.label, "architecture": spec.kind, "depth": spec.depth} if spec else _NO_NETWORK
+    names = {"rule": rule, "dataset": dataset, "method": method, **network, "attack": "", "attack_label": ""}
+    if attack:
+        label = attack_label(attack.name, inside_threat_model=attack.inside_threat_model)
+        names |= {"attack": attack.name, "attack_label": label}
+    return [{**names, "wall_s": timing["wall_s"], "peak_mb": timing["peak_mb"], **more}]
 
 
-def _cost(found: Sequence[Job]) -> Cost:
-    return Cost(first=found[0], jobs=found)
+def _images(record: Record) -> int:
+    """Images that were attacked: checkpoints of the same step are one predictor, evaluated once."""
+    distinct = []
+    for evaluation in record.evaluations.values():
+        if evaluation not in distinct:
+            distinct.append(evaluation)
+    return sum(evaluation.n_test for evaluation in distinct)
+
+
+def costs(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Costs of jobs.
+
+    Args:
+        found: of :func:`jobs`.
+        by: columns to group them by.
+
+    Returns:
+        These columns; jobs; seconds of all, of one (mean) and of the longest; largest memory; seconds of parts of all;
+        images attacked in one job, and milliseconds of the attack for one; NaN where a number is not known.
+    """
+    grouped = found.groupby(by, observed=True, sort=False)
+    frame = grouped.agg(
+        jobs=("wall_s", "size"),
+        total_s=("wall_s", "sum"),
+        mean_s=("wall_s", "mean"),
+        max_s=("wall_s", "max"),
+        peak_mb=("peak_mb", "max"),
+        images=("images", "mean"),
+    ).join(grouped[list(PARTS)].sum(min_count=1))
+    frame["ms_per_image"] = 1000 * frame["attack_s"] / (frame["images"] * frame["jobs"])
+    return frame.reset_index()
+
+
+def _seconds(value: float) -> str:
+    """Three significant digits or more."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _parts(cost: Any) -> str:
+    known = {name.removesuffix("_s"): getattr(cost, name) for name in PARTS}
+    return ", ".join(f"{name} {_seconds(seconds)}" for name, seconds in known.items() if seconds == seconds)
+
+
+_TIMED = (
+    Column("jobs", head="jobs"),
+    Column("total_s", head="total (s)", text=_seconds),
+    Column("mean_s", head="mean (s)", text=_seconds),
+    Column("max_s", head="max (s)", text=_seconds),
+)
+_PEAK = Column("peak_mb", head="peak (MiB)", text="{:.0f}".format)
+_ATTACKED = (
+    Column("images", head="images", text="{:.0f}".format),
+    Column("ms_per_image", head="ms per image", text=_seconds),
+)
+COLUMNS = (
+    Column("dataset"),
+    Column("rule", head="rule", words=True),
+    Column(of="network", head="network", words=True),
+    Column("architecture"),
+    Column("depth"),
+    Column("method"),
+    Column(of=lambda cost: cost.method and method_label(cost.method), head="method", words=True),
+    Column("attack"),
+    Column(of="attack_label", head="attack", words=True),
+    Column(of=_parts, head="of which (s)", words=True),
+    *_TIMED,
+    _PEAK,
+    *(Column(name) for name in PARTS),
+    *_ATTACKED,
+)
+
+
+def _each(found: pd.DataFrame) -> pd.DataFrame:
+    return costs(found, [*_KEYS, *_NAMES])
 
 
 def cost_frame(suite: Suite) -> pd.DataFrame:
-    """One row for each dataset × rule × network × method × attack.
+    """One row for each dataset × rule × network × method × attack: ``COLUMNS``."""
+    return csv_frame(COLUMNS, _each(jobs(suite)).itertuples())
 
-    Returns:
-        Columns ``COLUMNS``; seconds of all jobs, of one (mean) and of the longest, largest memory, seconds of parts of
-        all jobs, images attacked in one job.
-    """
-    values = [
-        (
-            *(cost.first.dataset, cost.first.rule, *_spec(cost.first), cost.first.method, cost.first.attack),
-            *(len(cost.jobs), cost.total_s, cost.total_s / len(cost.jobs), cost.max_s, cost.peak_mb),
-            *(*(cost.part_s(name) for name in PARTS), cost.images, cost.ms_per_image),
+
+def cost_listings(suite: Suite) -> Iterator[Listing]:
+    """Costs by rule, by attack, and of each dataset."""
+    found = jobs(suite)
+    if len(found):
+        yield by_rule(suite)
+    attacked = found[found["images"].notna()]
+    if len(attacked):
+        yield listing_of(
+            [
+                Column(of="attack_label", head="attack", words=True),
+                Column(of="jobs", head="evaluations"),
+                Column(of="attack_s", head="seconds", text=_seconds),
+                Column(of=lambda cost: cost.images * cost.jobs, head="images", text="{:.0f}".format),
+                Column(of="ms_per_image", head="ms per image", text=_seconds),
+            ],
+            costs(attacked, ["attack_label"]).itertuples(),
+            title="All evaluations of each attack",
+            caption="Seconds that the attack took, all jobs together, and images attacked.",
         )
-        for cost in costs(suite)
-    ]
-    numbers = dict.fromkeys(("peak_mb", *PARTS, "images", "ms_per_image"), float)
-    return pd.DataFrame(values, columns=list(COLUMNS)).astype(numbers)
+    total: dict[str, Any] = {
+        "rule": "total",
+        **_NO_NETWORK,
+        "method": "",
+        "attack": "",
+        "attack_label": "",
+        "images": np.nan,
+    }
+    for dataset, mine in found.groupby("dataset", observed=True):
+        yield listing_of(
+            COLUMNS,
+            pd.concat([_each(mine), _each(mine.assign(**total))]).itertuples(),
+            title=str(dataset),
+            caption="Jobs over seeds and radii: seconds of all, of one (mean) and of the longest; of which: seconds of "
+            "all that went into solving, attacking, taking gradients and measuring curves, where a job reports them "
+            "(of a fit, those of its last process); images attacked in one job (all its checkpoints), milliseconds of "
+            f"the attack for one; largest memory of a process. {_ADDED} {_TIMES}",
+        )
 
 
-def _spec(job: Job) -> tuple[str, int | str]:
-    """Kind and depth of the network; empty for a job of many networks."""
-    return (job.spec.kind, job.spec.depth) if job.spec else ("", "")
-
-
-def write_cost(suite: Suite, out_csv: str | Path) -> None:
-    """Write the costs to ``out_csv``, and the same with totals as ``.md`` and ``.tex`` beside it."""
-    found = costs(suite)
-    listings = [by_rule(found), *_by_attack(found), *_by_dataset(found)] if found else []
-    write_listings(f"Cost: suite {suite.config.suite}", cost_frame(suite), listings, out_csv, notes=suite.notes)
-
-
-def by_rule(found: Sequence[Cost]) -> Listing:
+def by_rule(suite: Suite) -> Listing:
     """Time and memory of each rule, and of all."""
-    every = [job for cost in found for job in cost.jobs]
-    rules = {rule: [job for job in every if job.rule == rule] for rule in RULES}
-    named = {**{rule: mine for rule, mine in rules.items() if mine}, "total": every}
-    return Listing(
-        title="All jobs of each rule",
-        caption=(
-            "Wall time of what the suite measured: all jobs together, mean, longest job, share of the whole; largest "
-            f"memory of a process. {_ADDED} Preparing data, splits, tables and figures are not in it. {_TIMES}"
-        ),
-        head=["rule", "jobs", "total (s)", "mean (s)", "max (s)", "share (%)", "peak (MiB)"],
-        lines=[_rule_line(name, mine, _cost(every).total_s) for name, mine in named.items()],
-    )
-
-
-def _rule_line(name: str, mine: Sequence[Job], all_s: float) -> list[str]:
-    cost = _cost(mine)
-    share = f"{100 * cost.total_s / all_s:.1f}" if all_s else EMPTY
-    return [name, *_times(cost), share, _whole(cost.peak_mb)]
-
-
-def _by_attack(found: Sequence[Cost]) -> list[Listing]:
-    """What each attack took on all predictors; none where nothing was attacked."""
-    attacked = [job for cost in found for job in cost.jobs if job.images is not None]
-    lines = []
-    for label in dict.fromkeys(job.attack_label for job in attacked):
-        mine = [job for job in attacked if job.attack_label == label]
-        seconds, images = sum(job.parts["attack_s"] for job in mine), sum(job.images or 0 for job in mine)
-        ms_per_image = _number(1000 * seconds / images) if images else EMPTY
-        lines.append([label, str(len(mine)), _number(seconds), str(images), ms_per_image])
-    listing = Listing(
-        title="All evaluations of each attack",
-        caption="Seconds that the attack took, all jobs together, and images attacked.",
-        head=["attack", "evaluations", "seconds", "images", "ms per image"],
-        lines=lines,
-    )
-    return [listing] if lines else []
-
-
-def _by_dataset(found: Sequence[Cost]) -> list[Listing]:
-    groups = itertools.groupby(found, key=lambda cost: cost.first.dataset)
-    return [_of_dataset(dataset, list(group)) for dataset, group in groups]
-
-
-def _of_dataset(dataset: str, found: Sequence[Cost]) -> Listing:
-    return Listing(
-        title=dataset,
-        caption=(
-            "Jobs over seeds and radii: seconds of all, of one (mean) and of the longest; of which: seconds of all "
-            "that went into solving, attacking, taking gradients and measuring curves, where a job reports them (of a "
-            "fit, those of its last process); images attacked in one job (all its checkpoints), milliseconds of the "
-            f"attack for one; largest memory of a process. {_ADDED} {_TIMES}"
-        ),
-        head=[
-            *("rule", "network", "method", "attack", "of which (s)"),
-            *("jobs", "total (s)", "mean (s)", "max (s)", "images", "ms per image", "peak (MiB)"),
+    found = jobs(suite)
+    rules = costs(found.sort_values("rule"), ["rule"])
+    all_s = float(rules["total_s"].sum())
+    return listing_of(
+        [
+            Column(of="rule", head="rule", words=True),
+            *_TIMED,
+            Column(of=lambda cost: cost.total_s / all_s if all_s else np.nan, head="share (%)", text=percent),
+            _PEAK,
         ],
-        lines=[*map(_line, found), _total([job for cost in found for job in cost.jobs])],
-        words=5,
+        pd.concat([rules, costs(found.assign(rule="total"), ["rule"])]).itertuples(),
+        title="All jobs of each rule",
+        caption="Wall time of what the suite measured: all jobs together, mean, longest job, share of the whole; "
+        f"largest memory of a process. {_ADDED} Preparing data, splits, tables and figures are not in it. {_TIMES}",
     )
-
-
-def _line(cost: Cost) -> list[str]:
-    job = cost.first
-    parts = [(name.removesuffix("_s"), cost.part_s(name)) for name in PARTS]
-    told = ", ".join(f"{name} {_number(seconds)}" for name, seconds in parts if seconds is not None)
-    method = method_label(job.method) if job.method else EMPTY
-    return [
-        *(job.rule, job.network or EMPTY, method, job.attack_label or EMPTY, told or EMPTY, *_times(cost)),
-        *(_whole(cost.images), EMPTY if cost.ms_per_image is None else _number(cost.ms_per_image)),
-        _whole(cost.peak_mb),
-    ]
-
-
-def _total(found: Sequence[Job]) -> list[str]:
-    cost = _cost(found)
-    return ["total", EMPTY, EMPTY, EMPTY, EMPTY, *_times(cost), EMPTY, EMPTY, _whole(cost.peak_mb)]
-
-
-def _times(cost: Cost) -> Iterable[str]:
-    """Number of jobs and their seconds."""
-    return str(len(cost.jobs)), _number(cost.total_s), _number(cost.total_s / len(cost.jobs)), _number(cost.max_s)
-
-
-def _whole(value: float | None) -> str:
-    return EMPTY if value is None else f"{value:.0f}"
-
-
-def _number(value: float) -> str:
-    """Three significant digits or more."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -15,8 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.telling import labels, overfitting, told_stories
 from advntk.telling.curves_figure import curves
-from advntk.telling.frames import Row, Suite, rows
-from advntk.telling.grid import span_of
+from advntk.telling.frames import Row, Suite, rows, span_of
 from advntk.telling.series import in_order, method_handles, top
 from advntk.telling.sheet import Band, Group, Sheet, bands_of, save, say, style
 from advntk.telling.strength_figure import strength

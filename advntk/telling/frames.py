@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,29 +14,14 @@ import pandas as pd
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Spread, accuracy_interval, spread
-from advntk.telling.convergence import unconverged
+from advntk.telling.convergence import Training, unconverged
 from advntk.telling.curves import CURVE_COLUMNS, frame_of
 from advntk.telling.labels import OUTSIDE, attack_label
+from advntk.telling.listing import Column, accuracy, csv_frame, parted
 from advntk.telling.suite_file import Measured, Suite, read_suite
 
-__all__ = [
-    "COLUMNS",
-    "CURVE_COLUMNS",
-    "Row",
-    "Suite",
-    "attack_settings",
-    "curves_frame",
-    "read_suite",
-    "results_frame",
-    "rows",
-]
+__all__ = ["CURVE_COLUMNS", "Suite", "read_suite"]
 
-COLUMNS = (
-    *("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255", "n_opt", "n_train"),
-    *("n_test", "seeds"),
-    *("clean_mean", "clean_lo", "clean_hi", "robust_mean", "robust_lo", "robust_hi"),
-    *("attacked_mean", "seed_sd", "test_sd", "max_linf255", "max_l2_255", "max_l1_255", "unconverged"),
-)
 _CHECKPOINT_ORDER = ("final", "last", "best_val")
 
 
@@ -87,32 +73,74 @@ class Row:
         return self.spec.kind
 
 
+COLUMNS = (
+    Column("dataset"),
+    Column("architecture"),
+    Column("depth", "spec.depth"),
+    Column("method"),
+    Column("checkpoint"),
+    Column("attack"),
+    Column("eps255"),
+    Column("n_opt"),
+    Column("n_train"),
+    Column("n_test"),
+    Column("seeds"),
+    *parted(("clean_mean", "clean_lo", "clean_hi"), "clean"),
+    *parted(("robust_mean", "robust_lo", "robust_hi"), "robust"),
+    Column("attacked_mean", "attacked"),
+    Column("seed_sd", "robust_spread.seed_sd"),
+    Column("test_sd", "robust_spread.test_sd"),
+    Column("max_linf255"),
+    Column("max_l2_255"),
+    Column("max_l1_255"),
+    Column("unconverged", lambda row: row.unconverged or math.nan),
+)
+
+
+def evaluated(suite: Suite) -> pd.DataFrame:
+    """The long table that the others group: one row for each record and checkpoint.
+
+    Returns:
+        Columns dataset, network (its label), method, checkpoint, attack, eps255, seed and item (the record with its
+        outcomes). Rows, and groups of them, are in the order of the configuration's lists.
+    """
+    config = suite.config
+    orders = {
+        "dataset": config.datasets,
+        "network": [spec.label for spec in config.specs()],
+        "method": config.methods,
+        "checkpoint": _CHECKPOINT_ORDER,
+        "attack": config.attacks,
+        "eps255": config.eps255,
+    }
+    values = [
+        (
+            *(one.dataset, one.architecture.label, one.method, checkpoint, one.attack.name, one.threat.eps255),
+            *(one.seed, item),
+        )
+        for item in suite.measured
+        for one in [item.record]
+        for checkpoint in one.evaluations
+    ]
+    frame = pd.DataFrame(values, columns=[*orders, "seed", "item"])
+    for name, order in orders.items():
+        categories = dict.fromkeys([*order, *sorted(frame[name].unique())])
+        frame[name] = pd.Categorical(frame[name], categories=list(categories), ordered=True)
+    return frame.sort_values([*orders, "seed"], ignore_index=True)
+
+
 def rows(suite: Suite) -> list[Row]:
     """All rows, in the order of the configuration's lists (datasets, architectures, methods, attacks, radii)."""
-    config = suite.config
-    labels = [spec.label for spec in config.specs()]
-    groups: dict[tuple[str, str, str, str, str, float], list[Measured]] = defaultdict(list)
-    for item in suite.measured:
-        record = item.record
-        for checkpoint in record.evaluations:
-            cell = (record.dataset, record.architecture.label, record.method, checkpoint)
-            groups[*cell, record.attack.name, record.threat.eps255].append(item)
-
-    def position(key: tuple[str, str, str, str, str, float]) -> tuple[object, ...]:
-        dataset, label, method, checkpoint, attack, eps255 = key
-        known = _CHECKPOINT_ORDER
-        choice = known.index(checkpoint) if checkpoint in known else len(known)
-        where = (config.datasets.index(dataset), labels.index(label), config.methods.index(method))
-        return (*where, choice, checkpoint, config.attacks.index(attack), config.eps255.index(eps255))
-
+    key = ["dataset", "network", "method", "checkpoint", "attack", "eps255"]
     reasons = unconverged(suite)
-    return [_row(groups[key], key[3], reasons.get((*key[:3], key[5]), "")) for key in sorted(groups, key=position)]
+    groups = evaluated(suite).groupby(key, observed=True)
+    return [_row(list(group["item"]), group["checkpoint"].iloc[0], reasons) for _, group in groups]
 
 
-def _row(group: list[Measured], checkpoint: str, reason: str) -> Row:
-    """One row from the records of its seeds; ``reason``: why its training has not converged, if so."""
-    group = sorted(group, key=lambda item: item.record.seed)
+def _row(group: list[Measured], checkpoint: str, reasons: Mapping[Training, str]) -> Row:
+    """One row from the records of its seeds; ``reasons``: why trainings have not converged."""
     record = group[0].record
+    reason = reasons.get((record.dataset, record.architecture.label, record.method, record.threat.eps255), "")
     evaluations, images = [item.record.evaluations[checkpoint] for item in group], [item.images for item in group]
     doubts: dict[str, list[int]] = defaultdict(list)
     for item in group:
@@ -161,16 +189,52 @@ def results_frame(suite: Suite) -> pd.DataFrame:
         interval over seeds and examples. ``seed_sd`` is NaN with one seed; ``unconverged`` says why a training has not
         converged, NaN for one that has. Rows follow the configuration's lists.
     """
-    values = [
-        (
-            *(row.dataset, row.architecture, row.spec.depth, row.method, row.checkpoint, row.attack, row.eps255),
-            *(row.n_opt, row.n_train, row.n_test, row.seeds, *row.clean, *row.robust),
-            *(row.attacked, row.robust_spread.seed_sd, row.robust_spread.test_sd),
-            *(row.max_linf255, row.max_l2_255, row.max_l1_255, row.unconverged or math.nan),
-        )
-        for row in rows(suite)
-    ]
-    return pd.DataFrame(values, columns=list(COLUMNS))
+    return csv_frame(COLUMNS, rows(suite))
+
+
+def span_of(values: Iterable[int]) -> str:
+    """``797``, or ``100–797`` where values differ."""
+    known = sorted(values) or [0]
+    return "–".join(str(value) for value in dict.fromkeys((known[0], known[-1])))
+
+
+def sizes_caption(found: Sequence[Row]) -> str:
+    """What accuracies are: percent, kind of interval, sizes and seeds."""
+    sizes = {name: span_of(getattr(row, name) for row in found) for name in ("n_test", "n_train", "seeds")}
+    alone = " (one seed: the spread over seeds is not in it)" if sizes["seeds"] == "1" else ""
+    return (
+        "Accuracy in percent, mean ± half the width of its 95% interval over seeds and test examples, which is not "
+        f"symmetric near 0 and 100{alone}; {', '.join(f'{name} = {size}' for name, size in sizes.items())}."
+    )
+
+
+def robust_cell(row: Row, seeds: int, notes: dict[str, str], *, bold: bool = False) -> str:
+    """Robust accuracy, with marks of what a reader must know of it.
+
+    Args:
+        row: what was measured.
+        seeds: of the suite; a row of fewer says so.
+        notes: footnotes to add to, text → mark; equal texts share one.
+        bold: whether it is set in bold.
+
+    Returns:
+        Such as ``**78.5 ± 1.2** [a,b]``.
+    """
+    flags = [*row.flags, *([f"{row.seeds} of {seeds} seeds"] if row.seeds < seeds else [])]
+    marks = ",".join(notes.setdefault(flag, _mark(len(notes))) for flag in flags)
+    text = accuracy(row.robust)
+    return (f"**{text}**" if bold else text) + (f" [{marks}]" if marks else "")
+
+
+def _mark(index: int) -> str:
+    """Footnote marks: a, b, …, z, aa, ab, and so on."""
+    letter = chr(ord("a") + index % 26)
+    return letter if index < 26 else _mark(index // 26 - 1) + letter
+
+
+def footnotes(notes: Mapping[str, str]) -> list[str]:
+    """Footnotes with their marks before them."""
+    return [f"[{mark}] {text}" for text, mark in notes.items()]
 
 
 def attack_settings(suite: Suite) -> dict[str, str]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advntk.telling.comparisons import SIGNIFICANCE, Comparison, adjusted, comparisons
+from advntk.telling.comparisons import SIGNIFICANCE, Comparison, comparisons
 from advntk.telling.convergence import unconverged
 from advntk.telling.labels import method_label, radius_label
-from advntk.telling.listing import EMPTY, aligned
+from advntk.telling.listing import EMPTY, markdown_table, percent
 from advntk.telling.suite_file import Suite
 
 BASELINE = "at"
 CHALLENGERS = ("advntk", "early_stopped_ntk", "ridge_ntk")
-Place = tuple[str, str, float]
-"""Dataset, network and radius."""
 
 
 def headlines(suites: Sequence[Suite]) -> str:
@@ -24,21 +22,19 @@ def headlines(suites: Sequence[Suite]) -> str:
     Returns:
         Markdown: a sentence on each method, and a table; a sentence alone where no suite compares them.
     """
-    lines, verdicts = [], dict[str, list[str]]()
-    left_out = []
+    lines, left_out, found = [], list[str](), list[Comparison]()
     for suite in suites:
         name = suite.config.suite
         if any(method == BASELINE for _, _, method, _ in unconverged(suite)):
             left_out.append(name)
-        for place, found in _strongest(suite).items():
-            differences = {_other(one): _difference(one, p) for one, p in found}
-            for one, p in found:
-                verdicts.setdefault(_other(one), []).append(_verdict(one, p))
-            dataset, label, eps255 = place
-            first = found[0][0]
+        for mine in _strongest(suite):
+            found += mine
+            first, differences = mine[0], {one.a[0]: one.cell() for one in mine}
+            place = [name, first.dataset, first.spec.label, radius_label(first.eps255), first.attack]
             cells = [differences.get(method, EMPTY) for method in CHALLENGERS]
-            lines.append([name, dataset, label, radius_label(eps255), first.attack, f"{_baseline(first):.1f}", *cells])
-    sentences = [_sentence(method, verdicts[method]) for method in CHALLENGERS if method in verdicts]
+            lines.append([*place, percent(first.robust[1]), *cells])
+    by_method = {method: [one for one in found if one.a[0] == method] for method in CHALLENGERS}
+    sentences = [_sentence(method, mine) for method, mine in by_method.items() if mine]
     if left_out:
         sentences.append(
             f"Where AT has not converged it is compared with nothing (suites {', '.join(dict.fromkeys(left_out))})."
@@ -52,57 +48,31 @@ def headlines(suites: Sequence[Suite]) -> str:
         f"significant at {SIGNIFICANCE:g} after Holm's correction over all comparisons of the suite."
     )
     head = ["suite", "dataset", "network", "ε", "attack", "AT %", *(f"{method_label(m)} − AT" for m in CHALLENGERS)]
-    return "\n".join([" ".join(sentences), "", caption, "", *aligned(head, lines, words=5)]) + "\n"
+    return "\n".join([" ".join(sentences), "", caption, "", markdown_table(head, lines, words=5)])
 
 
-def _strongest(suite: Suite) -> dict[Place, list[tuple[Comparison, float]]]:
-    """Comparisons of the challengers with AT, with adjusted p, under the attack that is strongest against all."""
-    found: dict[Place, dict[str, list[tuple[Comparison, float]]]] = {}
-    for one, p in adjusted(comparisons(suite)):
+def _strongest(suite: Suite) -> list[list[Comparison]]:
+    """Challengers minus AT, by dataset, network and radius, under the attack that is strongest against all of them."""
+    found: dict[tuple[str, str, float], dict[str, list[Comparison]]] = {}
+    for one in comparisons(suite):
         names = {one.a[0], one.b[0]}
         if BASELINE in names and names & set(CHALLENGERS):
-            place = (one.dataset, one.spec.label, one.eps255)
-            found.setdefault(place, {}).setdefault(one.attack, []).append((one, p))
-    return {place: min(by_attack.values(), key=_left) for place, by_attack in found.items()}
+            challenger = one.a[0] if one.b[0] == BASELINE else one.b[0]
+            by_attack = found.setdefault((one.dataset, one.spec.label, one.eps255), {})
+            by_attack.setdefault(one.attack, []).append(one.seen_from(challenger))
+    return [min(by_attack.values(), key=_left) for by_attack in found.values()]
 
 
-def _left(pairs: Sequence[tuple[Comparison, float]]) -> float:
+def _left(pairs: Sequence[Comparison]) -> float:
     """Mean robust accuracy of AT and its challengers."""
-    accuracies = [_baseline(pairs[0][0]), *(_baseline(one) + _signed(one)[0] for one, _ in pairs)]
+    accuracies = [pairs[0].robust[1], *(one.robust[1] + one.difference[0] for one in pairs)]
     return sum(accuracies) / len(accuracies)
 
 
-def _baseline(one: Comparison) -> float:
-    """Robust accuracy of AT, in percent."""
-    return 100 * (one.robust[0] if one.a[0] == BASELINE else one.robust[1])
-
-
-def _other(one: Comparison) -> str:
-    return one.b[0] if one.a[0] == BASELINE else one.a[0]
-
-
-def _signed(one: Comparison) -> tuple[float, float, float]:
-    """Challenger minus AT: mean and interval, in points."""
-    mean, low, high = (100 * value for value in one.difference)
-    return (mean, low, high) if one.b[0] == BASELINE else (-mean, -high, -low)
-
-
-def _difference(one: Comparison, p: float) -> str:
-    mean, low, high = _signed(one)
-    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return f"**{text}**" if p <= SIGNIFICANCE else text
-
-
-def _verdict(one: Comparison, p: float) -> str:
-    if p > SIGNIFICANCE:
-        return "open"
-    return "more" if _signed(one)[0] > 0 else "less"
-
-
-def _sentence(method: str, verdicts: Sequence[str]) -> str:
-    more, less, undecided = (verdicts.count(word) for word in ("more", "less", "open"))
+def _sentence(method: str, found: Sequence[Comparison]) -> str:
+    signs = [one.significant * (1 if one.difference[0] > 0 else -1) for one in found]
     label = method_label(method)
     return (
-        f"{label[0].upper()}{label[1:]} is significantly more robust than AT in {more} of {len(verdicts)} comparisons "
-        f"and less robust in {less}; {undecided} show no significant difference."
+        f"{label[0].upper()}{label[1:]} is significantly more robust than AT in {signs.count(1)} of {len(found)} "
+        f"comparisons and less robust in {signs.count(-1)}; {signs.count(0)} show no significant difference."
     )

@@ -1,85 +1,104 @@
-"""Flat tables, as CSV for programs, Markdown for terminals and LaTeX for papers."""
+"""Tables: columns from which CSV, Markdown and LaTeX follow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from advntk.foundation import files
-from advntk.telling.tex import escaped
-
 EMPTY = "—"
 """A cell in which nothing was measured."""
+NOTHING = "Nothing was measured.\n"
 _FLOATS = 4  # LaTeX tables before a page break
+_MATHS = {
+    **{"±": r"\pm", "×": r"\times", "·": r"\cdot", "−": "-", "≤": r"\le", "≥": r"\ge", "≠": r"\ne", "≈": r"\approx"},
+    **{"∞": r"{}_\infty", "ℓ": r"\ell", "‖": r"\|", "½": r"\frac12", "²": "{}^2", "→": r"\to", "√": r"\surd"},
+    **{
+        "∈": r"\in",
+        "∂": r"\partial",
+        "₂": "{}_2",
+        "¹": "{}^1",
+        "⁻": "{}^-",
+        "θ": r"\theta",
+        "ε": r"\epsilon",
+        "λ": r"\lambda",
+        "σ": r"\sigma",
+        "ζ": r"\zeta",
+    },
+    **{"η": r"\eta", "κ": r"\kappa", "ϖ": r"\varpi", "Θ": r"\Theta", "Ξ": r"\Xi", "φ": r"\varphi", "α": r"\alpha"},
+}
+_TEXT = {"—": "---", "–": "--", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`", "’": "'", '"': "''"}
+_SPECIAL = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+_LATEX = str.maketrans(
+    {letter: f"${maths}$" for letter, maths in _MATHS.items()}
+    | _TEXT
+    | {letter: f"\\text{name}{{}}" for letter, name in _SPECIAL.items()}
+    | {letter: f"\\{letter}" for letter in "&%$#_{}"}
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """One printed table.
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
 
     Attributes:
-        caption: what the numbers are.
-        head: column titles.
-        lines: cells, as many a line as titles.
-        notes: sentences below the table.
-        words: number of leading columns that hold words and are aligned to the left.
+        name: in the CSV file; empty: it is only printed.
+        of: its value of a line: a function, or an attribute of the line such as ``spec.depth``; by default ``name``.
+        head: its title where it is printed; empty: it is only in the CSV file.
+        text: how a value is printed.
+        words: whether it holds words, which are aligned to the left.
     """
 
-    title: str
-    caption: str
-    head: list[str]
-    lines: list[list[str]]
-    notes: list[str] = field(default_factory=list)
-    words: int = 1
+    name: str = ""
+    of: str | Callable[[Any], Any] = ""
+    head: str = ""
+    text: Callable[[Any], str] = str
+    words: bool = False
 
-    def as_markdown(self, level: int) -> str:
-        """The table in Markdown, its columns lined up, under a heading of this level."""
-        return f"{'#' * level} {self.title}\n\n{self.body()}"
+    def value(self, line: Any) -> Any:
+        """Its value of a line."""
+        return self.of(line) if callable(self.of) else operator.attrgetter(self.of or self.name)(line)
 
-    def body(self) -> str:
-        """The same without a heading."""
-        body = aligned(self.head, self.lines, words=self.words) if self.lines else ["Nothing was measured."]
-        notes = ["", *(f"* {note}" for note in self.notes)] if self.notes else []
-        return "\n".join([self.caption, "", *body, *notes]) + "\n"
-
-    def as_latex(self) -> str:
-        """The table as a LaTeX float, everything escaped."""
-        return latex_float(
-            caption=f"{self.title}. {self.caption}",
-            columns="l" * self.words + "r" * (len(self.head) - self.words),
-            head=[" & ".join(map(escaped, self.head)) + r" \\"],
-            body=[" & ".join(map(escaped, line)) + r" \\" for line in self.lines],
-            notes=[escaped(note) for note in self.notes],
-        )
+    def cell(self, line: Any) -> str:
+        """The same as it is printed, a dash for what is not known."""
+        value = self.value(line)
+        return EMPTY if value is None or value == "" or value != value else self.text(value)
 
 
-def write_listings(
-    title: str, frame: pd.DataFrame, listings: Sequence[Listing], out_csv: str | Path, *, notes: Sequence[str] = ()
-) -> None:
-    """Write a frame to ``out_csv``, and the tables that print it, one below the other, as ``.md`` and ``.tex``.
+def parted(names: Iterable[str], of: str) -> list[Column]:
+    """Columns of the CSV file for the parts of one value, such as the mean and the ends of an interval."""
+    value = operator.attrgetter(of)
 
-    Args:
-        title: of all.
-        frame: all numbers; accuracies as fractions.
-        listings: the same for readers, in parts.
-        out_csv: path of the CSV file.
-        notes: on the whole, at the end.
-    """
-    parts = [listing.as_markdown(2) for listing in listings] or ["Nothing was measured.\n"]
-    markdown = markdown_page([f"# {title}\n", *parts], notes)
-    path = Path(out_csv)
-    files.write_text(path, csv_text(frame))
-    files.write_text(path.with_suffix(".md"), markdown)
-    files.write_text(path.with_suffix(".tex"), latex_page(title, [listing.as_latex() for listing in listings], notes))
+    def part(index: int) -> Callable[[Any], Any]:
+        return lambda line: value(line)[index]
+
+    return [Column(name, part(index)) for index, name in enumerate(names)]
 
 
-def markdown_page(parts: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """Parts of a page that each end in a line's end, and notes on the whole below them."""
-    return "\n".join([*parts, *(f"* **{note}**\n" for note in notes)])
+def percent(fraction: float) -> str:
+    """A fraction in percent."""
+    return f"{100 * fraction:.1f}"
+
+
+def accuracy(interval: tuple[float, float, float]) -> str:
+    """Mean, low and high, fractions, as percent ± half the width of the interval."""
+    return f"{100 * interval[0]:.1f} ± {50 * (interval[2] - interval[1]):.1f}"
+
+
+def points(interval: tuple[float, float, float]) -> str:
+    """A difference of fractions with its interval, in percentage points."""
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in interval))
+
+
+def csv_frame(columns: Sequence[Column], lines: Iterable[Any]) -> pd.DataFrame:
+    """All columns that have a name, a row for each line."""
+    named = [column for column in columns if column.name]
+    values = [[column.value(line) for column in named] for line in lines]
+    return pd.DataFrame(values, columns=[column.name for column in named])
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -93,55 +112,98 @@ def _number(value: Any) -> str:
     return f"{value:.3e}" if 0 < abs(value) < 1e-4 else f"{value:.6f}"
 
 
-def aligned(head: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> list[str]:
-    """A Markdown table with padded columns, the first ``words`` of them to the left."""
-    table = [head, *lines]
-    widths = [max(3, *(len(line[i]) for line in table)) for i in range(len(head))]
-    rule = ["-" * width if i < words else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
-    padded = [
-        [text.ljust(widths[i]) if i < words else text.rjust(widths[i]) for i, text in enumerate(line)] for line in table
-    ]
-    return ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One printed table.
 
-
-def latex_float(
-    *, caption: str, columns: str, head: Sequence[str], body: Sequence[str], notes: Sequence[str] = ()
-) -> str:
-    r"""A table as a LaTeX float, shrunk where it is wider than the line.
-
-    Args:
-        caption: plain text.
-        columns: alignment of the columns, such as ``lrr``.
-        head: LaTeX lines above the middle rule.
-        body: LaTeX lines below it, each with its ``\\``.
-        notes: LaTeX lines below the table.
-
-    Returns:
-        LaTeX that needs booktabs and graphicx.
+    Attributes:
+        caption: what the numbers are.
+        head: column titles; a pair is the title of a group of columns and that of a column in it.
+        lines: cells, as many a line as titles; ``**bold**`` as in Markdown.
+        notes: sentences below the table.
+        words: number of leading columns that hold words and are aligned to the left.
     """
-    lines = [
-        r"\begin{table}[htbp]",
-        r"\centering\footnotesize",
-        f"\\caption{{{escaped(caption)}}}\\par\\medskip",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        f"\\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        *head,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}}",
-        *([r"\par\smallskip\raggedright\scriptsize", *(f"{note}\\par" for note in notes)] if notes else []),
-        r"\end{table}",
-    ]
-    return "\n".join(lines)
+
+    title: str
+    caption: str
+    head: Sequence[str | tuple[str, str]]
+    lines: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default_factory=list)
+    words: int = 1
+
+    def as_markdown(self, level: int) -> str:
+        """The table in Markdown under a heading of this level."""
+        return f"{'#' * level} {self.title}\n\n{self.body()}"
+
+    def body(self) -> str:
+        """The same without a heading."""
+        titles = [title if isinstance(title, str) else " ".join(title) for title in self.head]
+        table = markdown_table(titles, self.lines, words=self.words) if self.lines else NOTHING
+        notes = "".join(["\n", *(f"* {note}\n" for note in self.notes)]) if self.notes else ""
+        return f"{self.caption}\n\n{table}{notes}".lstrip("\n")
+
+    def as_latex(self) -> str:
+        """The table as a LaTeX float that needs booktabs and graphicx, shrunk where it is wider than the line."""
+        grouped = any(not isinstance(title, str) for title in self.head)
+        pairs = [("", title) if isinstance(title, str) else title for title in self.head]
+        titles = pd.MultiIndex.from_tuples([(latex(group), latex(title)) for group, title in pairs])
+        cells = pd.DataFrame([[latex(cell) for cell in line] for line in self.lines], columns=range(len(pairs)))
+        cells.columns = titles if grouped else titles.get_level_values(1)
+        align = "l" * self.words + "r" * (len(pairs) - self.words)
+        tabular = cells.style.hide(axis="index").to_latex(hrules=True, column_format=align, multicol_align="c")
+        parts = [
+            r"\begin{table}[htbp]",
+            r"\centering\footnotesize",
+            f"\\caption{{{latex(f'{self.title}. {self.caption}')}}}\\par\\medskip",
+            f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{tabular.rstrip()}}}",
+            *([r"\par\smallskip\raggedright\scriptsize"] if self.notes else []),
+            *(f"{latex(note)}\\par" for note in self.notes),
+            r"\end{table}",
+        ]
+        return "\n".join(parts)
 
 
-def latex_page(title: str, floats: Sequence[str], notes: Sequence[str] = ()) -> str:
+def listing_of(
+    columns: Sequence[Column], lines: Iterable[Any], *, title: str, caption: str, notes: Sequence[str] = ()
+) -> Listing:
+    """Those columns that have a title, as a printed table; the ones with words lead."""
+    shown = [column for column in columns if column.head]
+    return Listing(
+        title=title,
+        caption=caption,
+        head=[column.head for column in shown],
+        lines=[[column.cell(line) for column in shown] for line in lines],
+        notes=notes,
+        words=sum(column.words for column in shown),
+    )
+
+
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """A Markdown table whose columns line up, the first ``words`` of them to the left."""
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    align = ["left"] * words + ["right"] * (len(head) - words)
+    frame = pd.DataFrame(cells, columns=range(len(head)))
+    return frame.to_markdown(index=False, headers=head, colalign=align, disable_numparse=True) + "\n"
+
+
+def captioned_once(listings: Iterable[Listing]) -> Iterator[Listing]:
+    """Tables that follow each other on a page: a caption that repeats the one before is left out."""
+    before = ""
+    for listing in listings:
+        yield replace(listing, caption="") if listing.caption == before else listing
+        before = listing.caption
+
+
+def latex(text: str) -> str:
+    """Plain text with Markdown's bold as LaTeX: special characters escaped, signs in maths."""
+    return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", text.translate(_LATEX))
+
+
+def latex_page(title: str, listings: Sequence[Listing], notes: Sequence[str] = ()) -> str:
     r"""Floats to be read with ``\input``, and notes on the whole below them."""
-    floats = list(floats)
+    floats = [listing.as_latex() for listing in listings]
     for place in range(_FLOATS, len(floats), _FLOATS):  # LaTeX gives up on long runs of floats without text
         floats[place] = "\\clearpage\n" + floats[place]
-    below = [f"\\par\\noindent\\textbf{{{escaped(note)}}}\\par" for note in notes]
+    below = [f"\\par\\noindent {latex(note)}\\par" for note in notes]
     head = [f"% {title}", "% needs \\usepackage{booktabs} and \\usepackage{graphicx}"]
     return "\n".join([*head, *floats, *below]) + "\n"

@@ -2,276 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from advntk.foundation import files
-from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import Record
-from advntk.telling.comparisons import SIGNIFICANCE, Comparison, adjusted, comparisons
-from advntk.telling.frames import Row, Suite, attack_settings, rows
-from advntk.telling.grid import (
-    Cell,
-    Grid,
-    cell_of,
-    footnotes,
-    in_parts,
-    one_line_title,
-    sizes_caption,
-    stacked_title,
-    told_once,
-)
+from advntk.telling.comparisons import SIGNIFICANCE, Comparison, comparisons
+from advntk.telling.frames import Row, footnotes, robust_cell, rows, sizes_caption
 from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import csv_text, latex_page, markdown_page
+from advntk.telling.listing import EMPTY, Column, Listing, accuracy, csv_frame
+from advntk.telling.suite_file import Suite
 
-COLUMNS = (
-    *("dataset", "architecture", "depth", "attack", "eps255", "method", "checkpoint", "n_test", "seeds"),
-    *("clean", "clean_half", "robust", "robust_half", "standing", "p_holm"),
-)
 BEST, TIED, WORSE = "best", "not significantly different", "worse"
-_WIDTH = 140  # characters of a line in Markdown before a grid is split
-_TEX_WIDTH = 112
-
-Column = tuple[str, str, str, float]
-"""Dataset, network, attack and radius."""
-Name = tuple[str, str]
-"""Method and checkpoint."""
-Place = tuple[Architecture, float]
-"""Network and radius: a group of columns."""
+_ACROSS = 4  # networks and radii side by side
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """Where a method stands in a column.
+class Entry:
+    """A row of the table of results and where it stands among those of its dataset, network, attack and radius.
 
     Attributes:
-        word: best, not significantly different (from the best), or worse.
-        p: of the comparison with the best, adjusted over all comparisons of the suite; None for the best itself.
+        standing: best, not significantly different (from the best), or worse; empty where it is not compared.
+        p_holm: of the comparison with the best, adjusted over all comparisons of the suite; None for the best itself.
     """
 
-    word: str
-    p: float | None
+    row: Row
+    standing: str
+    p_holm: float | None
 
-
-def standings(found: Sequence[Comparison]) -> dict[Column, dict[Name, Standing]]:
-    """The standing of every compared method in each column.
-
-    Returns:
-        By column, standings by name. Their p are those of the table of comparisons, adjusted over all pairs of the
-        suite: they hold whichever method turns out to be the best.
-    """
-    columns: dict[Column, list[tuple[Comparison, float]]] = {}
-    for one, p in adjusted(found):
-        columns.setdefault((one.dataset, one.spec.label, one.attack, one.eps255), []).append((one, p))
-    return {column: _standings(pairs) for column, pairs in columns.items()}
-
-
-def _standings(pairs: Sequence[tuple[Comparison, float]]) -> dict[Name, Standing]:
-    """Standings of one column: of the methods with the most seeds, all the same; others have none.
-
-    Returns:
-        By name; none where no two methods have the same seeds.
-    """
-    seeds = {name: own for one, _ in pairs for name, own in zip((one.a, one.b), one.own_seeds, strict=True)}
-    shared = [own for own in seeds.values() if list(seeds.values()).count(own) > 1]
-    most = max(shared, key=lambda own: (len(own), shared.count(own)), default=())
-    pairs = [(one, p) for one, p in pairs if one.own_seeds == (most, most)]
-    if not pairs:
-        return {}
-    accuracy = {name: robust for one, _ in pairs for name, robust in zip((one.a, one.b), one.robust, strict=True)}
-    best = max(accuracy, key=lambda name: accuracy[name])
-    standing = {best: Standing(word=BEST, p=None)}
-    for one, p in pairs:
-        if best in (one.a, one.b):
-            other = one.b if one.a == best else one.a
-            standing[other] = Standing(word=WORSE if p <= SIGNIFICANCE else TIED, p=p)
-    return standing
-
-
-def methods_frame(suite: Suite) -> pd.DataFrame:
-    """One row for each entry of the table.
-
-    Returns:
-        Columns ``COLUMNS``; accuracies and half the widths of their intervals are fractions; ``standing`` is empty
-        where a checkpoint is not compared, ``p_holm`` is that of the comparison with the best.
-    """
-    known = standings(comparisons(suite))
-    values = []
-    for row in _in_order(suite, rows(suite)):
-        standing = known.get(_column(row), {}).get((row.method, row.checkpoint))
-        values.append(
-            (
-                *(row.dataset, row.architecture, row.spec.depth, row.attack, row.eps255, row.method, row.checkpoint),
-                *(row.n_test, row.seeds, row.clean[0], _half(row.clean), row.robust[0], _half(row.robust)),
-                *((standing.word, standing.p) if standing else ("", None)),
-            )
-        )
-    return pd.DataFrame(values, columns=list(COLUMNS)).astype({"p_holm": float})
-
-
-def _in_order(suite: Suite, found: Sequence[Row]) -> list[Row]:
-    """Rows in the order of the grids: dataset, kind of network and attack; then network and radius."""
-    config = suite.config
-    kinds = list(dict.fromkeys(spec.kind for spec in config.specs()))
-    return sorted(
-        found,
-        key=lambda row: (
-            *(config.datasets.index(row.dataset), kinds.index(row.architecture), config.attacks.index(row.attack)),
-            *([spec.label for spec in config.specs()].index(row.spec.label), config.eps255.index(row.eps255)),
-        ),
-    )
-
-
-def _column(row: Row) -> Column:
-    return row.dataset, row.spec.label, row.attack, row.eps255
+    @property
+    def bold(self) -> bool:
+        """Whether it is set in bold."""
+        return self.standing in (BEST, TIED)
 
 
 def _half(interval: tuple[float, float, float]) -> float:
     return (interval[2] - interval[1]) / 2
 
 
-def write_methods(suite: Suite, out_csv: str | Path) -> None:
-    """Write the table to ``out_csv``, and its grids as ``.md`` and ``.tex`` beside it."""
-    path, title = Path(out_csv), f"Methods: suite {suite.config.suite}"
-    settings = "; ".join(f"{name} is {text}" for name, text in attack_settings(suite).items())
-    head = [f"# {title}", "", *(f"* attack `{name}`: {text}" for name, text in attack_settings(suite).items())]
-    grids = [grid.as_markdown(2) for grid in told_once(method_grids(suite))]
-    floats = [grid.as_latex(settings) for grid in method_grids(suite, stacked_title, _TEX_WIDTH)]
-    files.write_text(path, csv_text(methods_frame(suite)))
-    files.write_text(
-        path.with_suffix(".md"),
-        markdown_page(["\n".join(head) + "\n", *(grids or ["Nothing was measured.\n"])], suite.notes),
-    )
-    files.write_text(path.with_suffix(".tex"), latex_page(title, floats, suite.notes))
+COLUMNS = (
+    *(Column(name, f"row.{name}") for name in ("dataset", "architecture")),
+    Column("depth", "row.spec.depth"),
+    *(Column(name, f"row.{name}") for name in ("attack", "eps255", "method", "checkpoint", "n_test", "seeds")),
+    Column("clean", lambda one: one.row.clean[0]),
+    Column("clean_half", lambda one: _half(one.row.clean)),
+    Column("robust", lambda one: one.row.robust[0]),
+    Column("robust_half", lambda one: _half(one.row.robust)),
+    Column("standing"),
+    Column("p_holm"),
+)
 
 
-def method_grids(
-    suite: Suite, title_of: Callable[[str, str], str] = one_line_title, width: int = _WIDTH
-) -> Iterator[Grid]:
-    """One grid for each dataset, kind of network and attack, a wide one split by networks and radii."""
-    config, found, compared = suite.config, rows(suite), comparisons(suite)
-    known = standings(compared)
-    for dataset in config.datasets:
-        for kind in dict.fromkeys(spec.kind for spec in config.specs()):
-            for attack in config.attacks:
-                cell = (dataset, kind, attack)
-                chosen = [row for row in found if (row.dataset, row.architecture, row.attack) == cell]
-                if not chosen:
-                    continue
-                title = f"{dataset}, {kind}, {chosen[0].attack_label}{_radius(suite)} ({NORMS[config.norm]})"
-                caption = _caption(suite, chosen, bold=_in_bold(chosen, known, len(compared)))
-                parts = list(_parts(suite, chosen, title_of, width))
-                for part in parts:
-                    names = [_name_of(place, suite) for place in part]
-                    heading = title if len(parts) == 1 else f"{title}: {'; '.join(names)}"
-                    yield _grid(suite, heading, caption, part, chosen, known)
+def standings(found: Sequence[Comparison]) -> dict[tuple[str, str], tuple[str, float | None]]:
+    """Standings from the comparisons of one dataset, network, attack and radius.
+
+    Only methods with the most seeds, all the same, have one. The p are those of the table of comparisons, adjusted
+    over all pairs of the suite: they hold whichever method turns out to be the best.
+
+    Returns:
+        Standing and p by method and checkpoint; none where no two methods have the same seeds.
+    """
+    seeds = {name: own for one in found for name, own in zip((one.a, one.b), one.own_seeds, strict=True)}
+    shared = [own for own in seeds.values() if list(seeds.values()).count(own) > 1]
+    most = max(shared, key=lambda own: (len(own), shared.count(own)), default=())
+    pairs = [one for one in found if one.own_seeds == (most, most)]
+    robust = {name: mean for one in pairs for name, mean in zip((one.a, one.b), one.robust, strict=True)}
+    best = max(robust, key=lambda name: robust[name], default=("", ""))
+    with_best = [one.seen_from(best[0]) for one in pairs if best in (one.a, one.b)]
+    others = {one.b: (WORSE if one.significant else TIED, one.p_holm) for one in with_best}
+    return {best: (BEST, None), **others} if pairs else {}
 
 
-def _radius(suite: Suite) -> str:
-    """The radius where there is one, for titles; several stand above the columns."""
-    return f" at {radius_label(suite.config.eps255[0])}" if len(suite.config.eps255) == 1 else ""
+def entries(suite: Suite, compared: Sequence[Comparison]) -> list[Entry]:
+    """All entries, in the order of the printed tables: dataset, kind of network and attack; then network and radius."""
+    config, found = suite.config, dict[tuple[str, str, str, float], list[Comparison]]()
+    for one in compared:
+        found.setdefault((one.dataset, one.spec.label, one.attack, one.eps255), []).append(one)
+    known = {place: standings(mine) for place, mine in found.items()}
+    specs = config.specs()
+    kinds, networks = list(dict.fromkeys(spec.kind for spec in specs)), [spec.label for spec in specs]
+
+    def position(row: Row) -> tuple[int, ...]:
+        where = (config.datasets.index(row.dataset), kinds.index(row.architecture), config.attacks.index(row.attack))
+        return (*where, networks.index(row.spec.label), config.eps255.index(row.eps255))
+
+    result = []
+    for row in sorted(rows(suite), key=position):
+        own = known.get((row.dataset, row.spec.label, row.attack, row.eps255), {})
+        standing, p_holm = own.get((row.method, row.checkpoint), ("", None))
+        result.append(Entry(row=row, standing=standing, p_holm=p_holm))
+    return result
 
 
-def _name_of(place: Place, suite: Suite) -> str:
-    """A group of columns: the network, and the radius where there are several."""
-    spec, eps255 = place
-    return spec.label if _radius(suite) else f"{spec.label}, {radius_label(eps255)}"
+def methods_frame(suite: Suite) -> pd.DataFrame:
+    """One row for each entry: ``COLUMNS``; accuracies and half the widths of their intervals are fractions."""
+    return csv_frame(COLUMNS, entries(suite, comparisons(suite))).astype({"p_holm": float})
 
 
-def _parts(
-    suite: Suite, chosen: Sequence[Row], title_of: Callable[[str, str], str], width: int
-) -> Iterator[Sequence[Place]]:
-    """Networks and radii in parts that fit a line."""
-    present = {(row.spec.label, row.eps255) for row in chosen}
-    config, attack = suite.config, _attack(chosen[0])
-    yield from in_parts(
-        [(spec, eps255) for spec in config.specs() for eps255 in config.eps255 if (spec.label, eps255) in present],
-        lambda place: _name_of(place, suite),
-        ("clean", attack),
-        [method_label(row.method, row.checkpoint) for row in chosen],
-        title_of=title_of,
-        width=width,
-        bold=(attack,),
-    )
+def method_listings(suite: Suite) -> Iterator[Listing]:
+    """Printed tables of each dataset, kind of network and attack, a few networks and radii in each."""
+    config, compared = suite.config, comparisons(suite)
+    for _, group in itertools.groupby(
+        entries(suite, compared), key=lambda one: (one.row.dataset, one.row.architecture, one.row.attack)
+    ):
+        chosen = list(group)
+        first = chosen[0].row
+        radius = f" at {radius_label(config.eps255[0])}" if len(config.eps255) == 1 else ""
+        title = f"{first.dataset}, {first.architecture}, {first.attack_label}{radius} ({NORMS[config.norm]})"
+        caption = _caption(suite, chosen, len(compared))
+        places = list(dict.fromkeys((one.row.spec.label, one.row.eps255) for one in chosen))
+        parts = [places[start : start + _ACROSS] for start in range(0, len(places), _ACROSS)]
+        for part in parts:
+            groups = {
+                (network, eps255): network if radius else f"{network}, {radius_label(eps255)}"
+                for network, eps255 in part
+            }
+            heading = title if len(parts) == 1 else f"{title}: {'; '.join(groups.values())}"
+            yield _listing(heading, caption, groups, chosen, config.seeds, methods=config.methods)
 
 
-def _grid(
-    suite: Suite,
+def _listing(
     title: str,
     caption: str,
-    places: Sequence[Place],
-    chosen: Sequence[Row],
-    known: Mapping[Column, Mapping[Name, Standing]],
-) -> Grid:
-    """One printed table of some networks and radii."""
+    groups: dict[tuple[str, float], str],
+    chosen: Sequence[Entry],
+    seeds: int,
+    *,
+    methods: Sequence[str],
+) -> Listing:
+    """Methods down; clean and robust accuracy of each network and radius across."""
     notes: dict[str, str] = {}
-    lines: list[tuple[str, list[Cell | None]]] = []
-    by_name: dict[Name, dict[tuple[str, float], Row]] = {}
-    for row in chosen:
-        by_name.setdefault((row.method, row.checkpoint), {})[row.spec.label, row.eps255] = row
-    for name in sorted(by_name, key=lambda name: suite.config.methods.index(name[0])):
-        cells: list[Cell | None] = []
-        for spec, eps255 in places:
-            found = by_name[name].get((spec.label, eps255))
-            if found is None:
-                cells += [None, None]
-                continue
-            standing = known.get(_column(found), {}).get(name)
-            bold = standing is not None and standing.word != WORSE
-            cells.append(cell_of(found.clean, (), notes))
-            cells.append(cell_of(found.robust, footnotes(found, suite.config.seeds), notes, bold=bold))
-        lines.append((method_label(*name), cells))
-    return Grid(
+    lines: dict[tuple[str, str], dict[tuple[str, float], list[str]]] = {}
+    for one in chosen:
+        row = one.row
+        line, place = lines.setdefault((row.method, row.checkpoint), {}), (row.spec.label, row.eps255)
+        if place in groups:
+            line[place] = [accuracy(row.clean), robust_cell(row, seeds, notes, bold=one.bold)]
+    first = chosen[0].row
+    attack = first.attack if first.attack == first.attack_label else f"{first.attack} (outside)"
+    return Listing(
         title=title,
         caption=caption,
-        groups=[_name_of(place, suite) for place in places],
-        quantities=["clean", _attack(chosen[0])],
-        lines=lines,
-        notes={mark: text for text, mark in notes.items()},
+        head=["method", *((group, quantity) for group in groups.values() for quantity in ("clean", attack))],
+        lines=[
+            [method_label(*name), *(cell for place in groups for cell in lines[name].get(place, [EMPTY, EMPTY]))]
+            for name in sorted(lines, key=lambda name: methods.index(name[0]))
+        ],
+        notes=footnotes(notes),
     )
 
 
-def _attack(row: Row) -> str:
-    """The attack as a column's title; the grid's title has its label in full."""
-    return row.attack if row.attack == row.attack_label else f"{row.attack} (outside)"
-
-
-def _caption(suite: Suite, chosen: Sequence[Row], *, bold: str) -> str:
+def _caption(suite: Suite, chosen: Sequence[Entry], tests: int) -> str:
     """What the numbers are, what is bold, and what a reader must know of the training."""
     what = "Columns other than clean: robust accuracy, correct without the attack that the column names and under it."
-    return " ".join([sizes_caption(chosen), what, bold, *_remarks(suite, chosen)])
+    shown = [one.row for one in chosen]
+    return " ".join([sizes_caption(shown), what, _in_bold(chosen, tests), *_remarks(suite, shown[0].dataset)])
 
 
-def _in_bold(chosen: Sequence[Row], known: Mapping[Column, Mapping[Name, Standing]], tests: int) -> str:
+def _in_bold(chosen: Sequence[Entry], tests: int) -> str:
     """What is set in bold, in words."""
-    if not any(known.get(_column(row)) for row in chosen):
-        inside = chosen[0].attack_label == chosen[0].attack
-        several = len({row.method for row in chosen}) > 1
+    if not any(one.standing for one in chosen):
+        first = chosen[0].row
+        several = len({one.row.method for one in chosen}) > 1
         why = "no two methods have the same seeds" if several else "there is one method"
-        return f"Nothing is set in bold: {why if inside else 'this attack may leave the threat model'}."
-    fewer = (
-        " A method with fewer seeds than others of its column is never in bold; the table comparisons compares it on "
-        "the seeds that both have."
-    )
+        outside = first.attack_label != first.attack
+        return f"Nothing is set in bold: {'this attack may leave the threat model' if outside else why}."
+    several = len({one.row.seeds for one in chosen}) > 1
+    fewer = " A method with fewer seeds than others of its column is never bold." if several else ""
     return (
         "Bold: the highest robust accuracy of a column, and every method not significantly different from it on the "
         f"same images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the "
-        "suite (see the table comparisons for them, and for what p is). Networks are compared at the checkpoint best "
-        "on val, Adv-NTK at its last step; the other checkpoint is shown beside it and never in bold."
-        f"{fewer if len({row.seeds for row in chosen}) > 1 else ''}"
+        "suite (table comparisons). Networks are compared at the checkpoint best on val, Adv-NTK at its last step; the "
+        f"other checkpoint is never bold.{fewer}"
     )
 
 
-def _remarks(suite: Suite, chosen: Sequence[Row]) -> list[str]:
+def _remarks(suite: Suite, dataset: str) -> list[str]:
     """What is unequal between methods, or is beyond the usual protocol."""
-    remarks, dataset = [], chosen[0].dataset
+    remarks = []
     groups: dict[str, dict[str, None]] = {}
     for item in suite.measured:
         if item.record.dataset == dataset:
-            groups.setdefault(trained_on(item.record), {})[method_label(item.record.method)] = None
+            groups.setdefault(_trained_on(item.record), {})[method_label(item.record.method)] = None
     if len(groups) > 1:
         words = "; ".join(f"{', '.join(methods)} on {images}" for images, methods in groups.items())
         remarks.append(f"Methods were trained on different data (deviation D7): {words}.")
@@ -282,6 +196,6 @@ def _remarks(suite: Suite, chosen: Sequence[Row]) -> list[str]:
     return remarks
 
 
-def trained_on(record: Record) -> str:
-    """The images that a method was trained on, in words; a table of methods that differ in it says so."""
+def _trained_on(record: Record) -> str:
+    """The images that a method was trained on, in words."""
     return f"{record.n_train} images" + (" (opt and val)" if record.images == "all" else "")

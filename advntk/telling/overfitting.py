@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,11 @@ from advntk.foundation.statistics import Interval, difference_interval
 from advntk.telling.curves_figure import attacks_in_words, curve_attacks
 from advntk.telling.frames import curves_frame
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
-from advntk.telling.listing import Listing, write_listings
+from advntk.telling.listing import Column, Listing, csv_frame, listing_of, parted, percent, points
 from advntk.telling.series import top
 from advntk.telling.sheet import Band, Group, Shape, Sheet, bands_of, say
 from advntk.telling.suite_file import Measured, Suite
 
-COLUMNS = (
-    *("dataset", "architecture", "depth", "method", "attack", "eps255", "n_test", "seeds"),
-    *("best_step", "last_step", "robust_best", "robust_last", "lost", "lost_lo", "lost_hi"),
-    *("train_best", "train_last"),
-)
 _WIDTHS = {"train": 1.3, "test": 2.0}
 _BEST: dict[str, Any] = {
     "marker": "^",
@@ -115,66 +109,49 @@ def _ends(rows: pd.DataFrame) -> list[float]:
     return [*map(float, steps), *(float(train.get(step, np.nan)) for step in steps)]
 
 
+COLUMNS = (
+    Column("dataset"),
+    Column(of="spec.label", head="network", words=True),
+    Column("architecture", "spec.kind"),
+    Column("depth", "spec.depth"),
+    Column("method"),
+    Column(of=lambda one: method_label(one.method), head="method", words=True),
+    Column("attack", head="attack", words=True),
+    Column("eps255"),
+    Column("n_test"),
+    Column("seeds"),
+    Column("best_step", lambda one: one.steps[0], "best at", "{:.0f}".format),
+    Column("last_step", lambda one: one.steps[1], "last at", "{:.0f}".format),
+    Column("robust_best", lambda one: one.robust[0], "best", percent),
+    Column("robust_last", lambda one: one.robust[1], "last", percent),
+    *parted(("lost", "lost_lo", "lost_hi"), "lost"),
+    Column(of="lost", head="best − last", text=points),
+    Column("train_best", lambda one: one.train[0], "train, best", percent),
+    Column("train_last", lambda one: one.train[1], "train, last", percent),
+)
+
+
 def overfitting_frame(suite: Suite) -> pd.DataFrame:
     """One row for each network method, checkpoint pair and attack.
 
     Returns:
-        Columns ``COLUMNS``; accuracies are fractions; ``lost`` is best minus last with its 95% interval.
+        ``COLUMNS``; accuracies are fractions; ``lost`` is best minus last with its 95% interval.
     """
-    values = [
-        (
-            *(one.dataset, one.spec.kind, one.spec.depth, one.method, one.attack, one.eps255, one.n_test, one.seeds),
-            *(*one.steps, *one.robust, *one.lost, *one.train),
-        )
-        for one in overfitting(suite)
-    ]
-    return pd.DataFrame(values, columns=list(COLUMNS))
+    return csv_frame(COLUMNS, overfitting(suite))
 
 
-def write_overfitting(suite: Suite, out_csv: str | Path) -> None:
-    """Write the table to ``out_csv``, and the same as ``.md`` and ``.tex`` beside it."""
-    title = f"Robust overfitting: suite {suite.config.suite}"
-    write_listings(title, overfitting_frame(suite), list(listings(suite)), out_csv, notes=suite.notes)
-
-
-def listings(suite: Suite) -> Iterator[Listing]:
+def overfitting_listings(suite: Suite) -> Iterator[Listing]:
     """One printed table for each dataset and radius."""
     groups = itertools.groupby(overfitting(suite), key=lambda one: (one.dataset, one.eps255))
     for (dataset, eps255), found in groups:
-        chosen = list(found)
-        yield Listing(
-            title=f"Robust overfitting: {dataset}, {radius_label(eps255)} ({NORMS[suite.config.norm]})",
-            caption=(
-                "Robust accuracy on test images, in percent, at the checkpoint best on val and at the last update; "
-                "best − last in percentage points with its 95% interval, paired over images and seeds. Train: robust "
-                f"accuracy on some training images under {attacks_in_words(curve_attacks(suite))} at both."
-            ),
-            head=[
-                "network",
-                "method",
-                "attack",
-                "best at",
-                "last at",
-                "best",
-                "last",
-                "best − last",
-                "train, best",
-                "last",
-            ],
-            lines=[_line(one) for one in chosen],
-            words=3,
+        yield listing_of(
+            COLUMNS,
+            found,
+            title=f"{dataset}, {radius_label(eps255)} ({NORMS[suite.config.norm]})",
+            caption="Robust accuracy on test images, in percent, at the checkpoint best on val and at the last update; "
+            "best − last in percentage points with its 95% interval, paired over images and seeds. Train: robust "
+            f"accuracy on some training images under {attacks_in_words(curve_attacks(suite))} at both.",
         )
-
-
-def _line(one: Overfitting) -> list[str]:
-    mean, low, high = (100 * value for value in one.lost)
-    return [
-        *(one.spec.label, method_label(one.method), one.attack),
-        *(f"{step:.0f}" for step in one.steps),
-        *(f"{100 * accuracy:.1f}" for accuracy in one.robust),
-        f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]",
-        *(f"{100 * accuracy:.1f}" for accuracy in one.train),
-    ]
 
 
 def figure(suite: Suite) -> Figure:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.records import AttackRecord, Evaluation, Record
+from advntk.foundation.records import AttackRecord
+from advntk.telling.frames import evaluated, span_of
 from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import EMPTY, Listing, write_listings
-from advntk.telling.series import span
+from advntk.telling.listing import Column, Listing, csv_frame, listing_of, percent
 from advntk.telling.suite_file import Suite
 
-COLUMNS = (
-    *("dataset", "architecture", "depth", "method", "checkpoint", "kind", "eps255", "n_test", "seeds"),
-    *("attack", "reference_attack", "clean", "robust", "reference", "reference_robust"),
-    *("max_size255", "reference_max_size255"),
-)
 _PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
 """Options of PGD that the reference code's attack on kernels lacks, as the reference code attacks networks."""
 
@@ -84,28 +78,20 @@ def protocols(suite: Suite) -> list[Protocols]:
     pair = attack_pair(suite)
     if pair is None:
         return []
-    config = suite.config
-    cells: dict[tuple[str, float, str, str, str], list[Record]] = {}
-    for item in sorted(suite.measured, key=lambda item: item.record.seed):
-        record = item.record
-        key = (record.dataset, record.threat.eps255, record.architecture.label, record.method, record.attack.name)
-        cells.setdefault(key, []).append(record)
-    labels = [spec.label for spec in config.specs()]
-    found = []
-    for cell in itertools.product(config.datasets, config.eps255, labels, config.methods):
-        both = [cells.get((*cell, name), []) for name in pair]
-        common = set.intersection(*({record.seed for record in records} for records in both))
-        plain, fixed = ([record for record in records if record.seed in common] for records in both)
-        if common:
-            reference = plain if plain[0].kind == "network" else fixed
-            found += [_protocols(plain, reference, checkpoint) for checkpoint in plain[0].evaluations]
-    return found
+    key, long = ["dataset", "eps255", "network", "method", "checkpoint"], evaluated(suite)
+    plain, fixed = (long[long["attack"] == name] for name in pair)
+    both = plain.merge(fixed[[*key, "seed", "item"]], on=[*key, "seed"], suffixes=("", "_fixed"))
+    return [_protocols(group) for _, group in both.groupby(key, observed=True)]
 
 
-def _protocols(records: Sequence[Record], reference: Sequence[Record], checkpoint: str) -> Protocols:
-    first = records[0]
-    ours = [record.evaluations[checkpoint] for record in records]
-    theirs = [record.evaluations[checkpoint] for record in reference]
+def _protocols(group: pd.DataFrame) -> Protocols:
+    """One predictor, a row a seed: its records under plain PGD and under the reference code's attack on kernels."""
+    checkpoint = group["checkpoint"].iloc[0]
+    plain, fixed = ([item.record for item in group[name]] for name in ("item", "item_fixed"))
+    first = plain[0]
+    reference = plain if first.kind == "network" else fixed
+    ours, theirs = ([record.evaluations[checkpoint] for record in records] for records in (plain, reference))
+    size = {"linf": "max_linf255", "l2": "max_l2_255", "l1": "max_l1_255"}[first.threat.norm]
     return Protocols(
         dataset=first.dataset,
         spec=first.architecture,
@@ -121,91 +107,68 @@ def _protocols(records: Sequence[Record], reference: Sequence[Record], checkpoin
         robust=float(np.mean([one.robust_accuracy for one in ours])),
         reference=float(np.mean([one.attacked_correct / one.n_test for one in theirs])),
         reference_robust=float(np.mean([one.robust_accuracy for one in theirs])),
-        max_size255=_largest(ours, first.threat.norm),
-        reference_max_size255=_largest(theirs, first.threat.norm),
+        max_size255=float(max(getattr(one, size) for one in ours)),
+        reference_max_size255=float(max(getattr(one, size) for one in theirs)),
     )
 
 
-def _largest(evaluations: Sequence[Evaluation], norm: str) -> float:
-    """Largest perturbation of all seeds in a norm."""
-    field = {"linf": "max_linf255", "l2": "max_l2_255", "l1": "max_l1_255"}[norm]
-    return float(max(getattr(one, field) for one in evaluations))
+_size = "{:.2f}".format
+COLUMNS = (
+    Column("dataset"),
+    Column(of="spec.label", head="network", words=True),
+    Column("architecture", "spec.kind"),
+    Column("depth", "spec.depth"),
+    Column("method"),
+    Column("checkpoint"),
+    Column(of=lambda one: method_label(one.method, one.checkpoint), head="method", words=True),
+    Column("kind", head="kind", words=True),
+    *(Column(name) for name in ("eps255", "n_test", "seeds", "attack", "reference_attack")),
+    Column("clean", head="clean", text=percent),
+    Column("robust", head="robust", text=percent),
+    Column("reference", head="reference", text=percent),
+    Column("reference_robust", head="reference, clean too", text=percent),
+    Column("max_size255", head="largest, robust", text=_size),
+    Column("reference_max_size255", head="largest, reference", text=_size),
+)
 
 
 def protocol_frame(suite: Suite) -> pd.DataFrame:
     """One row for each dataset × ε × network × method × checkpoint.
 
     Returns:
-        Columns ``COLUMNS``; accuracies are fractions, sizes of perturbations in 1/255.
+        ``COLUMNS``; accuracies are fractions, sizes of perturbations in 1/255.
     """
-    return _frame(protocols(suite))
+    return csv_frame(COLUMNS, protocols(suite))
 
 
-def _frame(found: Sequence[Protocols]) -> pd.DataFrame:
-    values = [
-        (
-            *(one.dataset, one.spec.kind, one.spec.depth, one.method, one.checkpoint, one.kind, one.eps255),
-            *(one.n_test, one.seeds, one.attack, one.reference_attack),
-            *(one.clean, one.robust, one.reference, one.reference_robust),
-            *(one.max_size255, one.reference_max_size255),
+def protocol_listings(suite: Suite) -> Iterator[Listing]:
+    """Both protocols side by side, a table for each dataset and radius."""
+    norm, found = NORMS[suite.config.norm], protocols(suite)
+    for (dataset, eps255), group in itertools.groupby(found, key=lambda one: (one.dataset, one.eps255)):
+        mine = list(group)
+        yield listing_of(
+            COLUMNS,
+            mine,
+            title=f"{dataset}, {radius_label(eps255)} ({norm})",
+            caption=f"Percent, mean over seeds; n_test = {mine[0].n_test}, seeds = "
+            f"{span_of(one.seeds for one in mine)}. Robust is the suite's number: correct on the clean image and under "
+            f"{mine[0].attack}, which takes a fresh gradient at each step and stays within ε. Reference is what the "
+            "reference code counts: correct under its attack, whatever the clean image's class, where its attack on "
+            "kernels follows one gradient from a random start and reaches up to 2ε, and its attack on networks is "
+            f"{mine[0].attack}.",
+            notes=[
+                "Both judge the same predictors, as this suite trained them.",
+                "Reference, clean too: the same without images that are wrong without attack.",
+                f"Largest: largest perturbation found, {norm}, in 1/255.",
+            ],
         )
-        for one in found
-    ]
-    return pd.DataFrame(values, columns=list(COLUMNS))
-
-
-def write_protocol(suite: Suite, out_csv: str | Path) -> None:
-    """Write both protocols side by side to ``out_csv``, and the same as ``.md`` and ``.tex`` beside it."""
-    found = protocols(suite)
-    groups = itertools.groupby(found, key=lambda one: (one.dataset, one.eps255))
-    listings = [_listing(list(group), NORMS[suite.config.norm]) for _, group in groups]
-    title = f"The reference code's protocol: suite {suite.config.suite}"
-    write_listings(title, _frame(found), listings or [_missing()], out_csv, notes=suite.notes)
-
-
-def _missing() -> Listing:
-    return Listing(
-        title="No such evaluation",
-        caption=(
-            "The table needs an attack of kind reference_fixed_gradient and one of kind pgd with equal options (loss, "
-            "steps, step_ratio, random_start), the latter with restarts 1, keep final, schedule constant and targets "
-            "0. This suite measured no such two: set `protocol: reference`, or give both attacks equal options."
-        ),
-        head=["method"],
-        lines=[],
-    )
-
-
-def _listing(found: Sequence[Protocols], norm: str) -> Listing:
-    first = found[0]
-    return Listing(
-        title=f"{first.dataset}, {radius_label(first.eps255)} ({norm})",
-        caption=(
-            f"Percent, mean over seeds; n_test = {first.n_test}, seeds = "
-            f"{span(one.seeds for one in found)}. Robust is the suite's number: "
-            f"correct on the clean image and under {first.attack}, which takes a fresh gradient at each step and stays "
-            "within ε. Reference is what the reference code counts: correct under its attack, whatever the clean "
-            "image's class, where its attack on kernels follows one gradient from a random start and reaches up to 2ε, "
-            f"and its attack on networks is {first.attack}. Both judge the same predictors, as this suite trained them."
-        ),
-        head=[
-            *("network", "method", "kind", "clean", "robust", "reference", "reference, clean too"),
-            *("largest, robust", "largest, reference"),
-        ],
-        lines=[_line(one) for one in found],
-        notes=[
-            "Reference, clean too: the same without images that are wrong without attack.",
-            f"Largest: largest perturbation found, {norm}, in 1/255.",
-        ],
-        words=3,
-    )
-
-
-def _line(one: Protocols) -> list[str]:
-    accuracies = (one.clean, one.robust, one.reference, one.reference_robust)
-    sizes = (one.max_size255, one.reference_max_size255)
-    return [
-        *(one.spec.label, method_label(one.method, one.checkpoint), one.kind),
-        *(f"{100 * accuracy:.1f}" for accuracy in accuracies),
-        *(f"{size:.2f}" if np.isfinite(size) else EMPTY for size in sizes),
-    ]
+    if not found:
+        yield Listing(
+            title="No such evaluation",
+            caption="The table needs an attack of kind reference_fixed_gradient and one of kind pgd with equal options "
+            "(loss, steps, step_ratio, random_start), the latter with restarts 1, keep final, schedule constant and "
+            "targets 0. This suite measured no such two: set `protocol: reference`, or give both attacks equal "
+            "options.",
+            head=["method"],
+            lines=[],
+        )

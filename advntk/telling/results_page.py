@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
 
 from advntk.foundation import files
+from advntk.foundation.errors import InputError
 from advntk.telling import labels
-from advntk.telling.cost import by_rule, costs
-from advntk.telling.differences import differences
+from advntk.telling.comparisons import differences
+from advntk.telling.cost import by_rule, jobs
 from advntk.telling.figures import FIGURES
-from advntk.telling.frames import attack_settings
-from advntk.telling.grid import span_of, told_once
+from advntk.telling.frames import attack_settings, span_of
 from advntk.telling.headlines import headlines
-from advntk.telling.kept import kept_results
-from advntk.telling.listing import aligned
+from advntk.telling.listing import accuracy, captioned_once, markdown_table
 from advntk.telling.made import made
-from advntk.telling.methods_table import method_grids
+from advntk.telling.methods_table import method_listings
 from advntk.telling.pictures import PICTURES
-from advntk.telling.reference import read_reference
+from advntk.telling.reference import Kept, read_reference
 from advntk.telling.sheet import save_png, style
 from advntk.telling.suite_file import Suite, read_suite
-from advntk.telling.tables import TABLES
+from advntk.telling.tables import TABLES, accuracies
 
 _HEAD = """\
 # Results
@@ -83,10 +85,9 @@ def write_page(reference: Path, out: Path, *, allow_mixed: bool = False) -> list
     if not listed.published:
         sections.append(_NONE)
     if listed.kept:
-        sections += [
-            _KEPT,
-            *(kept_results(one, reference, link, listed.outdated.get(one.suite, "")) for one in listed.kept),
-        ]
+        sections.append(_KEPT)
+    for one in listed.kept:
+        sections += _kept(one, reference, link, listed.outdated.get(one.suite, ""))
     files.write_text(out, "\n".join(sections))
     return [out, *figures]
 
@@ -97,19 +98,17 @@ def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> 
     yield f"## {name}\n"
     if outdated:
         yield f"**To be run again:** {outdated}\n"
-    yield "\n".join(aligned(["what", ""], [list(fact) for fact in _facts(suite).items()], words=2)) + "\n"
+    yield markdown_table(["what", ""], list(_facts(suite).items()), words=2)
     yield f"### {name}: methods\n"
-    yield from (grid.as_markdown(4) for grid in told_once(method_grids(suite)))
+    yield from (listing.as_markdown(4) for listing in captioned_once(method_listings(suite)))
     for dataset, listing in differences(suite).items():
         yield f"### {name}: {listing.title}, {dataset}\n\n{listing.body()}"
     for figure, file in drawn.items():
         picture = PICTURES[figure]
         yield f"### {name}: {picture.title}\n\n![{picture.title}, suite {name}](figures/{file})\n"
         yield f"{picture.caption(suite)}\n"
-    found = costs(suite)
-    if found:
-        listing = by_rule(found)
-        yield f"### {name}: wall time by rule\n\n{listing.body()}"
+    if len(jobs(suite)):
+        yield f"### {name}: wall time by rule\n\n{by_rule(suite).body()}"
     tables = [f"[{table}]({link}/{table}.csv)" for table, entry in TABLES.items() if not entry.frame(suite).empty]
     yield f"All numbers: {', '.join(tables)}; outcomes of all test images: [{name}]({link}).\n"
 
@@ -143,3 +142,45 @@ def _facts(suite: Suite) -> dict[str, str]:
         "threat model": f"{labels.NORMS[config.norm]}, {', '.join(map(labels.radius_label, config.eps255))}",
         **{f"attack `{name}`": text for name, text in attack_settings(suite).items()},
     }
+
+
+def _kept(one: Kept, reference: Path, link: str, outdated: str) -> Iterator[str]:
+    """The sections of a suite of which only tables are left; ``outdated`` as in :func:`_suite`."""
+    yield f"### {one.suite}\n"
+    if outdated:
+        yield f"**To be run again:** {outdated}\n"
+    tables = ", ".join(f"[{table}]({link}/{one.suite}/{table}.csv)" for table in one.tables)
+    yield f"Made by `{one.command}`. Kept: {tables}.\n"
+    if "robust_accuracy" in one.tables:
+        path = reference / one.suite / "robust_accuracy.csv"
+        try:
+            yield from _kept_accuracies(pd.read_csv(path))
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            remedy = "restore it from version control"
+            raise InputError(f"not a table of results ({error})", where=path, remedy=remedy) from error
+
+
+def _kept_accuracies(frame: pd.DataFrame) -> Iterator[str]:
+    """Networks and methods down, attacks across, of each dataset and radius.
+
+    Tables do not say the norm, and in ℓ2 and ℓ1 the largest entry of a perturbation does not show that it is too large.
+    """
+    left = frame["attack"].eq("reference_fixed_gradient") | (frame["max_linf255"] > 1.01 * frame["eps255"])
+    outside = set(frame.loc[left, "attack"])
+    for (dataset, _), mine in frame.groupby(["dataset", "eps255"], sort=False):
+        cells = [
+            (
+                f"{row.architecture}, depth {row.depth}",
+                labels.method_label(row.method, row.checkpoint),
+                accuracy((row.clean_mean, row.clean_lo, row.clean_hi)),
+                labels.attack_label(row.attack, inside_threat_model=row.attack not in outside),
+                accuracy((row.robust_mean, row.robust_lo, row.robust_hi)),
+            )
+            for row in cast(Iterator[Any], mine.itertuples())
+        ]
+        sizes = "; ".join(
+            f"{name} = {', '.join(map(str, mine[name].unique()))}" for name in ("n_test", "n_opt", "seeds")
+        )
+        radius = labels.radius_label(mine["eps255"].iloc[0])
+        yield f"{dataset}, {radius}: percent, ± half the width of the 95% interval; {sizes}.\n"
+        yield markdown_table(*accuracies(cells), words=2)

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from advntk.foundation import files
-from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling.claims import claims_frame, write_claims
-from advntk.telling.comparisons import comparisons_frame, write_comparisons
-from advntk.telling.cost import cost_frame, write_cost
-from advntk.telling.frames import Row, Suite, attack_settings, results_frame, rows
-from advntk.telling.grid import (
-    Cell,
-    Grid,
-    cell_of,
+from advntk.telling.claims import claims_frame, claims_listings
+from advntk.telling.comparisons import comparison_listings, comparisons_frame
+from advntk.telling.cost import cost_frame, cost_listings
+from advntk.telling.frames import (
+    Row,
+    attack_settings,
     footnotes,
-    in_parts,
-    one_line_title,
+    results_frame,
+    robust_cell,
+    rows,
     sizes_caption,
     span_of,
-    stacked_title,
 )
 from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import EMPTY, Listing, csv_text, latex_page, markdown_page
-from advntk.telling.methods_table import methods_frame, write_methods
-from advntk.telling.overfitting import overfitting_frame, write_overfitting
-from advntk.telling.protocol import protocol_frame, write_protocol
+from advntk.telling.listing import (
+    EMPTY,
+    NOTHING,
+    Column,
+    Listing,
+    accuracy,
+    captioned_once,
+    csv_text,
+    latex_page,
+    listing_of,
+    percent,
+)
+from advntk.telling.methods_table import method_listings, methods_frame
+from advntk.telling.overfitting import overfitting_frame, overfitting_listings
+from advntk.telling.protocol import protocol_frame, protocol_listings
+from advntk.telling.suite_file import Suite
 from advntk.telling.transfer import transfer_frame
-from advntk.telling.transfer_table import write_transfer
-
-_WIDTH = 112  # characters of a line before a table is split by architectures
+from advntk.telling.transfer_table import transfer_listings
 
 
 def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
@@ -43,7 +52,7 @@ def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
     Args:
         name: one of ``TABLES``.
         suite: what was measured.
-        out_csv: path of the csv file.
+        out_csv: path of the csv file; accuracies are fractions there, six digits.
 
     Raises:
         ConfigError: there is no such table.
@@ -51,141 +60,125 @@ def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
     if name not in TABLES:
         hint = nearest(name, TABLES)
         raise ConfigError(f"unknown table '{name}'{hint}", where="tables", remedy=f"allowed: {', '.join(TABLES)}")
-    TABLES[name].write(suite, out_csv)
+    table, path = TABLES[name], Path(out_csv)
+    title, listings = f"{table.title}: suite {suite.config.suite}", list(table.listings(suite))
+    attacks = [f"attack `{attack}`: {text}" for attack, text in attack_settings(suite).items()]
+    markdown = [
+        f"# {title}\n",
+        *(["".join(f"* {attack}\n" for attack in attacks)] if attacks else []),
+        *([listing.as_markdown(2) for listing in captioned_once(listings)] or [NOTHING]),
+        *(f"* **{note}**\n" for note in suite.notes),
+    ]
+    files.write_text(path, csv_text(table.frame(suite)))
+    files.write_text(path.with_suffix(".md"), "\n".join(markdown))
+    below = [*(f"{attack}." for attack in attacks), *(f"**{note}**" for note in suite.notes)]
+    files.write_text(path.with_suffix(".tex"), latex_page(title, listings, below))
 
 
-def write_robust_accuracy(suite: Suite, out_csv: str | Path) -> None:
-    """Write the table of results to ``out_csv``, and the same as ``.md`` and ``.tex`` beside it.
-
-    Args:
-        suite: what was measured.
-        out_csv: path of the CSV file; fractions, six digits.
-    """
-    path = Path(out_csv)
-    found = rows(suite)
-    grids = list(_grids(suite, found, one_line_title))
-    files.write_text(path, csv_text(results_frame(suite)))
-    files.write_text(path.with_suffix(".md"), _markdown(suite, grids, list(_stage_listings(suite, found))))
-    files.write_text(path.with_suffix(".tex"), _latex(suite, list(_grids(suite, found, stacked_title))))
-
-
-def _grids(suite: Suite, found: Sequence[Row], title_of: Callable[[str, str], str]) -> Iterator[Grid]:
-    """All printed tables, a wide one split by networks; ``title_of`` a network and quantity takes the width."""
-    config = suite.config
-    specs = config.specs()
-    for dataset in config.datasets:
-        for eps255 in config.eps255:
-            chosen = [row for row in found if row.dataset == dataset and row.eps255 == eps255]
-            present = [spec for spec in specs if any(row.spec.label == spec.label for row in chosen)]
-            title = f"{dataset}, {radius_label(eps255)} ({NORMS[config.norm]})"
-            parts = list(_parts(present, chosen, title_of))
-            for part in parts:
-                labels = [spec.label for spec in part]
-                heading = title if len(parts) == 1 else f"{title}: {', '.join(labels)}"
-                yield _grid(suite, heading, part, [row for row in chosen if row.spec.label in labels])
+def results_listings(suite: Suite) -> Iterator[Listing]:
+    """Accuracies of each dataset, radius and kind of network; then those after each stage of composed attacks."""
+    config, norm, found = suite.config, NORMS[suite.config.norm], rows(suite)
+    kinds = dict.fromkeys(spec.kind for spec in config.specs())
+    for dataset, eps255, kind in itertools.product(config.datasets, config.eps255, kinds):
+        mine = [row for row in found if (row.dataset, row.eps255, row.architecture) == (dataset, eps255, kind)]
+        if mine:
+            yield _results(mine, config.seeds, f"{dataset}, {kind}, {radius_label(eps255)} ({norm})")
+    for dataset, eps255, attack in itertools.product(config.datasets, config.eps255, config.attacks):
+        place = (dataset, eps255, attack)
+        mine = [row for row in found if (row.dataset, row.eps255, row.attack) == place and row.stages]
+        if mine:
+            yield _stages(mine, f"{dataset}, {radius_label(eps255)} ({norm}): stages of {mine[0].attack_label}")
 
 
-def _parts(
-    specs: Sequence[Architecture], chosen: Sequence[Row], title_of: Callable[[str, str], str]
-) -> Iterator[Sequence[Architecture]]:
-    """The networks in parts that fit a line."""
-    quantities = ("clean", *{row.attack_label for row in chosen})
-    methods = [method_label(row.method, row.checkpoint) for row in chosen]
-    yield from in_parts(specs, lambda spec: spec.label, quantities, methods, title_of=title_of, width=_WIDTH)
-
-
-def _grid(suite: Suite, title: str, specs: Sequence[Architecture], chosen: Sequence[Row]) -> Grid:
-    """One printed table of some networks."""
-    attacks = {row.attack: row.attack_label for row in chosen}
-    attacks = {name: attacks[name] for name in suite.config.attacks if name in attacks}
+def _results(found: Sequence[Row], seeds: int, title: str) -> Listing:
+    """Accuracies of one dataset and radius."""
     notes: dict[str, str] = {}
-    lines: list[tuple[str, list[Cell | None]]] = []
-    for method in suite.config.methods:
-        for checkpoint in dict.fromkeys(row.checkpoint for row in chosen if row.method == method):
-            cells: list[Cell | None] = []
-            for spec in specs:
-                cell = (method, checkpoint, spec.label)
-                mine = [row for row in chosen if (row.method, row.checkpoint, row.spec.label) == cell]
-                by_attack = {row.attack: row for row in mine}
-                cells.append(cell_of(mine[0].clean, (), notes) if mine else None)
-                for attack in attacks:
-                    row = by_attack.get(attack)
-                    cells.append(cell_of(row.robust, footnotes(row, suite.config.seeds), notes) if row else None)
-            lines.append((method_label(method, checkpoint), cells))
-    return Grid(
+    cells = [
+        (
+            row.spec.label,
+            method_label(row.method, row.checkpoint),
+            accuracy(row.clean),
+            row.attack_label,
+            robust_cell(row, seeds, notes),
+        )
+        for row in found
+    ]
+    head, lines = accuracies(cells)
+    return Listing(
         title=title,
-        caption=(
-            f"{sizes_caption(chosen)} "
-            "Columns other than clean: accuracy under the attack that the column names, correct without it too."
-        ),
-        groups=[spec.label for spec in specs],
-        quantities=["clean", *attacks.values()],
+        caption=f"{sizes_caption(found)} Columns after clean: accuracy under the attack that the column names, on "
+        "images that are classified correctly without it too.",
+        head=head,
         lines=lines,
-        notes={mark: text for text, mark in notes.items()},
+        notes=footnotes(notes),
+        words=2,
     )
 
 
-def _markdown(suite: Suite, grids: Sequence[Grid], stages: Sequence[Listing]) -> str:
-    """All tables as Markdown whose columns line up in a terminal."""
-    head = [f"# Clean and robust accuracy: suite {suite.config.suite}", ""]
-    head += [f"* attack `{name}`: {text}" for name, text in attack_settings(suite).items()]
-    if not grids:
-        head.append("\nThis suite has no records.")
-    parts = [*(grid.as_markdown(2) for grid in grids), *(listing.as_markdown(2) for listing in stages)]
-    return markdown_page(["\n".join(head) + "\n", *parts], suite.notes)
+def accuracies(cells: Iterable[tuple[str, str, str, str, str]]) -> tuple[list[str], list[list[str]]]:
+    """Networks and methods down, attacks across.
+
+    Args:
+        cells: network, method, clean accuracy, attack, and accuracy under it, as they are printed.
+
+    Returns:
+        Titles and lines of a table.
+    """
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for network, method, clean, attack, robust in cells:
+        found.setdefault((network, method), {"clean": clean})[attack] = robust
+    across = list(dict.fromkeys(name for line in found.values() for name in line))
+    lines = [[*names, *(line.get(name, EMPTY) for name in across)] for names, line in found.items()]
+    return ["network", "method", *across], lines
 
 
-def _stage_listings(suite: Suite, found: Sequence[Row]) -> Iterator[Listing]:
-    """Robust accuracy after each stage of the attacks that are made of several."""
-    config = suite.config
-    staged = [row for row in found if row.stages]
-    for dataset in config.datasets:
-        for eps255 in config.eps255:
-            for attack in config.attacks:
-                mine = [row for row in staged if (row.dataset, row.eps255, row.attack) == (dataset, eps255, attack)]
-                if not mine:
-                    continue
-                names = list(dict.fromkeys(name for row in mine for name in row.stages))
-                yield Listing(
-                    title=f"{dataset}, {radius_label(eps255)} ({NORMS[config.norm]}): stages of {mine[0].attack_label}",
-                    caption=(
-                        "Robust accuracy in percent after each stage of the attack and all stages before it, mean over "
-                        f"seeds; n_test = {span_of([row.n_test for row in mine])}, "
-                        f"seeds = {span_of([row.seeds for row in mine])}."
-                    ),
-                    head=["network", "method", "clean", *names],
-                    lines=[_stage_line(row, names) for row in mine],
-                    words=2,
-                )
+def _stages(found: Sequence[Row], title: str) -> Listing:
+    """Robust accuracy after each stage of one attack."""
+    names = dict.fromkeys(name for row in found for name in row.stages)
+    return listing_of(
+        [
+            Column(of="spec.label", head="network", words=True),
+            Column(of=lambda row: method_label(row.method, row.checkpoint), head="method", words=True),
+            Column(of=lambda row: row.clean[0], head="clean", text=percent),
+            *(Column(of=partial(_after, name), head=name, text=percent) for name in names),
+        ],
+        found,
+        title=title,
+        caption="Robust accuracy in percent after each stage of the attack and all stages before it, mean over seeds; "
+        f"n_test = {span_of(row.n_test for row in found)}, seeds = {span_of(row.seeds for row in found)}.",
+    )
 
 
-def _stage_line(row: Row, names: Sequence[str]) -> list[str]:
-    accuracies = [f"{100 * row.stages[name]:.1f}" if name in row.stages else EMPTY for name in names]
-    return [row.spec.label, method_label(row.method, row.checkpoint), f"{100 * row.clean[0]:.1f}", *accuracies]
-
-
-def _latex(suite: Suite, grids: Sequence[Grid]) -> str:
-    r"""All tables as LaTeX floats to be read with ``\input``."""
-    settings = "; ".join(f"{name} is {text}" for name, text in attack_settings(suite).items())
-    title = f"Clean and robust accuracy: suite {suite.config.suite}"
-    return latex_page(title, [grid.as_latex(settings) for grid in grids], suite.notes)
+def _after(stage: str, row: Row) -> float | None:
+    return row.stages.get(stage)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table: all its numbers as a frame, and how it is written (csv, md and tex)."""
+    """A table.
 
+    Attributes:
+        title: stands over it, with the suite's name.
+        frame: all its numbers, for the CSV file.
+        listings: the same for readers, in parts.
+    """
+
+    title: str
     frame: Callable[[Suite], pd.DataFrame]
-    write: Callable[[Suite, str | Path], None]
+    listings: Callable[[Suite], Iterable[Listing]]
 
 
 TABLES: dict[str, Table] = {
-    "methods": Table(frame=methods_frame, write=write_methods),
-    "robust_accuracy": Table(frame=results_frame, write=write_robust_accuracy),
-    "comparisons": Table(frame=comparisons_frame, write=write_comparisons),
-    "overfitting": Table(frame=overfitting_frame, write=write_overfitting),
-    "cost": Table(frame=cost_frame, write=write_cost),
-    "transfer": Table(frame=transfer_frame, write=write_transfer),
-    "reference_protocol": Table(frame=protocol_frame, write=write_protocol),
-    "claims": Table(frame=claims_frame, write=write_claims),
+    "methods": Table(title="Methods", frame=methods_frame, listings=method_listings),
+    "robust_accuracy": Table(title="Clean and robust accuracy", frame=results_frame, listings=results_listings),
+    "comparisons": Table(title="Which method is more robust", frame=comparisons_frame, listings=comparison_listings),
+    "overfitting": Table(title="Robust overfitting", frame=overfitting_frame, listings=overfitting_listings),
+    "cost": Table(title="Cost", frame=cost_frame, listings=cost_listings),
+    "transfer": Table(
+        title="Transfer between infinitely wide and finite networks", frame=transfer_frame, listings=transfer_listings
+    ),
+    "reference_protocol": Table(
+        title="The reference code's protocol", frame=protocol_frame, listings=protocol_listings
+    ),
+    "claims": Table(title="Claims of the theory, measured", frame=claims_frame, listings=claims_listings),
 }

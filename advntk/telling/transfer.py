@@ -10,15 +10,10 @@ import pandas as pd
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.strength import Shown, Transfer
 from advntk.telling import labels
+from advntk.telling.listing import Column, csv_frame, parted
 from advntk.telling.series import interval_of_counts
 from advntk.telling.suite_file import Suite
 
-_PREDICTOR = ("architecture", "method", "checkpoint", "kind")
-COLUMNS = (
-    *("dataset", "eps255", "attack"),
-    *(f"{role}_{part}" for role in ("source", "target") for part in _PREDICTOR),
-    *("n_test", "seeds", "clean", "robust", "lo", "hi"),
-)
 Cell = tuple[str, float, str]
 """Dataset, radius and attack."""
 
@@ -43,6 +38,7 @@ class Crossing:
     """One predictor on the images made against one, over all seeds; accuracies are fractions.
 
     Attributes:
+        cell: dataset, radius and attack.
         source: what the images were made against.
         target: what is shown them.
         clean: mean accuracy of the target on clean images.
@@ -50,6 +46,7 @@ class Crossing:
             examples.
     """
 
+    cell: Cell
     source: Name
     target: Name
     n_test: int
@@ -90,6 +87,7 @@ def _crossings(items: list[Transfer], config: SuiteConfig) -> list[Crossing]:
     both = list(zip(items, places, strict=True))
     return [
         Crossing(
+            cell=_cell(items[0]),
             source=source,
             target=target,
             n_test=items[0].n_test,
@@ -115,21 +113,26 @@ def names_of(pairs: Iterable[Crossing]) -> list[Name]:
     return list(dict.fromkeys(pair.target for pair in pairs))
 
 
+COLUMNS = (
+    *parted(("dataset", "eps255", "attack"), "cell"),
+    *(
+        Column(f"{role}_{part}", f"{role}.{part}")
+        for role in ("source", "target")
+        for part in ("architecture", "method", "checkpoint", "kind")
+    ),
+    Column("n_test"),
+    Column("seeds"),
+    Column("clean"),
+    *parted(("robust", "lo", "hi"), "robust"),
+)
+
+
 def transfer_frame(suite: Suite) -> pd.DataFrame:
     """One row for each dataset, radius, attack, predictor that the images were made against, and predictor shown them.
 
     Returns:
-        Columns ``COLUMNS``; ``clean`` is the target's accuracy on clean images, ``robust`` that on images classified
+        ``COLUMNS``; ``clean`` is the target's accuracy on clean images, ``robust`` that on images classified
         correctly both clean and as the source's attack left them, with its 95% interval ``lo``, ``hi`` over
         seeds and examples; fractions. Rows follow the configuration's lists, kernels before finite networks.
     """
-    values = [
-        (
-            *cell,
-            *(getattr(name, part) for name in (pair.source, pair.target) for part in _PREDICTOR),
-            *(pair.n_test, pair.seeds, pair.clean, *pair.robust),
-        )
-        for cell, pairs in crossings(suite).items()
-        for pair in pairs
-    ]
-    return pd.DataFrame(values, columns=list(COLUMNS))
+    return csv_frame(COLUMNS, (pair for pairs in crossings(suite).values() for pair in pairs))

@@ -9,9 +9,9 @@ import pytest
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import holm, mcnemar
-from advntk.telling.comparisons import COLUMNS, _compare, comparisons_frame, write_comparisons
+from advntk.telling.comparisons import _compare, comparison_listings, comparisons_frame
 from advntk.telling.frames import read_suite, results_frame
-from advntk.telling.methods_table import write_methods
+from advntk.telling.methods_table import method_listings
 
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16]}
@@ -47,11 +47,9 @@ def planted(build):
     return with_outcomes(build, JOINT)
 
 
-def test_numbers_by_hand(planted, tmp_path):
+def test_numbers_by_hand(planted):
     suite = read_suite(planted.write())
-    frame = comparisons_frame(suite)
-    assert tuple(frame.columns) == COLUMNS
-    (row,) = frame.itertuples()
+    (row,) = comparisons_frame(suite).itertuples()
     assert (row.method_a, row.checkpoint_a, row.method_b, row.checkpoint_b) == ("ntk", "final", "at", "best_val")
     assert (row.n_test, row.seeds, row.only_a, row.only_b) == (400, 2, 9, 1)
     assert row.robust_a == pytest.approx((209 + 190) / 800)
@@ -62,11 +60,11 @@ def test_numbers_by_hand(planted, tmp_path):
     assert mcnemar(9, 1) == pytest.approx(2 * (1 + 10) / 2**10)
     assert row.p == row.p_holm > 0.2
     assert row.verdict == "not distinguished"
-    write_comparisons(suite, tmp_path / "t.csv")
-    text = (tmp_path / "t.md").read_text()
-    assert "| mlp-3   | NTK | AT (best on val) | 49.9 | 48.9 | +1.0 [" in text
-    assert f"|      9 |      1 | {row.p:.3f} |  {row.p:.3f} | not distinguished |" in text
-    assert r"NTK & AT (best on val) & 49.9 & 48.9 & +1.0 [" in (tmp_path / "t.tex").read_text()
+    (listing,) = comparison_listings(suite)
+    assert [cell.partition(" [")[0] for cell in listing.lines[0]] == [
+        *("mlp-3", "NTK", "AT (best on val)", "2", "49.9", "48.9", "+1.0"),
+        *("9", "1", f"{row.p:.3f}", f"{row.p:.3f}", "not distinguished"),
+    ]
 
 
 def test_one_seed_is_judged_by_mcnemars_exact_test(build):
@@ -105,10 +103,9 @@ def test_every_pair_once_inside_the_threat_model_and_adjusted_together(build):
     assert set(frame["checkpoint_a"]) == {"final", "best_val"}
 
 
-def test_one_seed_is_said(build, tmp_path):
-    write_comparisons(read_suite(build(**ONE, seeds=1).fill().write()), tmp_path / "t.csv")
-    text = (tmp_path / "t.md").read_text()
-    assert "One seed" in text
+def test_one_seed_is_said(build):
+    (listing,) = comparison_listings(read_suite(build(**ONE, seeds=1).fill().write()))
+    assert "One seed" in listing.notes[0]
 
 
 def test_equal_methods_are_not_distinguished(build):
@@ -125,7 +122,7 @@ def test_equal_methods_are_not_distinguished(build):
 
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("images", [1, 40])
-def test_tables_of_methods_that_are_always_right_have_intervals_of_some_width(build, tmp_path, images, seeds):
+def test_tables_of_methods_that_are_always_right_have_intervals_of_some_width(build, images, seeds):
     builder = build(**ONE, methods=["ntk", "early_stopped_ntk"], seeds=seeds)
     builder.n_test = images
     for seed in range(seeds):
@@ -139,8 +136,8 @@ def test_tables_of_methods_that_are_always_right_have_intervals_of_some_width(bu
             assert row.clean_lo == pytest.approx(0.025 ** (1 / images))  # where so many right are this unlikely
     (row,) = comparisons_frame(suite).itertuples()
     assert -1 <= row.difference_lo < row.difference == 0 < row.difference_hi <= 1
-    write_methods(suite, tmp_path / "methods.csv")
-    assert "± 0.0" not in (tmp_path / "methods.md").read_text()
+    (listing,) = method_listings(suite)
+    assert "± 0.0" not in listing.body()
 
 
 def test_other_examples_are_refused(planted):

@@ -5,7 +5,7 @@ import pytest
 
 from advntk.foundation import files
 from advntk.foundation.strength import Shown, Sweep, Transfer
-from advntk.telling.cost import COLUMNS, by_rule, cost_frame, costs, write_cost
+from advntk.telling.cost import by_rule, cost_frame, cost_listings
 from advntk.telling.frames import read_suite
 
 OUTSIDE = "reference_fixed_gradient"
@@ -13,14 +13,9 @@ ONE = {"architectures": [{"family": "mlp", "depth": 3}], "methods": ["ntk", "at"
 TWO = {**ONE, "architectures": [{"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5}]}
 
 
-def cells(path):
-    return [[part.strip() for part in line.strip("|").split("|")] for line in path.read_text().splitlines()]
-
-
-def test_evaluations_by_hand(build, tmp_path):
+def test_evaluations_by_hand(build):
     suite = read_suite(build(**ONE, attacks=["pgd", OUTSIDE]).fill().write())
     frame = cost_frame(suite)
-    assert tuple(frame.columns) == COLUMNS
     evaluations = frame[(frame["rule"] == "evaluate") & (frame["attack"] == "pgd")].set_index("method")
     for (
         _,
@@ -32,11 +27,10 @@ def test_evaluations_by_hand(build, tmp_path):
         assert row["peak_mb"] == 301
     assert evaluations["images"].to_dict() == {"ntk": 400, "at": 800}  # AT has two checkpoints
     assert evaluations["ms_per_image"].to_dict() == pytest.approx({"ntk": 10000 / 1600, "at": 10000 / 3200})
-    write_cost(suite, tmp_path / "t.csv")
-    lines = cells(tmp_path / "t.md")
-    assert ["pgd", "8", "20", "4800", "4.17"] in lines
-    assert ["evaluate", "mlp-3", "AT", "pgd", "attack 10", "4", "20", "5", "5", "800", "3.12", "301"] in lines
-    assert f"{OUTSIDE} (outside threat model)" in (tmp_path / "t.md").read_text()
+    _, attacks, digits = cost_listings(suite)
+    assert attacks.lines[0] == ["pgd", "8", "20", "4800", "4.17"]
+    assert attacks.lines[1][0] == f"{OUTSIDE} (outside threat model)"
+    assert ["evaluate", "mlp-3", "AT", "pgd", "attack 10", "4", "20", "5", "5", "301", "800", "3.12"] in digits.lines
 
 
 def test_grams_and_fits_count_once_whatever_radii_and_attacks(build):
@@ -54,9 +48,9 @@ def test_grams_and_fits_count_once_whatever_radii_and_attacks(build):
     assert pd.isna(advntk["ms_per_image"])
 
 
-def test_rules_add_up(build, tmp_path):
+def test_rules_add_up(build):
     suite = read_suite(build(**TWO).fill().write())
-    frame, listing = cost_frame(suite), by_rule(costs(suite))
+    frame, listing = cost_frame(suite), by_rule(suite)
     table = {line[0]: line for line in listing.lines}
     assert list(table) == ["gram", "fit", "train", "evaluate", "total"]
     for rule, line in table.items():
@@ -65,9 +59,9 @@ def test_rules_add_up(build, tmp_path):
         assert float(line[2]) == pytest.approx(mine["total_s"].sum(), rel=5e-3)
         assert float(line[4]) == mine["max_s"].max()
         assert float(line[5]) == pytest.approx(100 * mine["total_s"].sum() / frame["total_s"].sum(), abs=0.051)
-    write_cost(suite, tmp_path / "t.csv")
-    (total,) = [line for line in cells(tmp_path / "t.md") if line[0] == "total" and len(line) == 12]
-    assert (int(total[5]), float(total[6])) == (frame["jobs"].sum(), frame["total_s"].sum())
+    *_, digits = cost_listings(suite)
+    total = digits.lines[-1]
+    assert (total[0], int(total[5]), float(total[6])) == ("total", frame["jobs"].sum(), frame["total_s"].sum())
 
 
 def test_an_attack_in_chunks_is_told_apart_from_the_evaluation_that_gathers_it(build):

@@ -1,16 +1,16 @@
 """The table of methods: what is bold and why, the same numbers in all forms, captions that say what must be known."""
 
+import itertools
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from advntk.foundation import files
-from advntk.telling.comparisons import comparisons, comparisons_frame
+from advntk.telling.comparisons import comparisons_frame
 from advntk.telling.figures import write_figure
 from advntk.telling.frames import read_suite, results_frame
-from advntk.telling.methods_table import COLUMNS, method_grids, methods_frame, standings, write_methods
+from advntk.telling.methods_table import method_listings, methods_frame
 from advntk.telling.tables import TABLES, write_table
 from tests.telling.test_telling_comparisons import plant
 
@@ -38,21 +38,18 @@ def planted(build):
     return builder
 
 
-def bold_lines(text):
-    return [line.split("|")[1].strip() for line in text.splitlines() if "**" in line]
+def bold_lines(listing):
+    return [line[0] for line in listing.lines if "**" in line[-1]]
 
 
-def test_the_best_and_what_the_test_does_not_tell_apart_from_it_are_bold(planted, tmp_path):
+def test_the_best_and_what_the_test_does_not_tell_apart_from_it_are_bold(planted):
     suite = read_suite(planted.write())
-    write_methods(suite, tmp_path / "t.csv")
-    text = (tmp_path / "t.md").read_text()
-    assert bold_lines(text) == ["early-stopped NTK", "Adv-NTK (last)"]
-    assert "**75.0 ± " in text
-    assert "mlp-3 pgd" in text
-    tex = (tmp_path / "t.tex").read_text()
-    assert re.findall(r"\n(.*?) & .*mathbf", tex) == ["early-stopped NTK", "Adv-NTK (last)"]
+    (listing,) = method_listings(suite)
+    assert bold_lines(listing) == ["early-stopped NTK", "Adv-NTK (last)"]
+    assert listing.head == ["method", ("mlp-3", "clean"), ("mlp-3", "pgd")]
+    assert "**75.0 ± " in listing.body()
+    assert re.findall(r"\n(.*?) & .*textbf", listing.as_latex()) == ["early-stopped NTK", "Adv-NTK (last)"]
     frame = methods_frame(suite).set_index(["method", "checkpoint"])
-    assert tuple(methods_frame(suite).columns) == COLUMNS
     assert frame["standing"].to_dict() == {
         ("ntk", "final"): "worse",
         ("early_stopped_ntk", "final"): "not significantly different",
@@ -74,18 +71,16 @@ def test_the_p_are_those_of_the_table_of_comparisons(planted):
 
 
 def test_whole_columns_decide_not_the_order_of_methods(planted):
-    suite = read_suite(planted.write())
+    here = methods_frame(read_suite(planted.write())).set_index(["method", "checkpoint"])["standing"]
     content = files.read_json(planted.folder / "suite.json")
     content["config"]["methods"].reverse()
     files.write_json(planted.folder / "suite.json", content)
-    turned = read_suite(planted.folder / "suite.json")
-    ((_, here),), ((_, there),) = (standings(comparisons(one)).items() for one in (suite, turned))
-    assert {name: standing.word for name, standing in here.items()} == {name: one.word for name, one in there.items()}
+    there = methods_frame(read_suite(planted.folder / "suite.json")).set_index(["method", "checkpoint"])["standing"]
+    assert here.to_dict() == there.to_dict()
 
 
-def test_numbers_are_those_of_the_table_of_results(build, tmp_path):
+def test_numbers_are_those_of_the_table_of_results(build):
     suite = read_suite(build(attacks=["pgd", OUTSIDE]).fill().write())
-    write_methods(suite, tmp_path / "t.csv")
     found, known = methods_frame(suite), results_frame(suite)
     key = ["architecture", "depth", "attack", "eps255", "method", "checkpoint"]
     both = found.merge(known, on=key, validate="one_to_one")
@@ -93,103 +88,80 @@ def test_numbers_are_those_of_the_table_of_results(build, tmp_path):
     assert both["clean"].tolist() == both["clean_mean"].tolist()
     assert both["robust"].tolist() == both["robust_mean"].tolist()
     assert (2 * both["robust_half"]).tolist() == pytest.approx((both["robust_hi"] - both["robust_lo"]).tolist())
-    read = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, na_values={"p_holm": [""]})
-    pd.testing.assert_frame_equal(read, found, check_dtype=False, atol=1e-6)
-    numbers = re.findall(r"([\d.]+) ± ([\d.]+)", (tmp_path / "t.md").read_text())
-    printed = re.findall(r"([\d.]+) \\pm ([\d.]+)", (tmp_path / "t.tex").read_text())
-    assert set(numbers) == set(printed)
-    assert len(numbers) == 2 * len(known)
+    printed = [cell for listing in method_listings(suite) for line in listing.lines for cell in line[1:]]
+    texts = [
+        (f"{100 * a:.1f} ± {100 * b:.1f}", f"{100 * c:.1f} ± {100 * d:.1f}")
+        for a, b, c, d in zip(found["clean"], found["clean_half"], found["robust"], found["robust_half"], strict=True)
+    ]
+    assert sorted(cell.strip("*") for cell in printed) == sorted(itertools.chain(*texts))
 
 
-def test_one_grid_has_all_depths_side_by_side(build):
+def test_one_table_has_all_depths_side_by_side(build):
     suite = read_suite(
         build(**DEPTHS, attacks=["pgd", "pgd_margin"], seeds=3, datasets=["fashion_mnist"]).fill().write()
     )
-    first, second = method_grids(suite)
+    first, second = method_listings(suite)
     assert first.title == "fashion_mnist, mlp, pgd at ε = 8/255 (ℓ∞)"
     assert second.title == "fashion_mnist, mlp, pgd_margin at ε = 8/255 (ℓ∞)"
-    assert first.groups == ["mlp-3", "mlp-5", "mlp-10"]
-    assert first.quantities == ["clean", "pgd"]
-    assert [label for label, _ in first.lines] == [
+    assert first.head[1:] == [(name, column) for name in ("mlp-3", "mlp-5", "mlp-10") for column in ("clean", "pgd")]
+    assert [line[0] for line in first.lines] == [
         *("NTK", "early-stopped NTK", "Adv-NTK (last)", "Adv-NTK (best on val)", "AT (last)", "AT (best on val)"),
     ]
 
 
-def test_radii_stand_above_their_columns_and_wide_grids_are_split(build):
-    (whole,) = method_grids(read_suite(build(**{**ONE, "eps255": [16, 32]}).fill().write()))
-    assert whole.groups == ["mlp-3, ε = 16/255", "mlp-3, ε = 32/255"]
-    parts = list(method_grids(read_suite(build(**{**DEPTHS, "eps255": [16, 32]}).fill().write())))
-    assert len(parts) > 1
-    assert sum(len(part.groups) for part in parts) == 6
-    assert all(len(line) <= 150 for part in parts for line in part.as_markdown(2).splitlines() if line[:1] == "|")
+def test_radii_stand_above_their_columns_and_wide_tables_are_split(build):
+    (whole,) = method_listings(read_suite(build(**{**ONE, "eps255": [16, 32]}).fill().write()))
+    assert list(dict(whole.head[1:])) == ["mlp-3, ε = 16/255", "mlp-3, ε = 32/255"]
+    parts = list(method_listings(read_suite(build(**{**DEPTHS, "eps255": [16, 32]}).fill().write())))
+    assert [len(part.head) for part in parts] == [1 + 4 * 2, 1 + 2 * 2]
 
 
-def test_captions_say_what_is_bold_and_what_the_numbers_are(planted, tmp_path):
-    write_methods(read_suite(planted.write()), tmp_path / "t.csv")
-    text = (tmp_path / "t.md").read_text()
-    assert "n_test = 400, n_train = 800, seeds = 2" in text
-    assert "95% interval over seeds and test examples" in text
-    assert "p adjusted by Holm over all 6 comparisons" in text
-    assert "Networks are compared at the checkpoint best on val" in text
-    assert "different data" not in text
-    assert "reference_protocol" not in text
+def test_captions_say_what_is_bold_and_what_the_numbers_are(planted):
+    (listing,) = method_listings(read_suite(planted.write()))
+    assert "n_test = 400, n_train = 800, seeds = 2" in listing.caption
+    assert "p adjusted by Holm over all 6 comparisons" in listing.caption
+    assert "different data" not in listing.caption
+    assert "reference_protocol" not in listing.caption
 
 
-def test_a_caption_is_told_once_on_a_page_and_in_every_float(build, tmp_path):
-    write_methods(read_suite(build(**ONE, attacks=["pgd", "pgd_margin"]).fill().write()), tmp_path / "t.csv")
+def test_a_caption_is_printed_once_on_a_page_and_in_every_float(build, tmp_path):
+    write_table("methods", read_suite(build(**ONE, attacks=["pgd", "pgd_margin"]).fill().write()), tmp_path / "t.csv")
     assert (tmp_path / "t.md").read_text().count("Accuracy in percent") == 1
     assert (tmp_path / "t.tex").read_text().count("Accuracy in percent") == 2
 
 
-def test_attacks_outside_the_threat_model_are_labelled_and_never_bold(build, tmp_path):
-    write_methods(read_suite(build(**ONE, attacks=[OUTSIDE]).fill().write()), tmp_path / "t.csv")
-    text = (tmp_path / "t.md").read_text()
-    assert f"{OUTSIDE} (outside threat model)" in text
-    assert "Nothing is set in bold: this attack may leave the threat model." in text
-    assert not bold_lines(text)
-    assert "mathbf" not in (tmp_path / "t.tex").read_text()
+def test_attacks_outside_the_threat_model_are_labelled_and_never_bold(build):
+    (listing,) = method_listings(read_suite(build(**ONE, attacks=[OUTSIDE]).fill().write()))
+    assert f"{OUTSIDE} (outside threat model)" in listing.title
+    assert "Nothing is set in bold: this attack may leave the threat model." in listing.caption
+    assert not bold_lines(listing)
 
 
-def test_one_method_is_not_the_best_of_any(build, tmp_path):
-    write_methods(read_suite(build(**ONE, methods=["ntk"]).fill().write()), tmp_path / "t.csv")
-    text = (tmp_path / "t.md").read_text()
-    assert "Nothing is set in bold: there is one method." in text
-    assert not bold_lines(text)
+def test_one_method_is_not_the_best_of_any(build):
+    (listing,) = method_listings(read_suite(build(**ONE, methods=["ntk"]).fill().write()))
+    assert "Nothing is set in bold: there is one method." in listing.caption
+    assert not bold_lines(listing)
 
 
-def test_other_training_data_and_the_reference_protocol_are_said(build, tmp_path):
+def test_other_training_data_and_the_reference_protocol_are_said(build):
     builder = build(**ONE, attacks=["pgd", OUTSIDE], protocol="reference", methods=["ntk", "at"]).fill()
-    write_methods(read_suite(builder.write()), tmp_path / "t.csv")
-    text = (tmp_path / "t.md").read_text()
-    assert "different data (deviation D7): NTK on 800 images; AT on 1000 images (opt and val)." in text
-    assert "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol." in text
+    listing, _ = method_listings(read_suite(builder.write()))
+    assert "different data (deviation D7): NTK on 800 images; AT on 1000 images (opt and val)." in listing.caption
+    assert "table reference_protocol." in listing.caption
 
 
-def test_doubts_are_footnotes(build, tmp_path):
+def test_doubts_are_footnotes(build):
     builder = build(**ONE)
     builder.flags["ntk", "final", 1] = ["50% of gradients are 0 & λ_max > 1e5"]
-    write_methods(read_suite(builder.fill().write()), tmp_path / "t.csv")
-    assert "* [a] 50% of gradients are 0 & λ_max > 1e5 (seed 1)" in (tmp_path / "t.md").read_text()
-
-
-def test_latex_is_balanced_and_escaped(build, tmp_path):
-    write_methods(read_suite(build(attacks=["pgd", OUTSIDE]).fill().write()), tmp_path / "t.csv")
-    text = (tmp_path / "t.tex").read_text()
-    assert text.isascii()
-    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
-    assert "_" not in re.sub(r"\$[^$]*\$|\\_", "", body)
-    assert body.replace(r"\{", "").count("{") == body.replace(r"\}", "").count("}")
-    for columns, content in re.findall(r"\\begin\{tabular\}\{l(r+)\}(.*?)\\end\{tabular", body, flags=re.S):
-        lines = [line for line in content.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-        assert len(lines) == 7
-        assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(columns)}
+    (listing,) = method_listings(read_suite(builder.fill().write()))
+    assert listing.notes == ["[a] 50% of gradients are 0 & λ_max > 1e5 (seed 1)"]
 
 
 def test_an_architecture_of_one_dataset_leaves_no_gap(build, tmp_path):
     mlp, cnn = {"family": "mlp", "depth": 3}, {"family": "cnn", "depth": 3, "datasets": ["digits"]}
     path = build(datasets=["digits", "mnist"], architectures=[mlp, cnn]).fill().write()
     suite = read_suite(path)
-    titles = [grid.title for grid in method_grids(suite)]
+    titles = [listing.title for listing in method_listings(suite)]
     assert sum("cnn" in title.lower() for title in titles) * 2 == sum("mlp" in title.lower() for title in titles)
     for table in TABLES:
         write_table(table, suite, tmp_path / f"{table}.csv")

@@ -1,22 +1,20 @@
 """The reference protocol: which attack counts for kernels and networks, and what is counted."""
 
-import pandas as pd
 import pytest
 
 from advntk.foundation import files
 from advntk.telling.frames import read_suite
-from advntk.telling.protocol import COLUMNS, attack_pair, protocol_frame, write_protocol
+from advntk.telling.protocol import attack_pair, protocol_frame, protocol_listings
 
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "methods": ["ntk", "at"]}
 
 
-def test_numbers_by_hand(build, tmp_path):
+def test_numbers_by_hand(build):
     builder = build(**ONE, attacks=["pgd_margin", "pgd", OUTSIDE]).fill()
     suite = read_suite(builder.write())
     assert attack_pair(suite) == ("pgd", OUTSIDE)
     frame = protocol_frame(suite)
-    assert tuple(frame.columns) == COLUMNS
     assert frame[["eps255", "method", "checkpoint"]].to_numpy().tolist() == [
         [eps255, *cell] for eps255 in (16, 32) for cell in (("ntk", "final"), ("at", "last"), ("at", "best_val"))
     ]
@@ -34,13 +32,8 @@ def test_numbers_by_hand(build, tmp_path):
         assert row.kind == ("kernel" if row.method == "ntk" else "network")
         assert row.max_size255 == row.eps255
         assert row.reference_max_size255 == row.eps255 * (2 if row.method == "ntk" else 1)
-    write_protocol(suite, tmp_path / "t.csv")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), frame, check_dtype=False, atol=1e-6)
-    text = (tmp_path / "t.md").read_text()
-    assert "reaches up to 2ε" in text
-    first = next(line for line in text.splitlines() if line.startswith("| mlp-3   | NTK"))
-    cells = [part.strip() for part in first.strip("|").split("|")]
-    row = frame.iloc[0]
+    cells, row = next(protocol_listings(suite)).lines[0], frame.iloc[0]
+    assert cells[:2] == ["mlp-3", "NTK"]
     assert cells[3:7] == [f"{100 * row[name]:.1f}" for name in ("clean", "robust", "reference", "reference_robust")]
     assert cells[7:] == ["16.00", "32.00"]
 
@@ -52,12 +45,12 @@ def test_sizes_are_in_the_norm_of_the_threat_model(build):
 
 
 @pytest.mark.parametrize("attacks", [["pgd"], [OUTSIDE], ["pgd_margin", OUTSIDE]])
-def test_a_suite_without_the_pair_says_so(build, tmp_path, attacks):
+def test_a_suite_without_the_pair_says_so(build, attacks):
     suite = read_suite(build(**ONE, attacks=attacks).fill().write())
     assert attack_pair(suite) is None
-    write_protocol(suite, tmp_path / "t.csv")
-    assert "set `protocol: reference`" in (tmp_path / "t.md").read_text()
-    assert pd.read_csv(tmp_path / "t.csv").empty
+    (listing,) = protocol_listings(suite)
+    assert "set `protocol: reference`" in listing.caption
+    assert protocol_frame(suite).empty
 
 
 @pytest.mark.parametrize(
@@ -73,14 +66,11 @@ def test_a_suite_without_the_pair_says_so(build, tmp_path, attacks):
         (OUTSIDE, {"random_start": False}),
     ],
 )
-def test_attacks_that_differ_by_more_than_the_gradient_are_no_pair(build, tmp_path, attack, changes):
+def test_attacks_that_differ_by_more_than_the_gradient_are_no_pair(build, attack, changes):
     builder = build(**ONE, eps255=[16], attacks=["pgd", "plain", OUTSIDE])
     builder.attack_options["plain"] = {"steps": 20}
     builder.attack_options[attack] = changes
-    suite = read_suite(builder.fill().write())
-    assert attack_pair(suite) is None
-    write_protocol(suite, tmp_path / "t.csv")
-    assert "give both attacks equal options" in (tmp_path / "t.md").read_text()
+    assert attack_pair(read_suite(builder.fill().write())) is None
 
 
 def test_the_pair_may_have_other_options_and_names(build):
