@@ -30,6 +30,8 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "envs").glob("*.yaml"))
 NAMES = [file.stem for file in FILES]
 COMES_WITH_PYTHON = sys.stdlib_module_names
+FOR_PANDAS = {"jinja2", "tabulate"}
+"""Imported by pandas, which does not bring them, to write LaTeX and Markdown."""
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 """Where a package is installed under another name than it is imported by."""
 
@@ -298,6 +300,7 @@ def test_environment_holds_all_that_its_verbs_import(name):
         if stack == stack_of(name):
             for library in libraries(verb):
                 needed.setdefault(DISTRIBUTIONS.get(library, canonicalize_name(library)), []).append(rule)
+    needed |= dict.fromkeys(FOR_PANDAS, needed["pandas"]) if "pandas" in needed else {}
     missing = {library: rules for library, rules in needed.items() if library not in held}
     assert not missing
     without_use = held - set(needed) - {"frozendict", "setuptools"}
