@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,8 +14,7 @@ from advntk.telling.suite_file import Suite
 from advntk.telling.told_stories import stories
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Line:
+class Line(NamedTuple):
     """A claim, and the experiment that it is of."""
 
     name: str
@@ -24,7 +22,7 @@ class _Line:
     claim: Claim
 
 
-def _interval(one: _Line) -> str:
+def _interval(one: Line) -> str:
     """The value and its interval; what is rounding beside the rest is 0."""
     least = 1e-12 * max(map(abs, one.claim.interval))
     return "{:.3g} [{:.3g}, {:.3g}]".format(*(end if abs(end) > least else 0.0 for end in one.claim.interval))
@@ -44,34 +42,26 @@ COLUMNS = (
 )
 
 
-def claims_of(suite: Suite) -> Iterator[tuple[str, Story, Claim]]:
-    """All claims, with the names of their experiments."""
+def claims_of(suite: Suite) -> Iterator[Line]:
+    """All claims, in the order of their experiments."""
     for name, (story, told) in stories(suite).items():
         for claim in story.claims(told):
-            yield name, story, claim
+            yield Line(name, story, claim)
 
 
 def claims_frame(suite: Suite) -> pd.DataFrame:
     """One row a claim: ``COLUMNS``."""
-    return csv_frame(COLUMNS, itertools.starmap(_line, claims_of(suite)))
+    return csv_frame(COLUMNS, claims_of(suite))
 
 
-def claims_listings(suite: Suite) -> list[Listing]:
+def claims_listings(suite: Suite) -> Iterator[Listing]:
     """The same for readers, a table for each experiment."""
-    listings = []
     for name, (story, told) in stories(suite).items():
-        lines = [_line(name, story, claim) for claim in story.claims(told)]
-        setups = dict.fromkeys(one.claim.setup for one in lines)
-        listings.append(
-            listing_of(
-                COLUMNS,
-                lines,
-                title=f"{story.number}: {story.title}",
-                caption=f"{story.question} 95% intervals. {' '.join(f'{setup}.' for setup in setups)}",
-            )
+        lines = [Line(name, story, claim) for claim in story.claims(told)]
+        setups = dict.fromkeys(line.claim.setup for line in lines)
+        yield listing_of(
+            COLUMNS,
+            lines,
+            title=f"{story.number}: {story.title}",
+            caption=f"{story.question} 95% intervals. {' '.join(f'{setup}.' for setup in setups)}",
         )
-    return listings
-
-
-def _line(name: str, story: Story, claim: Claim) -> _Line:
-    return _Line(name=name, story=story, claim=claim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -120,26 +120,20 @@ def method_listings(suite: Suite) -> Iterator[Listing]:
                 for network, eps255 in part
             }
             heading = title if len(parts) == 1 else f"{title}: {'; '.join(groups.values())}"
-            yield _listing(heading, caption, groups, chosen, config.seeds, methods=config.methods)
+            yield _listing(suite, chosen, groups, title=heading, caption=caption)
 
 
 def _listing(
-    title: str,
-    caption: str,
-    groups: dict[tuple[str, float], str],
-    chosen: Sequence[Entry],
-    seeds: int,
-    *,
-    methods: Sequence[str],
+    suite: Suite, chosen: Sequence[Entry], groups: Mapping[tuple[str, float], str], *, title: str, caption: str
 ) -> Listing:
-    """Methods down; clean and robust accuracy of each network and radius across."""
+    """Methods down; clean and robust accuracy of some networks and radii, whose titles are ``groups``, across."""
     notes: dict[str, str] = {}
     lines: dict[tuple[str, str], dict[tuple[str, float], list[str]]] = {}
     for one in chosen:
         row = one.row
         line, place = lines.setdefault((row.method, row.checkpoint), {}), (row.spec.label, row.eps255)
         if place in groups:
-            line[place] = [accuracy(row.clean), robust_cell(row, seeds, notes, bold=one.bold)]
+            line[place] = [accuracy(row.clean), robust_cell(row, suite.config.seeds, notes, bold=one.bold)]
     first = chosen[0].row
     attack = first.attack if first.attack == first.attack_label else f"{first.attack} (outside)"
     return Listing(
@@ -148,7 +142,7 @@ def _listing(
         head=["method", *((group, quantity) for group in groups.values() for quantity in ("clean", attack))],
         lines=[
             [method_label(*name), *(cell for place in groups for cell in lines[name].get(place, [EMPTY, EMPTY]))]
-            for name in sorted(lines, key=lambda name: methods.index(name[0]))
+            for name in sorted(lines, key=lambda name: suite.config.methods.index(name[0]))
         ],
         notes=footnotes(notes),
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from advntk.foundation.architecture import Architecture
-from advntk.foundation.records import AttackRecord
+from advntk.foundation.records import AttackRecord, Evaluation, Record
 from advntk.telling.frames import evaluated, span_of
 from advntk.telling.labels import NORMS, method_label, radius_label
 from advntk.telling.listing import Column, Listing, csv_frame, listing_of, percent
@@ -22,36 +21,26 @@ _PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
 
 @dataclass(frozen=True, kw_only=True)
 class Protocols:
-    """One predictor under both protocols; accuracies are means over seeds.
+    """One predictor under both protocols.
 
     Attributes:
-        kind: kernel or network; the reference code attacks them differently.
-        attack: the suite's attack, by its name.
+        record: of its first seed, under the suite's attack.
+        checkpoint: which of its checkpoints.
         reference_attack: what the reference code does to such a predictor, by its name.
-        robust: correct on the clean image and under ``attack``.
-        reference: correct under ``reference_attack``, whatever the clean image's class.
-        reference_robust: correct on the clean image and under ``reference_attack``.
-        max_size255: largest perturbation by ``attack``, in the norm of the threat model, 1/255; NaN where it was not
-            measured.
-        reference_max_size255: the same by ``reference_attack``.
+        ours: evaluations under the suite's attack, by seed.
+        theirs: the same under ``reference_attack``.
     """
 
-    dataset: str
-    spec: Architecture
-    method: str
+    record: Record
     checkpoint: str
-    kind: str
-    eps255: float
-    n_test: int
-    seeds: int
-    attack: str
     reference_attack: str
-    clean: float
-    robust: float
-    reference: float
-    reference_robust: float
-    max_size255: float
-    reference_max_size255: float
+    ours: Sequence[Evaluation]
+    theirs: Sequence[Evaluation]
+
+    def largest(self, evaluations: Sequence[Evaluation]) -> float:
+        """Largest perturbation in the norm of the threat model, 1/255."""
+        size = {"linf": "max_linf255", "l2": "max_l2_255", "l1": "max_l1_255"}[self.record.threat.norm]
+        return float(max(getattr(one, size) for one in evaluations))
 
 
 def attack_pair(suite: Suite) -> tuple[str, str] | None:
@@ -88,47 +77,43 @@ def _protocols(group: pd.DataFrame) -> Protocols:
     """One predictor, a row a seed: its records under plain PGD and under the reference code's attack on kernels."""
     checkpoint = group["checkpoint"].iloc[0]
     plain, fixed = ([item.record for item in group[name]] for name in ("item", "item_fixed"))
-    first = plain[0]
-    reference = plain if first.kind == "network" else fixed
-    ours, theirs = ([record.evaluations[checkpoint] for record in records] for records in (plain, reference))
-    size = {"linf": "max_linf255", "l2": "max_l2_255", "l1": "max_l1_255"}[first.threat.norm]
+    reference = plain if plain[0].kind == "network" else fixed
     return Protocols(
-        dataset=first.dataset,
-        spec=first.architecture,
-        method=first.method,
+        record=plain[0],
         checkpoint=checkpoint,
-        kind=first.kind,
-        eps255=first.threat.eps255,
-        n_test=ours[0].n_test,
-        seeds=len(ours),
-        attack=first.attack.name,
         reference_attack=reference[0].attack.name,
-        clean=float(np.mean([one.clean_accuracy for one in ours])),
-        robust=float(np.mean([one.robust_accuracy for one in ours])),
-        reference=float(np.mean([one.attacked_correct / one.n_test for one in theirs])),
-        reference_robust=float(np.mean([one.robust_accuracy for one in theirs])),
-        max_size255=float(max(getattr(one, size) for one in ours)),
-        reference_max_size255=float(max(getattr(one, size) for one in theirs)),
+        ours=[record.evaluations[checkpoint] for record in plain],
+        theirs=[record.evaluations[checkpoint] for record in reference],
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
 _size = "{:.2f}".format
 COLUMNS = (
-    Column("dataset"),
-    Column(of="spec.label", head="network", words=True),
-    Column("architecture", "spec.kind"),
-    Column("depth", "spec.depth"),
-    Column("method"),
+    Column("dataset", "record.dataset"),
+    Column(of="record.architecture.label", head="network", words=True),
+    Column("architecture", "record.architecture.kind"),
+    Column("depth", "record.architecture.depth"),
+    Column("method", "record.method"),
     Column("checkpoint"),
-    Column(of=lambda one: method_label(one.method, one.checkpoint), head="method", words=True),
-    Column("kind", head="kind", words=True),
-    *(Column(name) for name in ("eps255", "n_test", "seeds", "attack", "reference_attack")),
-    Column("clean", head="clean", text=percent),
-    Column("robust", head="robust", text=percent),
-    Column("reference", head="reference", text=percent),
-    Column("reference_robust", head="reference, clean too", text=percent),
-    Column("max_size255", head="largest, robust", text=_size),
-    Column("reference_max_size255", head="largest, reference", text=_size),
+    Column(of=lambda one: method_label(one.record.method, one.checkpoint), head="method", words=True),
+    Column("kind", "record.kind", "kind", words=True),
+    Column("eps255", "record.threat.eps255"),
+    Column("n_test", lambda one: one.ours[0].n_test),
+    Column("seeds", lambda one: len(one.ours)),
+    Column("attack", "record.attack.name"),
+    Column("reference_attack"),
+    Column("clean", lambda one: _mean(x.clean_accuracy for x in one.ours), "clean", percent),
+    Column("robust", lambda one: _mean(x.robust_accuracy for x in one.ours), "robust", percent),
+    Column("reference", lambda one: _mean(x.attacked_correct / x.n_test for x in one.theirs), "reference", percent),
+    Column(
+        "reference_robust", lambda one: _mean(x.robust_accuracy for x in one.theirs), "reference, clean too", percent
+    ),
+    Column("max_size255", lambda one: one.largest(one.ours), "largest, robust", _size),
+    Column("reference_max_size255", lambda one: one.largest(one.theirs), "largest, reference", _size),
 )
 
 
@@ -144,18 +129,20 @@ def protocol_frame(suite: Suite) -> pd.DataFrame:
 def protocol_listings(suite: Suite) -> Iterator[Listing]:
     """Both protocols side by side, a table for each dataset and radius."""
     norm, found = NORMS[suite.config.norm], protocols(suite)
-    for (dataset, eps255), group in itertools.groupby(found, key=lambda one: (one.dataset, one.eps255)):
+    for (dataset, eps255), group in itertools.groupby(
+        found, key=lambda one: (one.record.dataset, one.record.threat.eps255)
+    ):
         mine = list(group)
+        attack, n_test = mine[0].record.attack.name, mine[0].ours[0].n_test
         yield listing_of(
             COLUMNS,
             mine,
             title=f"{dataset}, {radius_label(eps255)} ({norm})",
-            caption=f"Percent, mean over seeds; n_test = {mine[0].n_test}, seeds = "
-            f"{span_of(one.seeds for one in mine)}. Robust is the suite's number: correct on the clean image and under "
-            f"{mine[0].attack}, which takes a fresh gradient at each step and stays within ε. Reference is what the "
-            "reference code counts: correct under its attack, whatever the clean image's class, where its attack on "
-            "kernels follows one gradient from a random start and reaches up to 2ε, and its attack on networks is "
-            f"{mine[0].attack}.",
+            caption=f"Percent, mean over seeds; n_test = {n_test}, seeds = {span_of(len(one.ours) for one in mine)}. "
+            f"Robust is the suite's number: correct on the clean image and under {attack}, which takes a fresh "
+            "gradient at each step and stays within ε. Reference is what the reference code counts: correct under its "
+            "attack, whatever the clean image's class, where its attack on kernels follows one gradient from a random "
+            f"start and reaches up to 2ε, and its attack on networks is {attack}.",
             notes=[
                 "Both judge the same predictors, as this suite trained them.",
                 "Reference, clean too: the same without images that are wrong without attack.",
