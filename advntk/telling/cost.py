@@ -185,14 +185,8 @@ def cost_listings(suite: Suite) -> Iterator[Listing]:
             title="All evaluations of each attack",
             caption="Seconds that the attack took, all jobs together, and images attacked.",
         )
-    total: dict[str, Any] = {
-        "rule": "total",
-        **_NO_NETWORK,
-        "method": "",
-        "attack": "",
-        "attack_label": "",
-        "images": np.nan,
-    }
+    total: dict[str, Any] = dict.fromkeys(["network", "method", "attack", "architecture", "depth", "attack_label"], "")
+    total |= {"rule": "total", "images": np.nan}
     for dataset, mine in found.groupby("dataset", observed=True):
         yield listing_of(
             COLUMNS,

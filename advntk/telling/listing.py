@@ -14,27 +14,16 @@ EMPTY = "—"
 """A cell in which nothing was measured."""
 NOTHING = "Nothing was measured.\n"
 _FLOATS = 4  # LaTeX tables before a page break
-_MATHS = {
-    **{"±": r"\pm", "×": r"\times", "·": r"\cdot", "−": "-", "≤": r"\le", "≥": r"\ge", "≠": r"\ne", "≈": r"\approx"},
-    **{"∞": r"{}_\infty", "ℓ": r"\ell", "‖": r"\|", "½": r"\frac12", "²": "{}^2", "→": r"\to", "√": r"\surd"},
-    **{
-        "∈": r"\in",
-        "∂": r"\partial",
-        "₂": "{}_2",
-        "¹": "{}^1",
-        "⁻": "{}^-",
-        "θ": r"\theta",
-        "ε": r"\epsilon",
-        "λ": r"\lambda",
-        "σ": r"\sigma",
-        "ζ": r"\zeta",
-    },
-    **{"η": r"\eta", "κ": r"\kappa", "ϖ": r"\varpi", "Θ": r"\Theta", "Ξ": r"\Xi", "φ": r"\varphi", "α": r"\alpha"},
-}
+_SIGNS = "±×·−≤≥≠≈∞ℓ‖½→√∈∂∫₀₂¹²⁻εζηθκλστϖφαΘΞ"
+_MATHS = (
+    r"\pm \times \cdot - \le \ge \ne \approx {}_\infty \ell \| \frac12 \to \surd \in \partial \int {}_0 {}_2 {}^1 {}^2"
+    r" {}^- \epsilon \zeta \eta \theta \kappa \lambda \sigma \tau \varpi \varphi \alpha \Theta \Xi"
+)
+"""LaTeX of each of the signs, in maths."""
 _TEXT = {"—": "---", "–": "--", "…": r"\ldots{}", "“": "``", "”": "''", "‘": "`", "’": "'", '"': "''"}
 _SPECIAL = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
 _LATEX = str.maketrans(
-    {letter: f"${maths}$" for letter, maths in _MATHS.items()}
+    {letter: f"${maths}$" for letter, maths in zip(_SIGNS, _MATHS.split(), strict=True)}
     | _TEXT
     | {letter: f"\\text{name}{{}}" for letter, name in _SPECIAL.items()}
     | {letter: f"\\{letter}" for letter in "&%$#_{}"}
