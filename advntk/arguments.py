@@ -11,7 +11,7 @@ from advntk.bench.benches import add_benches
 from advntk.foundation import threads
 from advntk.foundation.argument_types import at_least
 from advntk.planning.publishing import add_accept, add_missing, add_publish
-from advntk.planning.verbs import add_calibrate, add_costs, add_plan
+from advntk.planning.verbs import add_costs, add_plan
 
 EPILOG = """\
 a cell by hand, from data to accuracy:
@@ -163,7 +163,6 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) 
 
     add_plan(verb("plan"))
     add_costs(verb("costs"))
-    add_calibrate(verb("calibrate"))
     add_benches(verb("bench"))
     return whole
 

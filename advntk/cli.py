@@ -331,7 +331,6 @@ VERBS = {
     "provenance": provenance,
     "plan": verbs.run_plan,
     "costs": verbs.run_costs,
-    "calibrate": verbs.run_calibrate,
     "bench": bench,
 }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from advntk import suite as suites
 from advntk.foundation import paths
@@ -18,9 +18,9 @@ from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
 from advntk.planning import jobs as planned
 from advntk.planning import resources
-from advntk.planning.datasets import prepared_name
-from advntk.planning.estimates import Estimate, Estimates
-from advntk.planning.rates import Rates, read_rates
+from advntk.planning.costs import Measurements, committed
+from advntk.planning.datasets import facts_of, prepared_name
+from advntk.planning.resources import Need, Resources
 from advntk.theory.experiment import unit_of
 
 CPU_ONLY = ("telling",)
@@ -49,12 +49,11 @@ class Jobs:
 
     Attributes:
         suite: resolved.
+        checkout: folder of the Snakefile.
     """
 
     suite: suites.Suite
-
-    SMALL_IMAGES: ClassVar[int] = 2000
-    """Rows of a Gram matrix up to which jobs are small: they may share a job of a cluster."""
+    checkout: str | Path = "."
 
     @property
     def mixed(self) -> str:
@@ -97,7 +96,7 @@ class Jobs:
     def check_data(self) -> None:
         """Refuse, before any job, users' files that are not there or not of the documented form."""
         for dataset in self.prepared.values():
-            self.estimates.facts(dataset)
+            facts_of(dataset, *self.suite.datasets[dataset])
 
     def prepared_file(self, wildcards: Any) -> str:
         """The prepared file that a split is drawn from."""
@@ -118,18 +117,18 @@ class Jobs:
         return code_digest(module, self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
 
     @cached_property
-    def estimates(self) -> Estimates:
-        """Work, memory and disk of the jobs."""
-        return Estimates(self.suite)
+    def resources(self) -> Resources:
+        """What the jobs need."""
+        return Resources(self.suite)
 
     @cached_property
-    def rates(self) -> Rates:
-        """Measured, see docs/cost.md."""
-        return read_rates()
+    def measurements(self) -> Measurements:
+        """What jobs took that the checkout keeps the costs of."""
+        return Measurements(committed(Path(self.checkout)))
 
     def gram_parts(self, dataset: str) -> int:
         """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
-        return self.estimates.gram_parts(dataset)
+        return self.resources.gram_parts(dataset)
 
     def gathered(self, *, whole: bool) -> list[str]:
         """Datasets whose Gram matrices are computed by one job (``whole``) or gathered from parts."""
@@ -144,21 +143,21 @@ class Jobs:
         """Their sidecars."""
         return [f"{path.removesuffix('.npy')}.json" for path in self.part_files(wildcards)]
 
-    def estimate(self, rule: str, wildcards: Any) -> Estimate:
+    def need(self, rule: str, wildcards: Any) -> Need:
         """What a job of a rule needs, by its wildcards."""
         given = dict(wildcards.items())
         names = [given[key] for key in ("dataset", "architecture", "method", "sweep", "experiment") if key in given]
         if rule in ("attack", "evaluate"):
             names.append(given["attack"])
-        return self.estimates.of(rule, *names)
+        return self.resources.of(rule, *names)
 
     def threads(self, rule: str) -> Callable[[Any], int]:
         """Threads of a rule's jobs: small problems run side by side, large ones take more cores each."""
-        return lambda wildcards: self.estimate(rule, wildcards).threads
+        return lambda wildcards: self.need(rule, wildcards).threads
 
     def mem_mb(self, rule: str) -> Callable[[Any, int], int]:
         """Memory of a rule's jobs, growing with the attempt."""
-        return lambda wildcards, attempt: resources.mem_mb(self.estimate(rule, wildcards), self.rates, attempt)
+        return lambda wildcards, attempt: resources.mem_mb(self.need(rule, wildcards), attempt)
 
     def runtime(self, rule: str) -> Callable[[Any, int], int]:
         """Minutes of a rule's jobs, growing with the attempt; generous, as they only bound a job on a cluster."""
@@ -166,14 +165,15 @@ class Jobs:
         def minutes(wildcards: Any, attempt: int) -> int:
             method = wildcards.get("method")
             methods = [method] if method else self.suite.methods if rule == "transfer" else []
-            gpu = bool(self.gpus(*methods, fit=rule == "fit"))
-            return resources.runtime(self.estimate(rule, wildcards), self.rates, attempt, gpu=gpu)
+            gpu, need = bool(self.gpus(*methods, fit=rule == "fit")), self.need(rule, wildcards)
+            time = self.measurements.estimate(need, gpu=gpu)
+            return resources.runtime(time.lasts_s(need.threads) if time else None, attempt, gpu=gpu)
 
         return minutes
 
     def disk_mb(self, rule: str) -> Callable[[Any], int]:
         """Disk of a rule's jobs."""
-        return lambda wildcards: resources.disk_mb(self.estimate(rule, wildcards))
+        return lambda wildcards: resources.disk_mb(self.need(rule, wildcards))
 
     def gram_code(self, wildcards: Any, module: str) -> str:
         """Digest of what a Gram matrix depends on: this module and the family."""
@@ -208,7 +208,7 @@ class Jobs:
         """
 
         def named(wildcards: Any) -> str | None:
-            if self.suite.gram_size(wildcards.dataset) > self.SMALL_IMAGES:
+            if self.suite.gram_size(wildcards.dataset) > resources.SMALL:
                 return None
             method = wildcards.method
             if rule == "fit":

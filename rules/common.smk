@@ -14,7 +14,7 @@ from advntk import workflow as jobs
 
 try:
     SUITE = suites.resolve(config)
-    JOBS = jobs.Jobs(SUITE)
+    JOBS = jobs.Jobs(SUITE, workflow.basedir)
     JOBS.check_deployment(workflow.deployment_settings.deployment_method)
     JOBS.check_data()
     files.require_writable(SUITE.root)

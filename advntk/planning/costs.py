@@ -1,30 +1,32 @@
-"""What the jobs of a suite took: CPU seconds and memory, in one small file that outlives the results.
+"""What jobs took: CPU seconds and memory from Snakemake's benchmarks, in one small file that outlives the results.
 
-CPU seconds, not wall time: other work on the machine, or a pause, lengthens the wall time and hardly the CPU time.
+CPU seconds, not wall time: other work on the machine, or a pause, lengthens the wall time and hardly the CPU time. Only
+of a job that computed on a GPU the wall time counts.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import InputError
 from advntk.planning.jobs import Job, fit_key, jobs_of
+from advntk.planning.resources import Need
 from advntk.suite import Suite, resolve
 
 SCHEMA = "advntk-costs-1"
+COMMITTED = Path("results/reference/costs")
+"""Where files of costs are kept, below the checkout."""
 DENSE_S, EVERY_S, LOOK_S = 15.5, 30.0, 0.5
 """Snakemake looks at a job 31 times half a second apart, then every 30 seconds."""
 BENCHMARKS = {"gram_part": "gram"}
 """Folders of benchmarks that are not named as their rule."""
-UNDISTURBED = 0.7
-"""CPU seconds over wall seconds of a job whose parts are believed."""
-PARTS = ("solve_s", "attack_s", "gradient_s", "curves_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +38,14 @@ class Cost:
         cpu_s: CPU seconds of all its threads.
         wall_s: seconds from start to end.
         peak_mb: largest resident memory, mapped pages included, MiB.
-        parts: CPU seconds of parts that the result reports, by name.
+        gpu: whether it computed on a GPU.
     """
 
     key: str
     cpu_s: float
     wall_s: float
     peak_mb: float
-    parts: Mapping[str, float] = field(default_factory=dict)
+    gpu: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,30 +68,78 @@ class Costs:
         return [(job, self.costs[job.key]) for job in jobs_of(self.suite) if job.key in self.costs]
 
 
-def like(job: Job) -> str:
-    """A job without its seed and radius: rule, dataset, network, method and attack."""
-    words = [word for word in job.name.split(".") if not word.startswith(("seed", "eps", "anyeps"))]
-    return f"{job.rule} {' '.join(words)}"
+@dataclass(frozen=True, kw_only=True)
+class Time:
+    """What like jobs of one suite took, the median over seeds: one of them may have compiled kernels.
 
-
-def typical_peaks(costs: Costs) -> list[tuple[Job, float]]:
-    """One of each group of like jobs, and the (lower) median of their largest memory, MiB.
-
-    The median: a job that compiles kernels at their first use takes more once. Of a suite of several seeds that is not
-    finished, groups with one job are left out: it may be that one.
-
-    Returns:
-        Pairs.
+    Attributes:
+        source: suite and processor.
+        need: of each of them.
+        gpu: whether they computed on a GPU.
+        cpu_s: CPU seconds of all threads.
+        wall_s: seconds from start to end.
+        factor: work of the job that this is an estimate for, over theirs; both times are multiplied by it.
     """
-    groups: dict[str, list[tuple[Job, float]]] = {}
-    for job, cost in costs.pairs:
-        groups.setdefault(like(job), []).append((job, cost.peak_mb))
-    least = min(2, costs.suite.config.seeds)
-    return [
-        (members[0][0], statistics.median_low(peak for _, peak in members))
-        for members in groups.values()
-        if len(members) >= least or not members[0][0].architecture
-    ]
+
+    source: str
+    need: Need
+    gpu: bool
+    cpu_s: float
+    wall_s: float
+    factor: float = 1.0
+
+    def lasts_s(self, cores: int) -> float:
+        """Seconds on so many cores; with a GPU, as measured."""
+        return self.wall_s if self.gpu else self.cpu_s / cores
+
+
+class Measurements:
+    """Measured jobs by their kind."""
+
+    def __init__(self, suites: Iterable[Costs]) -> None:
+        self._kinds: dict[tuple[str, ...], list[Time]] = {}
+        for costs in suites:
+            groups: dict[tuple[Need, bool], list[Cost]] = {}
+            for job, cost in costs.pairs:
+                groups.setdefault((job.need, cost.gpu), []).append(cost)
+            for (need, gpu), alike in groups.items():
+                measured = Time(
+                    source=f"{costs.suite.config.suite} ({costs.machine})",
+                    need=need,
+                    gpu=gpu,
+                    cpu_s=statistics.median(cost.cpu_s for cost in alike),
+                    wall_s=statistics.median(cost.wall_s for cost in alike),
+                )
+                self._kinds.setdefault(need.kind, []).append(measured)
+
+    def estimate(self, need: Need, *, gpu: bool = False) -> Time | None:
+        """The time of a job; None where no job of its kind was measured.
+
+        A job that asks for a GPU is compared with those that had one, if there are any; then with those of the same
+        family of networks, if there are any; and of these with the nearest by its work.
+
+        Args:
+            need: of the job.
+            gpu: whether it asks for a GPU.
+
+        Returns:
+            The estimate.
+        """
+
+        def distance(one: Time) -> tuple[bool, bool, float]:
+            return one.gpu != gpu, one.need.family != need.family, abs(math.log(one.need.work / need.work))
+
+        found = [one for one in self._kinds.get(need.kind, []) if gpu or not one.gpu]
+        if not found:
+            return None
+        nearest = min(found, key=distance)
+        factor = need.work / nearest.need.work
+        return replace(nearest, factor=factor, cpu_s=factor * nearest.cpu_s, wall_s=factor * nearest.wall_s)
+
+
+def committed(checkout: Path) -> list[Costs]:
+    """The costs that are kept in a checkout."""
+    return [read_costs(path) for path in sorted((checkout / COMMITTED).glob("*.json"))]
 
 
 def cpu_seconds(seen_s: float, wall_s: float) -> float:
@@ -121,7 +171,7 @@ def read_costs(path: Path) -> Costs:
         raise InputError("names no suite", where=path, remedy="give results/SUITE/suite.json or a file of costs")
     suite = resolve(content["config"])
     if content.get("schema") == SCHEMA:
-        costs = [Cost(**one) for one in content["costs"]]
+        costs = [Cost(**{name: one[name] for name in one if name != "parts"}) for one in content["costs"]]
         return Costs(suite=suite, machine=content["machine"], costs={cost.key: cost for cost in costs})
     found = {cost.key: cost for cost in _of_results(suite, path.parent)}
     if not found:
@@ -132,18 +182,13 @@ def read_costs(path: Path) -> Costs:
 def write_costs(costs: Costs, out: Path) -> None:
     """Write the costs of a suite, without names of hosts and folders."""
     config = costs.suite.config.model_dump(mode="json")
+    digits = {"cpu_s": 3, "wall_s": 3, "peak_mb": 1}
     content = {
         "schema": SCHEMA,
         "machine": costs.machine,
         "config": {**config, "results": "results", "data": "data"},
         "costs": [
-            {
-                "key": cost.key,
-                "cpu_s": round(cost.cpu_s, 3),
-                "wall_s": round(cost.wall_s, 3),
-                "peak_mb": round(cost.peak_mb, 1),
-                "parts": {name: round(seconds, 3) for name, seconds in cost.parts.items()},
-            }
+            {name: round(value, digits[name]) if name in digits else value for name, value in asdict(cost).items()}
             for cost in costs.costs.values()
         ],
     }
@@ -159,16 +204,15 @@ def _of_results(suite: Suite, root: Path) -> Iterator[Cost]:
         bench = root / "benchmarks" / BENCHMARKS.get(job.rule, job.rule) / f"{job.name}.jsonl"
         if job.rule == "expand" or not bench.exists():
             continue
-        seen = json.loads(bench.read_text(encoding="utf-8").splitlines()[-1])
-        timing: Mapping[str, float] = {}
+        seen, result = json.loads(bench.read_text(encoding="utf-8").splitlines()[-1]), {}
         if job.key in told:
-            result = root / Path(told[job.key]).relative_to(suite.root)
-            if not result.exists():
+            path = root / Path(told[job.key]).relative_to(suite.root)
+            if not path.exists():
                 continue
-            timing = files.read_json(result)["timing"]
-            if _resumed(suite, job, timing):
+            result = files.read_json(path)
+            if _resumed(suite, job, result["timing"]):
                 continue
-        yield _cost(job, seen, timing)
+        yield _cost(job, seen, result)
 
 
 def _resumed(suite: Suite, job: Job, timing: Mapping[str, Any]) -> bool:
@@ -179,11 +223,11 @@ def _resumed(suite: Suite, job: Job, timing: Mapping[str, Any]) -> bool:
     return bool(timing["timed_steps"] < options.steps * len(options.rates()))
 
 
-def _cost(job: Job, seen: Mapping[str, Any], timing: Mapping[str, float]) -> Cost:
+def _cost(job: Job, seen: Mapping[str, Any], result: Mapping[str, Any]) -> Cost:
     wall_s = float(seen["s"])
-    cpu_s = cpu_seconds(float(seen["cpu_time"] or 0.0), wall_s)
-    share = cpu_s / wall_s  # parts are in wall time, which is unreliable for a job that waited for I/O
-    parts = {name: share * timing[name] for name in PARTS if name in timing and share >= UNDISTURBED}
     # a result reports the peak of its own process; Snakemake's sum includes processes that are about to end
-    peak_mb = float(timing.get("peak_mb", seen["max_rss"] or 0.0))
-    return Cost(key=job.key, cpu_s=cpu_s, wall_s=wall_s, peak_mb=peak_mb, parts=parts)
+    peak_mb = float(result.get("timing", {}).get("peak_mb", seen["max_rss"] or 0.0))
+    gpu = result.get("provenance", {}).get("device_name", "cpu") != "cpu"
+    return Cost(
+        key=job.key, cpu_s=cpu_seconds(float(seen["cpu_time"] or 0.0), wall_s), wall_s=wall_s, peak_mb=peak_mb, gpu=gpu
+    )

@@ -10,9 +10,9 @@ from pathlib import Path
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.ingredients.images import Dataset, SplitSizes, load
-from advntk.planning.work import Shape
 
 Stamp = tuple[int, ...]
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,16 @@ class Facts:
     shape: Shape
     classes: int
     n_test: int
+
+    @property
+    def places(self) -> int:
+        """Pixels of an image, channels not counted."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in an image."""
+        return self.places * self.shape[2]
 
 
 def facts_of(dataset: str, entry: Dataset, sizes: SplitSizes) -> Facts:

@@ -8,7 +8,7 @@ from typing import Any
 
 from advntk.foundation import paths
 from advntk.planning.datasets import prepared_name
-from advntk.planning.estimates import Estimate, Estimates
+from advntk.planning.resources import Need, Resources
 from advntk.suite import Cell, Suite
 
 RULES = (
@@ -25,8 +25,8 @@ class Job:
     Attributes:
         rule: of the workflow.
         name: as in its log and benchmark.
-        needs: keys of the jobs whose results it reads, measured ones only where it reads all.
-        estimate: work, memory, disk, threads.
+        after: keys of the jobs whose results it reads, measured ones only where it reads all.
+        need: its kind, work, memory, disk and threads.
         gpu: whether it asks a cluster for a GPU.
         method: whose predictor it trains or attacks, empty for others.
         dataset: empty for tables and figures.
@@ -35,8 +35,8 @@ class Job:
 
     rule: str
     name: str
-    needs: tuple[str, ...] = ()
-    estimate: Estimate
+    after: tuple[str, ...] = ()
+    need: Need
     gpu: bool = False
     dataset: str = ""
     architecture: str = ""
@@ -67,86 +67,86 @@ def gpus(suite: Suite, *methods: str, fit: bool = False) -> int:
 
 
 def jobs_of(suite: Suite) -> list[Job]:
-    """All jobs of a suite; each comes after those that it needs."""
-    estimates = Estimates(suite)
-    found = [*_data(estimates), *_kernels(estimates), *_learning(estimates)]
-    measured = [*_measuring(estimates), *_experiments(estimates)]
+    """All jobs of a suite; each comes after those that it reads."""
+    resources = Resources(suite)
+    found = [*_data(resources), *_kernels(resources), *_learning(resources)]
+    measured = [*_measuring(resources), *_experiments(resources)]
     every = tuple(job.key for job in measured)
-    expand = Job(rule="expand", name="suite", estimate=estimates.telling(drawn=False))
+    expand = Job(rule="expand", name="suite", need=resources.told())
     told = [
-        Job(rule=rule, name=name, needs=(expand.key, *every), estimate=estimates.telling(drawn=True))
+        Job(rule=rule, name=name, after=(expand.key, *every), need=resources.told())
         for rule, names in (("tabulate", suite.tables()), ("plot", suite.figures()))
         for name in names
     ]
     return [*found, *measured, expand, *told]
 
 
-def _data(estimates: Estimates) -> Iterator[Job]:
-    for dataset in estimates.suite.datasets:
-        name = prepared_name(dataset, estimates.suite.datasets[dataset][1])
-        prepare = Job(rule="prepare", name=name, estimate=estimates.of("prepare", dataset), dataset=dataset)
+def _data(resources: Resources) -> Iterator[Job]:
+    for dataset in resources.suite.datasets:
+        name = prepared_name(dataset, resources.suite.datasets[dataset][1])
+        prepare = Job(rule="prepare", name=name, need=resources.of("prepare", dataset), dataset=dataset)
         yield prepare
-        for seed in range(estimates.suite.config.seeds):
-            split, name = estimates.of("split", dataset), f"{dataset}.seed{seed}"
-            yield Job(rule="split", name=name, needs=(prepare.key,), estimate=split, dataset=dataset)
+        for seed in range(resources.suite.config.seeds):
+            split, name = resources.of("split", dataset), f"{dataset}.seed{seed}"
+            yield Job(rule="split", name=name, after=(prepare.key,), need=split, dataset=dataset)
 
 
-def _kernels(estimates: Estimates) -> Iterator[Job]:
-    suite = estimates.suite
+def _kernels(resources: Resources) -> Iterator[Job]:
+    suite = resources.suite
     wanted = dict.fromkeys(
         (cell.dataset, cell.seed, cell.spec.label)
         for cell in suite.cells()
         if suite.methods[cell.method].kind == "kernel"
     )
     for dataset, seed, label in wanted:
-        name, parts = f"{dataset}.seed{seed}.{label}", estimates.gram_parts(dataset)
+        name, parts = f"{dataset}.seed{seed}.{label}", resources.gram_parts(dataset)
         where: dict[str, Any] = {"dataset": dataset, "architecture": label}
-        computed: dict[str, Any] = {"needs": (f"split/{dataset}.seed{seed}",), "gpu": bool(gpus(suite)), **where}
+        computed: dict[str, Any] = {"after": (f"split/{dataset}.seed{seed}",), "gpu": bool(gpus(suite)), **where}
         if parts == 1:
-            yield Job(rule="gram", name=name, estimate=estimates.of("gram", dataset, label), **computed)
+            yield Job(rule="gram", name=name, need=resources.of("gram", dataset, label), **computed)
             continue
         cut = [
             Job(
                 rule="gram_part",
                 name=f"{name}.{part}of{parts}",
-                estimate=estimates.of("gram_part", dataset, label),
+                need=resources.of("gram_part", dataset, label),
                 **computed,
             )
             for part in range(parts)
         ]
         yield from cut
-        gather = estimates.of("gram_gather", dataset, label)
-        yield Job(rule="gram_gather", name=name, needs=tuple(job.key for job in cut), estimate=gather, **where)
+        gather = resources.of("gram_gather", dataset, label)
+        yield Job(rule="gram_gather", name=name, after=tuple(job.key for job in cut), need=gather, **where)
 
 
-def _learning(estimates: Estimates) -> Iterator[Job]:
-    suite, seen = estimates.suite, set()
+def _learning(resources: Resources) -> Iterator[Job]:
+    suite, seen = resources.suite, set()
     for cell in suite.cells():
         key = fit_key(suite, cell)
         if key in seen:
             continue
         seen.add(key)
         label, (rule, _, name) = cell.spec.label, key.partition("/")
-        needs = [f"split/{cell.dataset}.seed{cell.seed}"]
+        after = [f"split/{cell.dataset}.seed{cell.seed}"]
         recipe = name.replace(f".seed{cell.seed}.", ".", 1)
         if suite.recipe(cell.dataset, label, cell.method, "search"):
             if cell.seed == 0:
-                yield _recipe(estimates, cell, "search", recipe, f"split/{cell.dataset}.seed0")
-            needs.append(f"search/{recipe}")
+                yield _recipe(resources, cell, "search", recipe, f"split/{cell.dataset}.seed0")
+            after.append(f"search/{recipe}")
         if rule == "fit":
-            gathered = "gram" if estimates.gram_parts(cell.dataset) == 1 else "gram_gather"
-            needs.append(f"{gathered}/{cell.dataset}.seed{cell.seed}.{label}")
-        estimate = estimates.of(rule, cell.dataset, label, cell.method)
+            gathered = "gram" if resources.gram_parts(cell.dataset) == 1 else "gram_gather"
+            after.append(f"{gathered}/{cell.dataset}.seed{cell.seed}.{label}")
+        need = resources.of(rule, cell.dataset, label, cell.method)
         own = _of(suite, cell) | {"gpu": bool(gpus(suite, cell.method, fit=True))}
-        yield Job(rule=rule, name=name, needs=tuple(needs), estimate=estimate, **own)
+        yield Job(rule=rule, name=name, after=tuple(after), need=need, **own)
         if cell.seed == 0 and suite.recipe(cell.dataset, label, cell.method, "convergence_check"):
-            yield _recipe(estimates, cell, "check", recipe, key)
+            yield _recipe(resources, cell, "check", recipe, key)
 
 
-def _recipe(estimates: Estimates, cell: Cell, rule: str, name: str, need: str) -> Job:
+def _recipe(resources: Resources, cell: Cell, rule: str, name: str, after: str) -> Job:
     """The search or the convergence check of a recipe."""
-    estimate = estimates.of(rule, cell.dataset, cell.spec.label, cell.method)
-    return Job(rule=rule, name=name, needs=(need,), estimate=estimate, **_of(estimates.suite, cell))
+    need = resources.of(rule, cell.dataset, cell.spec.label, cell.method)
+    return Job(rule=rule, name=name, after=(after,), need=need, **_of(resources.suite, cell))
 
 
 def fit_key(suite: Suite, cell: Cell) -> str:
@@ -166,8 +166,8 @@ def _of(suite: Suite, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _measuring(estimates: Estimates) -> Iterator[Job]:
-    suite = estimates.suite
+def _measuring(resources: Resources) -> Iterator[Job]:
+    suite = resources.suite
     for cell in suite.cells():
         label, radius = cell.spec.label, paths.radius_name(cell.eps255)
         stem = f"{cell.dataset}.seed{cell.seed}.{label}.{cell.method}.eps{radius}"
@@ -177,55 +177,55 @@ def _measuring(estimates: Estimates) -> Iterator[Job]:
                 Job(
                     rule="attack",
                     name=f"{stem}.{attack}.{index}",
-                    needs=(fit,),
-                    estimate=estimates.of("attack", *where, attack),
+                    after=(fit,),
+                    need=resources.of("attack", *where, attack),
                     **own,
                 )
                 for index in range(named.chunks)
             ]
             yield from chunks
-            needs = (fit, *(job.key for job in chunks))
+            after = (fit, *(job.key for job in chunks))
             yield Job(
                 rule="evaluate",
                 name=f"{stem}.{attack}",
-                needs=needs,
-                estimate=estimates.of("evaluate", *where, attack),
+                after=after,
+                need=resources.of("evaluate", *where, attack),
                 **own,
             )
         for sweep in suite.config.sweeps:
-            estimate = estimates.of("sweep", *where, sweep)
-            yield Job(rule="sweep", name=f"{stem}.{sweep}", needs=(fit,), estimate=estimate, **own)
-    yield from _transfers(estimates)
+            need = resources.of("sweep", *where, sweep)
+            yield Job(rule="sweep", name=f"{stem}.{sweep}", after=(fit,), need=need, **own)
+    yield from _transfers(resources)
 
 
-def _experiments(estimates: Estimates) -> Iterator[Job]:
-    for name, unit in estimates.suite.units():
+def _experiments(resources: Resources) -> Iterator[Job]:
+    for name, unit in resources.suite.units():
         yield Job(
             rule="experiment",
             name=f"{name}.{unit.name}",
-            needs=(f"split/{unit.dataset}.seed{unit.seed}",) if unit.dataset else (),
-            estimate=estimates.of("experiment", name),
-            gpu=bool(gpus(estimates.suite)),
+            after=(f"split/{unit.dataset}.seed{unit.seed}",) if unit.dataset else (),
+            need=resources.of("experiment", name),
+            gpu=bool(gpus(resources.suite)),
             dataset=unit.dataset,
         )
 
 
-def _transfers(estimates: Estimates) -> Iterator[Job]:
-    suite = estimates.suite
+def _transfers(resources: Resources) -> Iterator[Job]:
+    suite = resources.suite
     for dataset in suite.datasets:
         for eps255 in suite.config.eps255:
             for attack in suite.config.transfer:
                 for seed in range(suite.config.seeds):
                     radius = paths.radius_name(eps255)
-                    needs = tuple(
+                    after = tuple(
                         f"evaluate/{dataset}.seed{seed}.{cell.spec.label}.{cell.method}.eps{radius}.{attack}"
                         for cell in suite.shown(dataset, seed, eps255)
                     )
                     yield Job(
                         rule="transfer",
                         name=f"{dataset}.seed{seed}.eps{radius}.{attack}",
-                        needs=needs,
-                        estimate=estimates.of("transfer", dataset),
+                        after=after,
+                        need=resources.of("transfer", dataset),
                         gpu=bool(gpus(suite, *suite.methods)),
                         dataset=dataset,
                     )

@@ -1,18 +1,23 @@
-"""A plan: what a suite costs by rule, what takes longest, and what will not fit a machine."""
+"""A plan: the jobs of a suite by rule and method, their time by what was measured, and what will not fit a machine."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from advntk.planning.estimates import Estimate
+from advntk.planning.costs import Measurements, Time
 from advntk.planning.jobs import RULES, Job, jobs_of
-from advntk.planning.rates import Rates
 from advntk.suite import Suite
+
+HEAD = ("jobs", "count", "core hours", "work over measured", "ask a GPU", "longest job", "memory (MiB)", "disk (GB)")
+UNMEASURED = "not measured"
+SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,101 +47,76 @@ def limits_here(root: Path) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A job with its estimate in seconds and MiB.
+    """A job with its time.
 
     Attributes:
         job: of the suite.
-        cpu_s: seconds of one core; None where nothing like it was measured.
-        wall_s: seconds with its threads, as far as there are cores.
-        memory_mb: largest resident memory, mapped pages included.
-        asked_mb: what it asks a scheduler for.
+        time: estimated; None where no job of its kind was measured.
+        wall_s: seconds with its threads, as far as there are cores; 0 where they are not known.
     """
 
     job: Job
-    cpu_s: float | None
-    wall_s: float | None
-    memory_mb: float
-    asked_mb: int
-
-
-def seconds(estimate: Estimate, rates: Rates, cores: int, *, speed: float = 1.0) -> tuple[float | None, float | None]:
-    """CPU seconds and wall seconds of a job; its start has one thread, the rest is shared by all of them.
-
-    Args:
-        estimate: of the job.
-        rates: measured.
-        cores: that there are.
-        speed: of a core of this machine over one of those measured.
-
-    Returns:
-        Both; None where no measurement exists.
-    """
-    cpu_s = rates.cpu_s(estimate.work)
-    if cpu_s is None or estimate.parts is None:
-        return None, None
-    start_s = rates.cpu_s(estimate.parts["start"]) or 0.0
-    return cpu_s / speed, (start_s + (cpu_s - start_s) / min(estimate.threads, cores)) / speed
-
-
-def planned(job: Job, rates: Rates, cores: int, *, speed: float = 1.0) -> Planned:
-    """The plan of one job."""
-    cpu_s, wall_s = seconds(job.estimate, rates, cores, speed=speed)
-    memory = job.estimate.memory
-    return Planned(
-        job=job,
-        cpu_s=cpu_s,
-        wall_s=wall_s,
-        memory_mb=memory.peak_mb(rates.bases),
-        asked_mb=memory.asked_mb(rates.bases),
-    )
+    time: Time | None
+    wall_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Jobs of one rule, or of all.
+    """Jobs of one rule and method, or all.
 
     Attributes:
-        rule: its name, or ``total``.
+        name: rule and method, or ``total``.
         jobs: all of them.
     """
 
-    rule: str
+    name: str
     jobs: Sequence[Planned]
 
     @property
-    def known(self) -> list[Planned]:
-        """Those with an estimate of time."""
-        return [one for one in self.jobs if one.cpu_s is not None]
+    def known(self) -> list[Time]:
+        """Those that are known."""
+        return [one.time for one in self.jobs if one.time]
+
+    @property
+    def unknown(self) -> int:
+        """Jobs of unknown time."""
+        return len(self.jobs) - len(self.known)
 
     @property
     def cpu_h(self) -> float:
         """Core hours of the jobs that are known."""
-        return sum(one.cpu_s or 0.0 for one in self.jobs) / 3600
+        return sum(one.cpu_s for one in self.known) / 3600
 
     @property
-    def unknown(self) -> int:
-        """Jobs of unknown time: no measurement exists."""
-        return len(self.jobs) - len(self.known)
+    def as_json(self) -> dict[str, Any]:
+        """Machine-readable: hours, seconds, MiB, GB."""
+        return {
+            "rule": self.jobs[0].job.rule if self.name != "total" else self.name,
+            "method": self.jobs[0].job.method if self.name != "total" else "",
+            "jobs": len(self.jobs),
+            "cpu_h": self.cpu_h,
+            "not_measured": self.unknown,
+            "largest_factor": max((one.factor for one in self.known), default=None),
+            "gpu_jobs": sum(one.job.gpu for one in self.jobs),
+            "longest_s": max(one.wall_s for one in self.jobs) if self.known else None,
+            "memory_mb": max(one.job.need.asked_mb for one in self.jobs),
+            "disk_gb": sum(one.job.need.disk_mb for one in self.jobs) * 2**20 / 1e9,
+        }
 
     @property
-    def gpu_jobs(self) -> int:
-        """Jobs that ask a cluster for a GPU."""
-        return sum(one.job.gpu for one in self.jobs)
-
-    @property
-    def longest(self) -> Planned | None:
-        """The job of the largest wall time."""
-        return max(self.known, key=lambda one: one.wall_s or 0.0, default=None)
-
-    @property
-    def largest(self) -> Planned:
-        """The job of the largest memory."""
-        return max(self.jobs, key=lambda one: one.memory_mb)
-
-    @property
-    def disk_gb(self) -> float:
-        """What the jobs leave."""
-        return sum(one.job.estimate.disk_mb for one in self.jobs) * 2**20 / 1e9
+    def row(self) -> list[str]:
+        """Human-readable."""
+        found, time = self.as_json, number(self.cpu_h) if self.known else UNMEASURED
+        return [
+            self.name,
+            f"{found['jobs']:,}",
+            time + (f" + {self.unknown} jobs {UNMEASURED}" if self.known and self.unknown else ""),
+            f"× {number(found['largest_factor'])}" if self.known else "",
+            f"{found['gpu_jobs']:,}",
+            hours(found["longest_s"]) if self.known else UNMEASURED,
+            f"{found['memory_mb']:,}",
+            number(found["disk_gb"]),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,37 +125,33 @@ class Plan:
 
     Attributes:
         suite: resolved.
-        jobs: each after those that it needs.
-        rates: that were used.
+        jobs: each after those that it reads.
         limits: of the machine.
-        speed: of its cores over those measured.
     """
 
     suite: Suite
     jobs: Sequence[Planned]
-    rates: Rates
     limits: Limits
-    speed: float = 1.0
 
     @cached_property
     def lines(self) -> list[Line]:
-        """One a rule, then all."""
-        by_rule: dict[str, list[Planned]] = {rule: [] for rule in RULES}
-        for one in self.jobs:
-            by_rule[one.job.rule].append(one)
-        return [*(Line(rule=rule, jobs=jobs) for rule, jobs in by_rule.items() if jobs), self.whole]
+        """One for each rule and method, then all."""
+        found: dict[str, list[Planned]] = {}
+        for one in sorted(self.jobs, key=lambda one: RULES.index(one.job.rule)):
+            found.setdefault(f"{one.job.rule} {one.job.method}".strip(), []).append(one)
+        return [*(Line(name=name, jobs=jobs) for name, jobs in found.items()), self.whole]
 
     @cached_property
     def whole(self) -> Line:
         """All jobs."""
-        return Line(rule="total", jobs=self.jobs)
+        return Line(name="total", jobs=self.jobs)
 
     @cached_property
     def chain_s(self) -> float:
         """Seconds of the longest chain of jobs that wait for one another."""
         ends: dict[str, float] = {}
         for one in self.jobs:
-            ends[one.job.key] = (one.wall_s or 0.0) + max((ends[key] for key in one.job.needs), default=0.0)
+            ends[one.job.key] = one.wall_s + max((ends[key] for key in one.job.after), default=0.0)
         return max(ends.values(), default=0.0)
 
     @property
@@ -183,40 +159,104 @@ class Plan:
         """Hours on the machine, at least: the longest chain, or all work on all cores."""
         return max(self.chain_s / 3600, self.whole.cpu_h / self.limits.cores)
 
-    def too_large(self) -> list[Planned]:
-        """Jobs that need more memory than there is; what is mapped need not be in memory."""
-        return [one for one in self.jobs if one.asked_mb > self.limits.memory_mb]
+    def misfits(self) -> list[str]:
+        """What will not fit, cells named."""
+        limits, found, disk_gb = self.limits, [], self.whole.as_json["disk_gb"]
+        large = [one for one in self.jobs if one.job.need.asked_mb > limits.memory_mb]
+        long = [one for one in self.jobs if limits.hours is not None and one.wall_s > 3600 * limits.hours]
+        if large:
+            most = max(one.job.need.asked_mb for one in large)
+            found.append(
+                f"Will not fit in {limits.memory_mb:,.0f} MiB of memory ({most:,} are asked): {_named(large)}."
+            )
+        if long:
+            most_s = max(one.wall_s for one in long)
+            found.append(f"Will not fit in {number(limits.hours or 0)} hours a job ({hours(most_s)}): {_named(long)}.")
+        if disk_gb > limits.disk_gb:
+            excess = number(disk_gb - limits.disk_gb)
+            found.append(f"Will not fit on the disk: {number(disk_gb)} GB, {excess} more than are free.")
+        return found
 
-    def too_long(self) -> list[Planned]:
-        """Jobs that take longer than one job may."""
-        hours = self.limits.hours
-        return [] if hours is None else [one for one in self.jobs if (one.wall_s or 0.0) > 3600 * hours]
+    def verdicts(self) -> list[str]:
+        """Sentences: the whole, where its times are from, and what will not fit."""
+        limits, whole = self.limits, self.whole
+        cores = f"{limits.cores} core{'s' if limits.cores > 1 else ''}"
+        lines = [
+            f"{len(self.jobs):,} jobs, {number(whole.cpu_h)} core hours; "
+            f"on {cores} at least {hours(3600 * self.wall_h)}, the longest chain of jobs {hours(self.chain_s)}."
+        ]
+        if whole.known:
+            used = Counter(one.source for one in whole.known)
+            sources = ", ".join(f"{source}: {count:,} jobs" for source, count in used.most_common())
+            lines.append(f"Times are in proportion to work from the nearest measured job of {sources}.")
+        if whole.unknown:
+            unknown = _named(one for one in self.jobs if not one.time)
+            lines.append(f"{whole.unknown:,} jobs were not measured, nor any like them: {unknown}.")
+        if asking := whole.as_json["gpu_jobs"]:
+            on_gpu = sum(one.gpu for one in whole.known)
+            lines.append(
+                f"{asking:,} jobs ask a cluster for a GPU; {on_gpu:,} were measured on one, all others on CPUs."
+            )
+        fitting = f"All jobs fit in {limits.memory_mb:,.0f} MiB of memory and {number(limits.disk_gb)} GB of disk."
+        return [*lines, *(self.misfits() or [fitting])]
 
-    def excess_disk_gb(self) -> float:
-        """Disk that the results need beyond what is free; 0 if they fit."""
-        return max(0.0, self.whole.disk_gb - self.limits.disk_gb)
-
-    def by_network(self) -> list[tuple[str, str, float, int]]:
-        """Dataset, network, core hours and jobs, the costliest first; jobs of no network are left out."""
-        found: dict[tuple[str, str], list[float]] = {}
-        for one in self.jobs:
-            if one.job.architecture:
-                found.setdefault((one.job.dataset, one.job.architecture), []).append((one.cpu_s or 0.0) / 3600)
-        rows = [(*key, sum(hours), len(hours)) for key, hours in found.items()]
-        return sorted(rows, key=lambda row: -row[2])
-
-
-def cells(jobs: Iterable[Planned]) -> Mapping[str, int]:
-    """Jobs counted by rule, dataset, network and method."""
-    counts: dict[str, int] = {}
-    for one in jobs:
-        job = one.job
-        name = " ".join(word for word in (job.rule, job.dataset, job.architecture, job.method) if word)
-        counts[name] = counts.get(name, 0) + 1
-    return counts
+    def as_json(self) -> dict[str, Any]:
+        """Machine-readable."""
+        return {
+            "suite": self.suite.config.suite,
+            "cores": self.limits.cores,
+            "wall_h": self.wall_h,
+            "chain_h": self.chain_s / 3600,
+            "rules": [line.as_json for line in self.lines],
+            "measured": sorted({one.source for one in self.whole.known}),
+            "will_not_fit": self.misfits(),
+        }
 
 
-def plan(suite: Suite, rates: Rates, limits: Limits, *, speed: float = 1.0) -> Plan:
+def plan(suite: Suite, measurements: Measurements, limits: Limits) -> Plan:
     """All jobs of a suite planned."""
-    jobs = [planned(job, rates, limits.cores, speed=speed) for job in jobs_of(suite)]
-    return Plan(suite=suite, jobs=jobs, rates=rates, limits=limits, speed=speed)
+    known: dict[Any, Time | None] = {}
+    jobs = []
+    for job in jobs_of(suite):
+        key = (job.need, job.gpu)
+        if key not in known:
+            known[key] = measurements.estimate(job.need, gpu=job.gpu)
+        time = known[key]
+        jobs.append(
+            Planned(job=job, time=time, wall_s=time.lasts_s(min(job.need.threads, limits.cores)) if time else 0.0)
+        )
+    return Plan(suite=suite, jobs=jobs, limits=limits)
+
+
+def hours(value_s: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if value_s >= 2 * size:
+            return f"{number(value_s / size)} {unit}"
+    return f"{number(value_s)} s"
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands apart."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return "0" if value == 0 else f"{value:.3g}" if value >= 0.01 else "< 0.01"
+
+
+def _named(jobs: Iterable[Planned]) -> str:
+    """Jobs by rule and cell, the most frequent first, not all where there are many."""
+    words = ((one.job.rule, one.job.dataset, one.job.architecture, one.job.method) for one in jobs)
+    counted = Counter(" ".join(filter(None, four)) for four in words).most_common()
+    shown = [f"{name} ({count})" for name, count in counted[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(counted) - SHOWN} more kinds" if len(counted) > SHOWN else "")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns for a terminal: words on the left, numbers on the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]

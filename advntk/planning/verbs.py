@@ -1,19 +1,20 @@
-"""The verbs ``list``, ``plan``, ``costs`` and ``calibrate``: libraries are imported inside."""
+"""The verbs ``list``, ``plan`` and ``costs``: libraries are imported inside."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from advntk.foundation import threads
 from advntk.foundation.argument_types import at_least
 
-if TYPE_CHECKING:
-    from advntk.planning.costs import Costs
-    from advntk.planning.plan import Plan
-    from advntk.planning.rates import Rates
+PLAN = """\
+Times are those of the nearest job of the same kind that was measured, in proportion to the work. Measured are the
+suites in results/reference/costs and those whose results are here; 'work over measured' says how far a time was
+carried. Nothing is started. 'advntk costs' keeps what a suite took in one file.
+"""
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:
@@ -26,14 +27,12 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """Options of ``plan``."""
+    parser.epilog = PLAN
     add_configuration(parser)
     parser.add_argument("--cores", type=at_least(1), default=threads.available(), help="cores (default: all)")
     parser.add_argument("--memory-mb", type=at_least(1), help="memory of one job (default: all of this machine)")
     parser.add_argument("--disk-gb", type=at_least(0), help="disk for the results (default: what is free here)")
     parser.add_argument("--hours", type=at_least(1), help="what one job may take (default: no limit)")
-    parser.add_argument("--speed", type=float, default=1.0, help="of a core, over that of the rates (default: 1)")
-    parser.add_argument("--rates", type=Path, help="file of calibrate (default: the rates of the package)")
-    parser.add_argument("--measured", type=Path, help="suite.json or file of costs: compare estimates with it instead")
     parser.add_argument("--into", type=Path, help="page (md) to write the plan into, between <!-- plan:begin/end -->")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="as Markdown")
@@ -43,17 +42,9 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
 def add_costs(parser: argparse.ArgumentParser) -> None:
     """Options of ``costs``."""
     parser.add_argument("--suite", type=Path, required=True, help="results/SUITE/suite.json")
-    parser.add_argument("--out", type=Path, required=True, help="json to write, for calibrate")
-
-
-def add_calibrate(parser: argparse.ArgumentParser) -> None:
-    """Options of ``calibrate``."""
-    parser.add_argument("suites", type=Path, nargs="*", help="suite.json of results, or files of costs")
-    parser.add_argument("--probes", type=Path, help="file of probes to read; with --probe, to write")
-    parser.add_argument("--probe", action="store_true", help="measure the probes now, a few minutes on one core")
-    parser.add_argument("--out", type=Path, help="rates to write (default: those of the package)")
-    parser.add_argument("--into", type=Path, help="page (md) for the fit's table, between <!-- fit:begin/end -->")
-    parser.add_argument("--figure", type=Path, help="png of predicted over measured times")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="json to write, such as results/reference/costs/SUITE.json"
+    )
 
 
 def run_list(args: argparse.Namespace) -> None:
@@ -65,46 +56,20 @@ def run_list(args: argparse.Namespace) -> None:
 
 
 def run_plan(args: argparse.Namespace) -> None:
-    """Say what a suite costs before it runs: time, memory and disk by rule, and what will not fit."""
-    from advntk.planning import telling
-    from advntk.planning.costs import read_costs
-    from advntk.planning.rates import RATES, read_rates
-
-    rates = read_rates(args.rates or RATES)
-    if args.measured:
-        found = telling.compared(read_costs(args.measured), rates)
-        lines = telling.aligned(telling.MEASURED_HEAD, telling.measured_rows(found))
-        print("\n".join(markdown_of(telling.MEASURED_HEAD, telling.measured_rows(found)) if args.markdown else lines))
-        return
-    made = _plan(args, rates)
-    if args.into:
-        from advntk.bench.page import write_between
-
-        write_between(args.into, "plan", plan_in_markdown(made))
-    elif args.json:
-        print(json.dumps(telling.as_json(made), allow_nan=False))
-    elif args.markdown:
-        print("\n".join(plan_in_markdown(made)))
-    else:
-        print("\n".join([*telling.aligned(telling.HEAD, telling.rows(made)), "", *telling.verdicts(made)]))
-
-
-def _plan(args: argparse.Namespace, rates: Rates) -> Plan:
-    """The plan that the command line asks for.
-
-    Returns:
-        The plan.
-
-    Raises:
-        ConfigError: the speed is not positive. (So does a wrong key of the suite.)
-    """
-    from advntk.foundation.errors import ConfigError
+    """Say what a suite takes before it runs: jobs, time, memory and disk by rule and method, and what will not fit."""
+    from advntk.bench.page import markdown, write_between
+    from advntk.foundation.errors import AdvntkError
     from advntk.planning import plan
     from advntk.planning.config import read_suite
+    from advntk.planning.costs import Measurements, committed, read_costs
 
-    if not args.speed > 0:
-        raise ConfigError(f"{args.speed} is no speed", where="--speed", remedy="give a factor, like 1.5")
     suite = read_suite(args.configfile, args.config)
+    measured = committed(Path())
+    for path in [] if args.into else sorted(Path(suite.config.results).glob("*/suite.json")):
+        try:
+            measured.append(read_costs(path))
+        except AdvntkError as error:  # of another version, or nothing of it has run
+            print(f"note: {error.line()}", file=sys.stderr)
     memory_mb, disk_gb = plan.limits_here(Path(suite.root))
     limits = plan.Limits(
         cores=args.cores,
@@ -112,32 +77,15 @@ def _plan(args: argparse.Namespace, rates: Rates) -> Plan:
         disk_gb=disk_gb if args.disk_gb is None else args.disk_gb,
         hours=args.hours,
     )
-    return plan.plan(suite, rates, limits, speed=args.speed)
-
-
-def markdown_of(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:
-    """A table in Markdown, numbers on the right."""
-    marks = [":---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(cells)} |" for cells in (head, marks, *rows)]
-
-
-def plan_in_markdown(plan: Plan) -> list[str]:
-    """A plan as lines of a page: by rule, what it means, and the costliest networks."""
-    from advntk.planning import telling
-
-    networks = [
-        [f"{dataset} {network}", f"{jobs:,}", telling.number(hours)]
-        for dataset, network, hours, jobs in plan.by_network()[: telling.SHOWN]
-    ]
-    return [
-        *markdown_of(telling.HEAD, telling.rows(plan)),
-        "",
-        *(line for sentence in telling.verdicts(plan) for line in (f"* {sentence}",)),
-        "",
-        "The costliest networks:",
-        "",
-        *markdown_of(("network", "jobs", "core hours"), networks),
-    ]
+    made = plan.plan(suite, Measurements(measured), limits)
+    rows = [line.row for line in made.lines]
+    page = [*markdown(plan.HEAD, rows), "", *(f"* {sentence}" for sentence in made.verdicts())]
+    if args.into:
+        write_between(args.into, "plan", page)
+    elif args.json:
+        print(json.dumps(made.as_json(), allow_nan=False))
+    else:
+        print("\n".join(page if args.markdown else [*plan.aligned([plan.HEAD, *rows]), "", *made.verdicts()]))
 
 
 def run_costs(args: argparse.Namespace) -> None:
@@ -145,71 +93,3 @@ def run_costs(args: argparse.Namespace) -> None:
     from advntk.planning.costs import read_costs, write_costs
 
     write_costs(read_costs(args.suite), args.out)
-
-
-def run_calibrate(args: argparse.Namespace) -> None:
-    """Fit the rates of plan to finished suites and to short measurements.
-
-    Raises:
-        ConfigError: nothing to fit to.
-    """
-    from advntk.foundation import files, provenance
-    from advntk.foundation.errors import ConfigError
-    from advntk.planning import calibration, figure, telling
-    from advntk.planning.costs import read_costs
-    from advntk.planning.probes import read_probes, run_probes, write_probes
-    from advntk.planning.rates import RATES
-
-    if not (args.suites or args.probes or args.probe):
-        raise ConfigError(
-            "nothing to fit to", where="calibrate", remedy="give suite.json of a finished suite, --probe or both"
-        )
-    if args.probe:
-        threads.limit(1)
-        probes = run_probes()
-        if args.probes:
-            write_probes(probes, args.probes, machine=provenance.processor())
-    else:
-        probes = read_probes(args.probes) if args.probes else []
-    suites = [(costs.suite.config.suite, costs) for costs in map(read_costs, args.suites)]
-    machines = sorted({costs.machine for _, costs in suites}) or [provenance.processor()]
-    rates = calibration.calibrated(suites, probes, machine={"processor": ", ".join(machines)})
-    files.write_json(args.out or RATES, rates.as_json())
-    found = [one for name, costs in suites for one in calibration.observations(name, costs)]
-    found += calibration.probed("probes", probes)
-    if args.figure:
-        figure.write_figure(figure.fit_figure(found, rates), args.figure)
-    if args.into:
-        from advntk.bench.page import write_between
-
-        write_between(args.into, "fit", fit_in_markdown(suites, rates))
-    for name, costs in suites:
-        rows = telling.measured_rows(telling.compared(costs, rates))
-        print("\n".join([name, *telling.aligned(telling.MEASURED_HEAD, rows), ""]))
-
-
-def fit_in_markdown(suites: list[tuple[str, Costs]], rates: Rates) -> list[str]:
-    """How well the rates fit, suite by suite, and the rates."""
-    from advntk.planning import telling
-    from advntk.planning.work import UNITS
-
-    lines = []
-    for name, costs in suites:
-        rows = telling.measured_rows(telling.compared(costs, rates))
-        lines += [f"`{name}`, {len(costs.costs)} jobs:", "", *markdown_of(telling.MEASURED_HEAD, rows), ""]
-    body = [
-        [unit, what, f"{rates.seconds[unit]:.3g}" if unit in rates.seconds else "not measured"]
-        for unit, what in UNITS.items()
-    ]
-    machine = rates.machine["processor"]
-    memory = ", ".join(f"{base} {mb:.0f}" for base, mb in rates.bases.items())
-    return [
-        *lines,
-        f"Rates of one core of {machine}, seconds a unit:",
-        "",
-        "| unit | what | seconds |",
-        "| :--- | :--- | ---: |",
-        *(f"| {' | '.join(cells)} |" for cells in body),
-        "",
-        f"MiB of a process without data, by the libraries that it loads: {memory}.",
-    ]
