@@ -39,8 +39,13 @@ def test_memory_covers_the_jobs_whose_costs_are_kept(path):
 
 def published(name: str) -> Iterator[tuple[str, Need, float]]:
     """Jobs of a published suite by the rows of its table of costs, each with what it needs and its peak."""
-    folder = REFERENCE / name
-    needs = Resources(suites.resolve(json.loads((folder / "suite.json").read_text(encoding="utf-8"))["config"]))
+    folder, sizes = REFERENCE / name, {}
+    for path in folder.glob("records-*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))[0]
+        n_test = next(iter(record["evaluations"].values()))["n_test"]
+        sizes[record["dataset"]] = {"n_opt": record["n_opt"], "n_val": record["n_val"], "n_test": n_test}
+    config = json.loads((folder / "suite.json").read_text(encoding="utf-8"))["config"]
+    needs = Resources(suites.resolve(suites.merged(config, {"dataset_options": sizes})))
     for row in csv.DictReader((folder / "cost.csv").read_text(encoding="utf-8").splitlines()):
         label = Architecture(family=row["architecture"], depth=int(row["depth"])).label
         names = filter(None, (row["dataset"], label, row["method"], row["attack"]))
@@ -104,7 +109,7 @@ def test_weights_and_layers_are_those_of_the_network_itself(family, depth, form)
     net(torch.zeros(1, *cell.facts.shape))
     weights, outputs, _ = cell.network
     counted = sum(weight.numel() for weight in net.parameters() if weight.ndim > 1)
-    assert counted <= weights <= (1.2 if family == "resnet" else 1) * counted
+    assert counted <= weights <= (1.3 if family == "resnet" else 1) * counted
     if made:  # torch's own layers
         assert sum(made) <= outputs <= 1.2 * sum(made)
 
@@ -137,7 +142,10 @@ def test_parts_of_a_gram_matrix_share_its_pairs():
 def test_an_attack_costs_as_many_gradients_as_it_asks_for():
     suite = suite_of(
         attacks=["pgd", "more"],
-        attack_options={"pgd": {"steps": 20}, "more": {"kind": "pgd", "steps": 20, "restarts": 3, "targets": 2}},
+        attack_options={
+            "pgd": {"steps": 20},
+            "more": {"kind": "pgd", "loss": "margin", "steps": 20, "restarts": 3, "targets": 2},
+        },
     )
     few, many = (Resources(suite).evaluate("digits", "cnn-3", "ntk", name).work for name in ("pgd", "more"))
     assert (many - resources.START) == pytest.approx(6 * (few - resources.START))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from advntk.foundation.errors import AdvntkError
-from advntk.planning.estimates import Estimates
+from advntk.planning.resources import Cell
 from advntk.workflow import Jobs
 from tests.planning.test_plan import ROOT, suite_of
 
@@ -34,10 +34,10 @@ def own_images(place, count=50, labels=None, **options):
 
 
 def test_a_users_own_images_are_measured_from_their_file(tmp_path):
-    facts = Estimates(own_images(tmp_path / "own.npz")).facts("npz")
+    facts = Cell(own_images(tmp_path / "own.npz"), "npz").facts
     assert (facts.shape, facts.classes, facts.n_test) == ((6, 5, 3), 4, 7)
     # another file in the same place is read again
-    assert Estimates(own_images(tmp_path / "own.npz", labels=np.arange(50) % 5)).facts("npz").classes == 5
+    assert Cell(own_images(tmp_path / "own.npz", labels=np.arange(50) % 5), "npz").facts.classes == 5
 
 
 @pytest.mark.parametrize(
