@@ -33,7 +33,8 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory-mb", type=at_least(1), help="memory of one job (default: all of this machine)")
     parser.add_argument("--disk-gb", type=at_least(0), help="disk for the results (default: what is free here)")
     parser.add_argument("--hours", type=at_least(1), help="what one job may take (default: no limit)")
-    parser.add_argument("--into", type=Path, help="page (md) to write the plan into, between <!-- plan:begin/end -->")
+    into = "page (md) for the plan, between <!-- plan:begin/end -->; from results/reference/costs alone"
+    parser.add_argument("--into", type=Path, help=into)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="as Markdown")
     form.add_argument("--json", action="store_true", help="as one JSON object")

@@ -41,7 +41,7 @@ def published(name: str) -> Iterator[tuple[str, Need, float]]:
     """Jobs of a published suite by the rows of its table of costs, each with what it needs and its peak."""
     folder, sizes = REFERENCE / name, {}
     for path in folder.glob("records-*.json"):
-        record = json.loads(path.read_text(encoding="utf-8"))[0]
+        record = json.loads(path.read_text(encoding="utf-8"))[0]["record"]
         n_test = next(iter(record["evaluations"].values()))["n_test"]
         sizes[record["dataset"]] = {"n_opt": record["n_opt"], "n_val": record["n_val"], "n_test": n_test}
     config = json.loads((folder / "suite.json").read_text(encoding="utf-8"))["config"]

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "suites", "report", "advntk", "pyproject.toml")
+COSTS = "results/reference/costs"  # what times on a cluster are asked for by
+PARTS = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "suites", "report", "advntk", "pyproject.toml", COSTS)
 
 TINY = {
     "suite": "tiny",
