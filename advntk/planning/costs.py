@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from advntk.foundation import files, provenance
-from advntk.foundation.errors import InputError
+from advntk.foundation.errors import ConfigError, InputError
 from advntk.planning.jobs import Job, fit_key, jobs_of
 from advntk.planning.resources import Need
 from advntk.suite import Suite, resolve
@@ -164,12 +164,16 @@ def read_costs(path: Path) -> Costs:
         The costs.
 
     Raises:
-        InputError: another kind of file, or no job of it is known.
+        InputError: another kind of file, a suite of another version, or no job of it is known.
     """
     content = files.read_json(path)
     if not isinstance(content, dict) or "config" not in content:
         raise InputError("names no suite", where=path, remedy="give results/SUITE/suite.json or a file of costs")
-    suite = resolve(content["config"])
+    try:
+        suite = resolve(content["config"])
+    except ConfigError as error:
+        remedy = "run the suite again, or remove the file"
+        raise InputError(f"not a suite of this version: {error.line()}", where=path, remedy=remedy) from error
     if content.get("schema") == SCHEMA:
         costs = [Cost(**{name: one[name] for name in one if name != "parts"}) for one in content["costs"]]
         return Costs(suite=suite, machine=content["machine"], costs={cost.key: cost for cost in costs})

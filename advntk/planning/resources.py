@@ -215,12 +215,11 @@ class Resources:
     def prepare(self, dataset: str) -> Need:
         """Decoding a dataset, all of its images; torchvision decodes what is fetched."""
         cell = Cell(self.suite, dataset)
-        numbers = cell.facts.numbers * sum(
-            type(cell.sizes).pools or (cell.sizes.n_opt + cell.sizes.n_val, cell.facts.n_test)
-        )
+        pools = type(cell.sizes).pools or (cell.sizes.n_opt, cell.sizes.n_val, cell.facts.n_test)
+        numbers = sum(pools) * cell.facts.numbers
         base = TORCH_MB if hasattr(cell.sizes, "mirror") else TABLES_MB
-        need = Need(kind=("prepare",), memory_mb=base + 5 * numbers / MIB, disk_mb=numbers / MIB)
-        return replace(need, work=START + 100 * numbers)
+        work = START + 100 * numbers
+        return Need(kind=("prepare",), memory_mb=base + 5 * numbers / MIB, disk_mb=numbers / MIB, work=work)
 
     def split(self, dataset: str) -> Need:
         """A split: the whole dataset is read."""
@@ -350,7 +349,7 @@ class Resources:
         (weights, outputs, products), work = cell.network, START
         for options in recipes:
             steps, batch = getattr(options, "steps", 1), getattr(options, "batch", BATCH)
-            reports = steps // getattr(options, "report_every", steps) + 1
+            reports = steps // getattr(options, "report_every", max(1, steps)) + 1
             passes = 2 * _gradients(getattr(options, "attack", None)) + 3
             asked = monitored * reports * _gradients(getattr(options, "report_attack", None))
             work += steps * passes * (batch * products + CALL) + 2 * asked * products

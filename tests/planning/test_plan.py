@@ -155,6 +155,37 @@ def test_costs_outlive_the_results(tmp_path):
     assert {job.key for job, _ in again.pairs} == set(found.costs)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"suite": "quick"}, "names no suite; give results/SUITE/suite.json"),
+        ({"config": {"no_such_key": 1}}, "not a suite of this version: .*no_such_key"),
+        ({"config": {}}, "none of its jobs has a benchmark"),
+    ],
+)
+def test_files_that_hold_no_costs_are_refused(tmp_path, content, message):
+    path = tmp_path / "suite.json"
+    if content.get("config") == {}:
+        content = {"config": suite_of().config.model_dump(mode="json")}
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"suite\.json: {message}"):
+        read_costs(path)
+
+
+def test_a_suite_that_ran_here_is_measured(tmp_path, capsys, monkeypatch):
+    suite = suite_of(suite="mine", results=str(tmp_path), architectures=[{"family": "mlp", "depth": 4}])
+    bench = tmp_path / "mine/benchmarks/gram/digits.seed0.mlp-4.jsonl"
+    bench.parent.mkdir(parents=True)
+    bench.write_text(json.dumps({"s": 10.0, "cpu_time": 9.75, "max_rss": 200.0}))
+    (tmp_path / "mine/suite.json").write_text(json.dumps(suite.as_json()))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/suite.json").write_text("{}")
+    assert main(["plan", "--json", "--config", f"results={tmp_path}", "architectures=[{family: mlp, depth: 4}]"]) == 0
+    output = capsys.readouterr()
+    assert any(source.startswith("mine (") for source in json.loads(output.out)["measured"])
+    assert "other/suite.json: names no suite" in output.err
+
+
 def told(capsys, *arguments: str, expect: int = 0) -> str:
     assert main(["plan", *arguments]) == expect
     output = capsys.readouterr()
