@@ -204,19 +204,22 @@ def _of_results(suite: Suite, root: Path) -> Iterator[Cost]:
     for cell in suite.cells():
         stem = f"{cell.dataset}.seed{cell.seed}.{cell.spec.label}.{cell.method}.eps{cell.eps255:g}"
         told |= {f"evaluate/{stem}.{attack}": suite.record_of(cell, attack) for attack in suite.attacks}
+    paths = {key: root / Path(path).relative_to(suite.root) for key, path in told.items()}
+    results = {key: files.read_json(path) for key, path in paths.items() if path.exists()}
+    gpus = any(_on_gpu(result) for result in results.values())
     for job in jobs_of(suite):
         bench = root / "benchmarks" / BENCHMARKS.get(job.rule, job.rule) / f"{job.name}.jsonl"
-        if job.rule == "expand" or not bench.exists():
+        if not bench.exists() or (job.key in told and job.key not in results):
             continue
-        seen, result = json.loads(bench.read_text(encoding="utf-8").splitlines()[-1]), {}
-        if job.key in told:
-            path = root / Path(told[job.key]).relative_to(suite.root)
-            if not path.exists():
-                continue
-            result = files.read_json(path)
-            if _resumed(suite, job, result["timing"]):
-                continue
-        yield _cost(job, seen, result)
+        seen, result = json.loads(bench.read_text(encoding="utf-8").splitlines()[-1]), results.get(job.key, {})
+        if _resumed(suite, job, result.get("timing", {})):
+            continue
+        # the device of a Gram matrix or a search is not read: it had a GPU if it asked for one and others had theirs
+        yield _cost(job, seen, result, gpu=_on_gpu(result) if result else job.gpu and gpus)
+
+
+def _on_gpu(result: Mapping[str, Any]) -> bool:
+    return bool(result["provenance"].get("device_name", "cpu") != "cpu")
 
 
 def _resumed(suite: Suite, job: Job, timing: Mapping[str, Any]) -> bool:
@@ -227,11 +230,9 @@ def _resumed(suite: Suite, job: Job, timing: Mapping[str, Any]) -> bool:
     return bool(timing["timed_steps"] < options.steps * len(options.rates()))
 
 
-def _cost(job: Job, seen: Mapping[str, Any], result: Mapping[str, Any]) -> Cost:
+def _cost(job: Job, seen: Mapping[str, Any], result: Mapping[str, Any], *, gpu: bool) -> Cost:
     wall_s = float(seen["s"])
     # a result reports the peak of its own process; Snakemake's sum includes processes that are about to end
     peak_mb = float(result.get("timing", {}).get("peak_mb", seen["max_rss"] or 0.0))
-    gpu = result.get("provenance", {}).get("device_name", "cpu") != "cpu"
-    return Cost(
-        key=job.key, cpu_s=cpu_seconds(float(seen["cpu_time"] or 0.0), wall_s), wall_s=wall_s, peak_mb=peak_mb, gpu=gpu
-    )
+    cpu_s = cpu_seconds(float(seen["cpu_time"] or 0.0), wall_s)
+    return Cost(key=job.key, cpu_s=cpu_s, wall_s=wall_s, peak_mb=peak_mb, gpu=gpu)

@@ -184,6 +184,12 @@ def test_a_suite_that_ran_here_is_measured(tmp_path, capsys, monkeypatch):
     output = capsys.readouterr()
     assert any(source.startswith("mine (") for source in json.loads(output.out)["measured"])
     assert "other/suite.json: names no suite" in output.err
+    # its Gram matrix had a GPU, as it asked for one and a fit of the same run had one
+    assert not next(iter(read_costs(tmp_path / "mine/suite.json").costs.values())).gpu
+    fit = next(Path(cell.fit) for cell in suite.cells() if cell.method == "advntk")
+    fit.parent.mkdir(parents=True)
+    fit.write_text(json.dumps({"timing": {}, "provenance": {"device_name": "NVIDIA H200"}}))
+    assert next(iter(read_costs(tmp_path / "mine/suite.json").costs.values())).gpu
 
 
 def told(capsys, *arguments: str, expect: int = 0) -> str:
