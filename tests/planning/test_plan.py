@@ -172,7 +172,7 @@ def test_files_that_hold_no_costs_are_refused(tmp_path, content, message):
         read_costs(path)
 
 
-def test_a_suite_that_ran_here_is_measured(tmp_path, capsys, monkeypatch):
+def test_a_suite_that_ran_here_is_measured(tmp_path, capsys):
     suite = suite_of(suite="mine", results=str(tmp_path), architectures=[{"family": "mlp", "depth": 4}])
     bench = tmp_path / "mine/benchmarks/gram/digits.seed0.mlp-4.jsonl"
     bench.parent.mkdir(parents=True)
@@ -198,8 +198,8 @@ def told(capsys, *arguments: str, expect: int = 0) -> str:
     return output.err if expect else output.out
 
 
-def test_the_command_prints_a_table_and_what_it_means(capsys):
-    text = told(capsys, "--configfile", "suites/smoke.yaml", "--cores", "2")
+def test_the_command_prints_a_table_and_what_it_means(capsys, tmp_path):
+    text = told(capsys, "--configfile", "suites/smoke.yaml", "--cores", "2", "--config", f"results={tmp_path}")
     assert "deviations (AMD EPYC)" in text
     assert "jobs ask a cluster for a GPU" in text
     one = json.loads(told(capsys, "--configfile", "suites/smoke.yaml", "--json", "--cores", "2"))
@@ -263,7 +263,7 @@ def test_the_command_of_a_published_suite_gives_its_configuration(name):
         assert what_counts(found)[key] == what_counts(made)[key], key
 
 
-def test_the_page_is_what_the_command_writes(tmp_path, monkeypatch):
+def test_the_page_is_what_the_command_writes(tmp_path):
     """docs/cost.md is up to date."""
     page = tmp_path / "cost.md"
     page.write_text((ROOT / "docs/cost.md").read_text(encoding="utf-8"), encoding="utf-8")
