@@ -12,7 +12,7 @@ floor package         holds
 3     ``theory``      finite networks trained as the theory has it, and linearised
 4     ``measuring``   a predictor and its test images become a record
 5     ``telling``     records become tables and figures
-6     ``cli``         one verb per workflow rule; ``bench`` measures the rest
+6     ``cli``         one verb per workflow rule
 ===== =============== ==========================================================
 """
 

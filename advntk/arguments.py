@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from advntk import __version__
-from advntk.bench.benches import add_benches
 from advntk.foundation import threads
 from advntk.foundation.argument_types import at_least
 from advntk.planning.publishing import add_accept, add_missing, add_publish
@@ -163,7 +162,6 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) 
 
     add_plan(verb("plan"))
     add_costs(verb("costs"))
-    add_benches(verb("bench"))
     return whole
 
 

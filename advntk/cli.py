@@ -297,13 +297,6 @@ def provenance(args: argparse.Namespace) -> None:
     print(json.dumps(as_json(told), indent=1) if args.json else as_text(told))
 
 
-def bench(args: argparse.Namespace) -> None:
-    """Measure speed, accuracy and memory against the reference form of the same computation."""
-    from advntk.bench.benches import run_bench
-
-    run_bench(args)
-
-
 VERBS = {
     "list": verbs.run_list,
     "prepare": prepare,
@@ -331,7 +324,6 @@ VERBS = {
     "provenance": provenance,
     "plan": verbs.run_plan,
     "costs": verbs.run_costs,
-    "bench": bench,
 }
 
 

@@ -41,6 +41,7 @@ FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SECTIONS = ("network", "dataset_options", "method_options", "attack_options", "compute")
 FOLDERS = (
     "advntk",
+    "benchmarks",
     "tests",
     "rules",
     "suites",

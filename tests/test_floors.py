@@ -18,7 +18,6 @@ FLOORS = {
     "theory": 3,
     "measuring": 4,
     "telling": 5,
-    "bench": 6,
     "planning": 6,
 }
 SURFACE = {
@@ -113,6 +112,10 @@ def test_neural_tangents_has_one_wall():
     assert [name for name in MODULES if "neural_tangents" in libraries_of(name)] == [
         "advntk.ingredients.kernels.neural_tangents_wall"
     ]
+
+
+def test_the_package_imports_nothing_that_is_not_installed_with_it():
+    assert not [name for name in MODULES if libraries_of(name) & {"benchmarks", "tests"}]
 
 
 def test_the_foundation_imports_no_torch():

@@ -58,7 +58,7 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_plan(args: argparse.Namespace) -> None:
     """Say what a suite takes before it runs: jobs, time, memory and disk by rule and method, and what will not fit."""
-    from advntk.bench.page import markdown, write_between
+    from advntk.telling.pages import markdown, write_between
     from advntk.foundation.errors import AdvntkError
     from advntk.planning import plan
     from advntk.planning.config import read_suite

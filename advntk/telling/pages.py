@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from advntk.foundation import files
 from advntk.foundation.errors import InputError
 
 
@@ -14,8 +15,6 @@ def write_between(path: Path, name: str, lines: Sequence[str]) -> None:
     Raises:
         InputError: there is no such page, or it has no such markers.
     """
-    from advntk.foundation import files
-
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     try:
         page = path.read_text(encoding="utf-8")
