@@ -31,11 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             hide_gpus()
         with redirect_stdout(sys.stderr):
             result = {"bench": name, **importlib.import_module(f"benchmarks.{name}").run(options)}
-    except AdvntkError as error:
-        print(f"benchmarks {name}: error: {error.line()}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"benchmarks {name}: error: {error.filename}: {error.strerror}; check path and disk", file=sys.stderr)
+    except (AdvntkError, OSError) as error:
+        what = error.line() if isinstance(error, AdvntkError) else f"{error}; check path and disk"
+        print(f"benchmarks {name}: error: {what}", file=sys.stderr)
         return 1
     print(json.dumps(result, allow_nan=False, ensure_ascii=as_json, indent=None if as_json else 1))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ def flops_of_update(training: Run) -> int:
             net(image).sum().backward()
         for variable in variables:
             variable.requires_grad_(False).grad = None
-        return counter.get_total_flops()
+        return int(counter.get_total_flops())
 
     attack = training.options.attack.steps * forward_and_reverse([image])
     return training.options.batch * (attack + forward_and_reverse(list(net.parameters())))
@@ -75,8 +76,7 @@ def run(options: At) -> dict[str, Any]:
     offsets = (torch.rand(images.shape) * 2 - 1).mul_(training.threat.radius).numpy()
     size = timing.PEAK_SIZES[options.device]
     square = torch.randn(size, size).to(images.device)
-    done = torch.cuda.synchronize if options.device == "gpu" else lambda: None
-
+    done: Callable[[], object] = torch.cuda.synchronize if options.device == "gpu" else lambda: None
     attack = partial(attacked, training.net, images, target, attack=how.attack, threat=training.threat, offsets=offsets)
     forms = {"step": lambda: (training.update(), done()), "attack": lambda: (attack(), done())}
     times = timing.medians(forms, repeats=options.steps, what="at", turn_s=0)

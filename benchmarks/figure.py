@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation import files
 
-_FORMS = (("reference", "reference form", "#d55e00"), ("ours", "ours", "#0072b2"))
-_STYLE: Any = {"font.size": 8, "axes.grid": True, "svg.fonttype": "none", "svg.hashsalt": "advntk"}  # equal bytes
+_STYLE: Any = {"font.size": 8, "axes.grid": True, "grid.alpha": 0.4, "svg.fonttype": "none", "svg.hashsalt": "advntk"}
 
 
 def draw(result: Mapping[str, Any], out_svg: Path) -> None:
@@ -30,7 +29,7 @@ def draw(result: Mapping[str, Any], out_svg: Path) -> None:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
         time, memory = figure.subplots(1, 2)
-        for form, name, colour in _FORMS:
+        for form, name, colour in (("reference", "reference form", "#d55e00"), ("ours", "ours", "#0072b2")):
             mine = steps[steps["form"] == form]
             for axes, key in ((time, "step_s"), (memory, "peak_anonymous_mb")):
                 axes.plot(mine["n"], mine[key], "o-", color=colour, linewidth=1.8, markersize=4, label=name)

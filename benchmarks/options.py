@@ -98,7 +98,6 @@ class Gram(OfNetwork):
     with neural-tangents in float64.
 
       python -m benchmarks gram --family cnn --depth 3 --n 256 --json
-      python -m benchmarks gram --family resnet --depth 18 --n 64
       python -m benchmarks gram --family cnn --depth 5 --n 4000 --device gpu
     """
 
@@ -153,7 +152,6 @@ class Page(Closed):
 
       python -m benchmarks page results/reference/bench/*.json docs/figures/scaling.json --into docs/performance.md
       python -m benchmarks page results/reference/bench/gpu/*.json --into docs/performance.md
-      python -m benchmarks page results/reference/runs/* --into docs/performance.md
     """
 
     files: list[Path] = Field(description="results of benchmarks (JSON) or folders of fits")

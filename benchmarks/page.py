@@ -208,6 +208,5 @@ def _accuracy(path: Path) -> str:
         return ""
     record = read_record(path)
     found = next(iter(record.evaluations.values()))
-    clean, robust = 100 * found.clean_accuracy, 100 * found.robust_accuracy
     attack = f"{record.attack.name}, ε = {record.threat.eps255:g}/255, {found.n_test:,} images"
-    return f"{clean:.1f}% / {robust:.1f}% ({attack})"
+    return f"{found.clean_accuracy:.1%} / {found.robust_accuracy:.1%} ({attack})"

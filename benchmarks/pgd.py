@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -37,20 +38,16 @@ def run(options: Pgd) -> dict[str, Any]:
     labels = problem.labels_of(len(images), options.seed + 1)
     clean, truth = images[:BATCH], labels[:BATCH]
     starts = attacks.random_starts(clean, THREAT, options.seed)
-    times: dict[str, float] = {}
     theirs = partial(reference.run, clean, truth, starts)
 
     def ours(count: int = BATCH) -> np.ndarray:
-        given = {"options": ATTACK, "threat": THREAT, "seed": options.seed}
-        return attacks.run(predictor, images[:count], labels[:count], **given).images
+        batch = images[:count], labels[:count]
+        return attacks.run(predictor, *batch, options=ATTACK, threat=THREAT, seed=options.seed).images
 
-    def timed() -> None:
-        forms = {"reference": theirs, "ours": ours}
-        times.update(timing.medians(forms, repeats=options.repeats, what="pgd", warm=True))
-        ours(len(images))
-
-    before = timing.compilations(lambda: (ours(), ours(len(images)), theirs()))
-    during = timing.compilations(timed)
+    forms: dict[str, Callable[[], np.ndarray]] = {"reference": theirs, "ours": ours}
+    _, before = timing.compilations(lambda: (ours(), ours(len(images)), theirs()))
+    times, during = timing.compilations(lambda: timing.medians(forms, repeats=options.repeats, what="pgd", warm=True))
+    _, further = timing.compilations(lambda: ours(len(images)))
     return {
         **options.problem(),
         "size": shape[0],
@@ -59,7 +56,7 @@ def run(options: Pgd) -> dict[str, Any]:
         "ours_s": times["ours"],
         "ratio": times["reference"] / times["ours"],
         **_differences(predictor, reference, np.concatenate([THREAT.project(starts, clean), ours()]), truth),
-        "compilations": during,
+        "compilations": during + further,
         "compilations_before": before,
         **timing.machine(options),
     }

@@ -7,7 +7,7 @@ program; everything is compiled before it is timed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -52,7 +52,8 @@ def native(array: Any) -> jax.Array:
 
 def dense_solver(n: int, classes: int) -> tuple[Compiled, Compiled]:
     """P of D, Θ and Y; ((Σ P∘G, P), gradient by D) of D, Θ, Y and G: float32, both compiled for one n."""
-    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((n,), (n, n), (n, classes), (n, classes))]
+    sizes = ((n,), (n, n), (n, classes), (n, classes))
+    shapes = [jax.eval_shape(partial(jnp.zeros, size, jnp.float32)) for size in sizes]
     both = jax.jit(jax.value_and_grad(objective, has_aux=True))
     return jax.jit(coefficients).lower(*shapes[:3]).compile(), both.lower(*shapes).compile()
 
@@ -76,23 +77,22 @@ class ReferenceAttack:
             projected: jax.Array = THREAT.project(moved, clean)
             return projected
 
-        self._kernel, self._predict, self._slope, self._step = map(jax.jit, (kernel, predict, jax.grad(loss), step))
+        forms = (kernel, predict, jax.grad(loss), step)
+        jitted: list[Callable[..., jax.Array]] = [jax.jit(form) for form in forms]
+        self._kernel, self._predict, self._slope, self._step = jitted
 
     def logits(self, images: Any) -> jax.Array:
         """f(x), (m, c)."""
-        out: jax.Array = self._predict(native(images), self.train, self.coef)
-        return out
+        return self._predict(native(images), self.train, self.coef)
 
     def rows(self, images: Any) -> jax.Array:
         """Θ(x, X), (m, n)."""
-        out: jax.Array = self._kernel(native(images), self.train)
-        return out.block_until_ready()
+        return self._kernel(native(images), self.train).block_until_ready()
 
     def gradient(self, images: Any, labels: np.ndarray) -> jax.Array:
         """Gradient of ½‖f(x) − y‖² of each image by itself, (m, H, W, C)."""
         target = native(one_hot(labels, self.coef.shape[1], np.float32))
-        out: jax.Array = self._slope(native(images), target, self.train, self.coef)
-        return out
+        return self._slope(native(images), target, self.train, self.coef)
 
     def run(self, clean: np.ndarray, labels: np.ndarray, start: np.ndarray, steps: int = ATTACK.steps) -> np.ndarray:
         """The images (m, H, W, C) after PGD around ``clean`` from ``start``."""

@@ -34,8 +34,7 @@ class Step:
 
     def __init__(self, spec: Architecture, shape: problem.Shape, n: int, seed: int) -> None:
         self.spec, self.shape, self.n, self.seed = spec, shape, n, seed
-        self.images = problem.smooth_images(BATCH, shape, seed + 1)
-        self.labels = problem.labels_of(BATCH, seed + 1)
+        self.batch = problem.smooth_images(BATCH, shape, seed + 1), problem.labels_of(BATCH, seed + 1)
 
     def load(self, train: np.ndarray, theta: np.ndarray, diagonal: np.ndarray) -> None:
         """Take X (n, H, W, C), Θ (n, n) float32, a memory map will do, and D (n,)."""
@@ -63,13 +62,12 @@ class OurStep(Step):
     def attack(self) -> None:
         """``points``: the batch after PGD-10."""
         predictor = KernelPredictor(self.kernel, self.solution.coef, self.shape)
-        given = {"options": ATTACK, "threat": THREAT, "seed": self.seed}
-        self.points = pgd.run(predictor, self.images, self.labels, **given).images
+        self.points = pgd.run(predictor, *self.batch, options=ATTACK, threat=THREAT, seed=self.seed).images
 
     def gradient(self) -> None:
         """``slope``: the gradient of the loss there by D."""
         rows = self.kernel.rows(self.points).astype(np.float64)
-        cotangent = rows.T @ (rows @ self.solution.coef - problem.targets_of(self.labels)) / BATCH
+        cotangent = rows.T @ (rows @ self.solution.coef - problem.targets_of(self.batch[1])) / BATCH
         self.slope = krylov.gradient(self.product, self.solution, cotangent, **self.bounds)
 
 
@@ -81,7 +79,7 @@ class ReferenceStep(Step):
         self.dense, self.dense_with_gradient = dense_solver(n, problem.CLASSES)
         self.network = ReferenceAttack(spec, np.zeros((n, *shape)), np.zeros((n, problem.CLASSES)))
         self.attack(steps=1)
-        self.network.rows(self.images)
+        self.network.rows(self.batch[0])
 
     def load(self, train: np.ndarray, theta: np.ndarray, diagonal: np.ndarray) -> None:
         """Move them to JAX."""
@@ -95,13 +93,13 @@ class ReferenceStep(Step):
 
     def attack(self, steps: int = ATTACK.steps) -> None:
         """``points``: the batch after PGD."""
-        starts = pgd.random_starts(self.images, THREAT, self.seed)
-        self.points = self.network.run(self.images, self.labels, starts, steps)
+        starts = pgd.random_starts(self.batch[0], THREAT, self.seed)
+        self.points = self.network.run(*self.batch, starts, steps)
 
     def gradient(self) -> None:
         """``slope``: the gradient of the loss there by D."""
         rows = self.network.rows(self.points)
-        residual = rows @ self.network.coef - native(problem.targets_of(self.labels))
+        residual = rows @ self.network.coef - native(problem.targets_of(self.batch[1]))
         self.slope = np.asarray(self.dense_with_gradient(*self.given, rows.T @ residual / BATCH)[1])
 
 

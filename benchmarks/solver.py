@@ -20,6 +20,7 @@ from benchmarks.problem import CLASSES, Problem, make_problem
 from benchmarks.reference import Compiled, dense_solver, native
 
 TOLERANCE = AdvNtkOptions().tolerance
+Form = Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
 def ours(product: Callable[[np.ndarray], np.ndarray], problem: Problem) -> tuple[np.ndarray, np.ndarray]:
@@ -30,15 +31,15 @@ def ours(product: Callable[[np.ndarray], np.ndarray], problem: Problem) -> tuple
     return solution.coef, slope
 
 
-def reference(solver: Compiled, problem: Problem) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+def reference(solver: Compiled, problem: Problem) -> Form:
     """The same by the dense form, to be called; the problem is float32 by then."""
     arrays = [native(array) for array in problem]
 
-    def computed() -> tuple[np.ndarray, np.ndarray]:
+    def form() -> tuple[np.ndarray, np.ndarray]:
         (_, coef), slope = solver(*arrays)
         return np.asarray(coef), np.asarray(slope)
 
-    return computed
+    return form
 
 
 def run(options: Solver) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def run(options: Solver) -> dict[str, Any]:
     given = make_problem(**options.problem(), seed=options.seed)
     operator, setup_s = timing.timed(lambda: GramOperator(given.theta, device=options.device))
     product = operator.product
-    forms = {"ours": lambda: ours(product, given)}
+    forms: dict[str, Form] = {"ours": lambda: ours(product, given)}
     if not options.no_reference:
         forms = {"reference": reference(dense_solver(options.n, CLASSES)[1], given), **forms}
     times = timing.medians(forms, repeats=options.repeats, what="solver")

@@ -61,16 +61,22 @@ def peak_gflops(multiply: Callable[[], object], size: int) -> float:
 
 
 _xla_events: list[str] = []
-jax.monitoring.register_event_duration_secs_listener(lambda event, _, **__: _xla_events.append(event))
 
 
-def compilations(run: Callable[[], object]) -> int:
-    """Programs that XLA compiles and functions that numba compiles (not those that it loads from disk) in a run."""
+def _note(event: str, duration_secs: float, **_: str | int) -> None:
+    _xla_events.append(event)
+
+
+jax.monitoring.register_event_duration_secs_listener(_note)  # JAX has no public way to remove it
+
+
+def compilations(run: Callable[[], Made]) -> tuple[Made, int]:
+    """What a run gives, and how many programs XLA and numba compile in it (those loaded from disk do not count)."""
     before = _xla_events.count(_XLA_COMPILED)
     with event.install_recorder("numba:compile") as recorded:
-        run()
-    by_numba = sum(found.is_start for _, found in recorded.buffer)
-    return _xla_events.count(_XLA_COMPILED) - before + by_numba
+        made = run()
+    by_numba = sum(bool(found.is_start) for _, found in recorded.buffer)
+    return made, _xla_events.count(_XLA_COMPILED) - before + by_numba
 
 
 def machine(options: Measured) -> dict[str, Any]:

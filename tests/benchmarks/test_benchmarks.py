@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +46,7 @@ def test_solver_prints_json_alone_whatever_is_on_standard_error():
     assert 0 < found["columns"] <= 10 * found["products"]
     # Θ alone is n² float32
     assert found["peak_mb_reference"] > 200**2 * 4 / 2**20
-    assert set(found["versions"]) == set(published("solver-1000-600")["versions"])
+    assert set(found["versions"]) >= set(published("solver-1000-600")["versions"])
     assert set(found["hardware"]) == {"processor", "device", "cores", "threads", "memory_mb"}
     assert found["hardware"]["device"] == "cpu"
     assert "runs" in done.stderr
@@ -98,12 +97,11 @@ def test_at(capsys):
 
 
 @pytest.mark.parametrize(
-    ("family", "width", "first", "second"),
-    [("mlp", 7, 2 * 16 * 7, 2 * 7 * 10), ("cnn", 6, 2 * 16 * 9 * 6, 2 * 16 * 6 * 10)],
+    ("family", "depth", "first", "second"),
+    [("mlp", 2, 2 * 16 * 7, 2 * 7 * 10), ("cnn", 1, 2 * 16 * 9 * 7, 2 * 16 * 7 * 10)],
 )
-def test_operations_of_an_update(family, width, first, second):
-    depth = {"mlp": 2, "cnn": 1}[family]
-    training = at.training_of(At(family=family, depth=depth, width=width, batch=3, size=4))
+def test_operations_of_an_update(family, depth, first, second):
+    training = at.training_of(At(family=family, depth=depth, width=7, batch=3, size=4))
     # each attack step goes forward and back to the images; the update goes back to the weights, not to the images
     assert at.flops_of_update(training) == 3 * ((2 * training.options.attack.steps + 3) * (first + second) - first)
 
@@ -111,9 +109,8 @@ def test_operations_of_an_update(family, width, first, second):
 @pytest.mark.parametrize("name", ["at-mlp-5", "at-cnn-3"])
 def test_operations_are_those_of_the_published_results(name):
     result = published(name)
-    options = {key: result[key] for key in ("family", "depth", "width", "size")}
-    found = at.flops_of_update(at.training_of(At(**options, batch=2)))
-    assert found * result["batch"] == 2 * result["flops_per_step"]
+    training = at.training_of(At(**{key: result[key] for key in ("family", "depth", "width", "size")}, batch=2))
+    assert at.flops_of_update(training) * result["batch"] == 2 * result["flops_per_step"]
 
 
 def test_scaling_writes_data_and_figure_and_draws_again(tmp_path, capsys):
@@ -171,11 +168,10 @@ def test_peak_memory_is_what_a_process_takes_once_ready():
         ("gram --family resnet --depth 7", "depth"),
         ("scaling --sizes 10 --reference-sizes 20", "scaling.sizes.0: Input should be greater than or equal to 20"),
         ("page none.json --into page.md", "none.json"),
-        ("page {root}/README.md --into page.md", "README.md"),
-        ("page {root}/config --into {root}/README.md", "config"),
+        ("page {root}/tests/benchmarks --into page.md", "gram.json"),
+        ("page {root}/results/reference/fashion/suite.json --into page.md", "not the result of a benchmark"),
         ("page {bench}/gram-mlp-5.json --into {root}/README.md", "no place for the table"),
         ("page {bench}/gram-mlp-5.json --into none.md", "file not found"),
-        ("page {root}/docs/figures/scaling.json {root}/benchmarks --into none.md", "gram.json"),
     ],
 )
 def test_failures_are_one_line(capsys, words, message):
@@ -214,29 +210,12 @@ def test_the_page_is_that_of_the_published_results(tmp_path):
     assert copy.read_text(encoding="utf-8") == DOCUMENTED
 
 
-def test_goals_and_measures(tmp_path):
-    """A goal that is missed, a reference form beside it, and what was not measured."""
+def test_goals_and_measures():
+    """Goals that are missed, a reference form beside them, what was not measured, and a proportion."""
     result = published("gram-cnn-3") | {"max_rel_err": 2e-6, "max_rel_err_diagonal": None, "ratio": 24.0}
-    found = [row for row in page.MEASURES["gram"](result, gpu=False) if row]
-    assert [row["met"] for row in found] == ["**no**", "**no**"]
-    assert found[0]["goal"] == "≥ 25×"
-    assert found[0]["reached"].startswith("24× (32.1 → 1.17 µs a pair)")
-    assert found[1]["reached"] == "2.0e-06 (reference form: 2.1e-07)"
-    pgd = published("pgd-cnn-3") | {"n": 400, "ours_s": 0.4}
-    (proportion,) = [row for row in page.MEASURES["pgd"](pgd, gpu=True) if row and "in proportion" in row["measure"]]
+    faster, off = [row for row in page.MEASURES["gram"](result, gpu=False) if row]
+    assert (faster["goal"], faster["reached"], faster["met"]) == ("≥ 25×", "24× (32.1 → 1.17 µs a pair)", "**no**")
+    assert (off["reached"], off["met"]) == ("2.0e-06 (reference form: 2.1e-07)", "**no**")
+    attack = published("pgd-cnn-3") | {"n": 400, "ours_s": 0.4}
+    _, proportion, *_ = page.MEASURES["pgd"](attack, gpu=True)
     assert proportion["reached"] == "16 min"  # 0.4 s / (128 · 400) · 10,000 · 12,000 = 938 s
-
-
-def test_short_fits_are_extrapolated(tmp_path):
-    source = REFERENCE / "runs/cnn-3"
-    if not source.exists():
-        (source, *_) = sorted(REFERENCE.glob("runs/*"))
-    folder = tmp_path / "fit"
-    shutil.copytree(source, folder)
-    fit = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
-    fit["timing"] |= {"timed_steps": 5, "solve_s": 3.0, "attack_s": 4.5, "gradient_s": 2.0}
-    (folder / "fit.json").write_text(json.dumps(fit))
-    short, whole = page.rows_of_fit(folder)
-    assert [short[f"{phase}, s"] for phase in ("solve", "attack", "gradient")] == ["3.0", "4.5", "2.0"]
-    assert [whole[f"{phase}, s"] for phase in ("solve", "attack", "gradient")] == ["30", "45", "20"]
-    assert whole["steps"] == "50, extrapolated"
