@@ -46,8 +46,8 @@ def objective(
 
 
 def native(array: Any) -> jax.Array:
-    """The array for JAX, float32."""
-    return jnp.asarray(array, jnp.float32)
+    """The array for JAX, float32; numpy converts what is not, as XLA would compile a program for it."""
+    return array if isinstance(array, jax.Array) else jnp.asarray(np.asarray(array, np.float32))
 
 
 def dense_solver(n: int, classes: int) -> tuple[Compiled, Compiled]:

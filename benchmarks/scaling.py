@@ -85,7 +85,7 @@ class ReferenceStep(Step):
         """Move them to JAX."""
         super().load(train, theta, diagonal)
         self.network.train = native(train)
-        self.given = [native(np.asarray(array)) for array in (diagonal, theta, self.targets)]
+        self.given = [native(array) for array in (diagonal, theta, self.targets)]
 
     def solve(self) -> None:
         """P(D), which the network has then."""

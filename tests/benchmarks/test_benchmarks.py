@@ -69,7 +69,7 @@ def test_solver_without_the_reference_form(capsys):
 )
 def test_pgd_agrees_and_compiles_nothing_once_warm(capsys, network, engine):
     found = result_of(capsys, f"pgd --n 40 --size 8 {network} --repeats 1")
-    assert set(found) == set(published("pgd-mlp-5"))
+    assert set(found) == {*published("pgd-mlp-5"), "memory_mb"}  # newer than the published results
     assert found["engine"] == engine
     assert found["compilations"] == 0
     assert found["compilations_before"] > 0
@@ -104,13 +104,6 @@ def test_operations_of_an_update(family, depth, first, second):
     training = at.training_of(At(family=family, depth=depth, width=7, batch=3, size=4))
     # each attack step goes forward and back to the images; the update goes back to the weights, not to the images
     assert at.flops_of_update(training) == 3 * ((2 * training.options.attack.steps + 3) * (first + second) - first)
-
-
-@pytest.mark.parametrize("name", ["at-mlp-5", "at-cnn-3"])
-def test_operations_are_those_of_the_published_results(name):
-    result = published(name)
-    training = at.training_of(At(**{key: result[key] for key in ("family", "depth", "width", "size")}, batch=2))
-    assert at.flops_of_update(training) * result["batch"] == 2 * result["flops_per_step"]
 
 
 def test_scaling_writes_data_and_figure_and_draws_again(tmp_path, capsys):
