@@ -4,8 +4,8 @@
 
 OLD and NEW are folders of results of one suite, such as results/smoke, made before and after a change. All JSON files
 (records, fits, splits, sweeps, transfers, findings, …) are compared without ``provenance`` and ``timing``, the arrays
-beside them, and every table and curve by its columns and values. The table ``cost`` holds times and is left out. Prints
-what differs, a line each, and exits with status 1 if anything does.
+beside them, and every table and curve by its columns and values. The table ``cost`` holds times and is left out, and
+so are Markdown, LaTeX and figures. Prints what differs, a line each, and exits with status 1 if anything does.
 """
 
 from __future__ import annotations
@@ -21,10 +21,16 @@ from typing import Any
 
 import numpy as np
 
-NOT_RESULTS = ("provenance", "timing", "code", "parts")
-"""Keys of a file, at any depth: where, when and by which code it was made."""
-NOT_OUTCOMES = ("provenance", "digest", "seconds")
-"""The same in arrays: the last part of a dotted name."""
+NOT_RESULTS = {"provenance", "timing"}
+"""Keys of JSON files, at any depth: where and when it was made, by which code and how fast."""
+ALSO_NOT = {"grams": {"code", "parts"}, "attacks": {"code", "sources", "environment", "versions", "hardware"}}
+"""Further such keys of a Gram matrix, whole or in parts, and of each attack of a file in ``robustbench``."""
+FREE = {"config", "found", "method_options", "options", "settings"}
+"""Keys of mappings whose keys are names that somebody chose: nothing in them is left out."""
+NOT_OUTCOMES = {"provenance", "digest", "seconds"}
+"""The same in chunks of an attack: last part of the dotted name of an array."""
+ROUGH = {"condition", "relative_residual"}
+"""Arrays of an ``ntk`` fit that say how large rounding was: equal within a factor of 10."""
 LEFT_OUT = ("logs", "benchmarks", "figures")
 ELSEWHERE = ("results", "data", "compute", "allow_mixed")
 """Keys of a configuration that change no result."""
@@ -60,28 +66,40 @@ def _contents(folder: Path) -> dict[str, Any]:
         if name.parts[0] in LEFT_OUT or name.stem == "cost" or name.name.startswith("."):
             continue
         if path.suffix == ".json":
-            found[str(name)] = _of_json(json.loads(path.read_text(encoding="utf-8")))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            root = content.pop("root", "") if name.name == "suite.json" else ""
+            found[str(name)] = _of_json(content, name.parts[0], root)
         elif path.suffix == ".csv":
             with path.open(encoding="utf-8", newline="") as handle:
                 found[str(name)] = [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(handle)]
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                names = [key for key in arrays.files if key.rpartition(".")[2] not in NOT_OUTCOMES]
+                left_out = NOT_OUTCOMES if name.parent.suffix == ".chunks" else set()
+                names = [key for key in arrays.files if key.rpartition(".")[2] not in left_out]
                 found[str(name)] = {key: arrays[key] for key in names}
         elif path.suffix == ".npy":
             found[str(name)] = np.load(path, mmap_mode="r", allow_pickle=False)
     return found
 
 
-def _of_json(content: Any) -> Any:
+def _of_json(content: Any, place: str, root: str) -> Any:
+    """What is compared of a file; paths are relative to the folder of results, ``root``.
+
+    Args:
+        content: of the file, or a part of it.
+        place: the folder that the file is in, or the key of the part.
+        root: empty except in a suite's file.
+    """
+    if isinstance(content, str):
+        return content.removeprefix(f"{root}/") if root else content
     if isinstance(content, list):
-        return [_of_json(entry) for entry in content]
+        return [_of_json(entry, place, root) for entry in content]
     if not isinstance(content, dict):
         return content
-    kept = {key: _of_json(value) for key, value in content.items() if key not in NOT_RESULTS}
-    if "config" in kept:
-        kept["config"] = {key: value for key, value in kept["config"].items() if key not in ELSEWHERE}
-    return kept
+    if place in FREE:
+        return {key: value for key, value in content.items() if not (place == "config" and key in ELSEWHERE)}
+    left_out = NOT_RESULTS | ALSO_NOT.get(place, set())
+    return {key: _of_json(value, key, root) for key, value in content.items() if key not in left_out}
 
 
 def _number(text: str) -> float | str:
@@ -101,14 +119,14 @@ def _differing(old: Any, new: Any, tolerance: float) -> Iterator[str]:
             allowed = tolerance * np.maximum(1.0, np.maximum(np.abs(old), np.abs(new)))
             wrong = ~((apart <= allowed) | (np.isnan(old) & np.isnan(new)) | (old == new))
             if wrong.any():
-                yield f": {int(wrong.sum())} of {old.size} entries, by up to {np.nanmax(apart[wrong]):.3g}"
+                yield f": {int(wrong.sum())} of {old.size} entries, by up to {np.max(apart[wrong]):.3g}"
         elif wrong := int(np.sum(old != new)):
             yield f": {wrong} of {old.size} entries"
     elif isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             if (key in old) != (key in new):
                 yield f" › {key}: {'gone' if key in old else 'new'}"
-            else:
+            elif not (key in ROUGH and _alike(old[key], new[key])):
                 yield from (f" › {key}{line}" for line in _differing(old[key], new[key], tolerance))
     elif isinstance(old, list) and isinstance(new, list):
         if len(old) != len(new):
@@ -117,6 +135,13 @@ def _differing(old: Any, new: Any, tolerance: float) -> Iterator[str]:
             yield from (f"[{index}]{line}" for line in _differing(*pair, tolerance))
     elif not _equal(old, new, tolerance):
         yield f": {old!r}, now {new!r}"
+
+
+def _alike(old: Any, new: Any) -> bool:
+    """Whether two arrays of numbers are equal within a factor of 10; NaN is like nothing."""
+    if not (isinstance(old, np.ndarray) and isinstance(new, np.ndarray) and old.shape == new.shape):
+        return False
+    return bool((np.maximum(old, new) <= 10 * np.minimum(old, new)).all())
 
 
 def _equal(old: Any, new: Any, tolerance: float) -> bool:
