@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advntk.cli import main
+from advntk.foundation import files
 from advntk.foundation.errors import AdvntkError, InputError
 from advntk.ingredients.datasets import npz
 from advntk.ingredients.images import KEYS, LabelledImages, prepare, read_prepared
 from advntk.ingredients.splits import OVERLAP, Split, make_split
+from tests import moves
 
 Arrays = dict[str, np.ndarray]
 
@@ -116,6 +118,13 @@ def test_binary_images_of_full_range_and_one_pool(tmp_path):
     found = prepared(tmp_path / "mine.npz", tmp_path / "out.npz")
     np.testing.assert_array_equal(found.x_train, arrays["x_train"])
     assert len(found.x_test) == 0
+
+
+def test_the_images_of_the_suite_moves_are_what_their_program_writes():
+    stored, wanted = files.read_npz(moves.PATH), moves.arrays()
+    assert stored.keys() == wanted.keys() == set(KEYS)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(stored[name], array)
 
 
 def test_a_file_that_is_not_there(tmp_path):
