@@ -16,13 +16,14 @@ from advntk import suite
 from advntk.foundation.errors import ConfigError
 from advntk.planning import jobs as planned
 from advntk.workflow import Jobs, put_first
+from tests.conftest import Wildcards
 
 ROOT = Path(__file__).parents[1]
 
 
-def jobs(**compute) -> Jobs:
+def jobs(changes=None, **compute) -> Jobs:
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    return Jobs(suite.resolve(suite.merged(config, {"compute": compute})))
+    return Jobs(suite.resolve(suite.merged(config, {"compute": compute, **(changes or {})})))
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,25 @@ def test_a_cluster_profile_names_every_group(name):
     kinds = {"attack", "evaluate", "sweep"}
     by_kind = {f"{rule}_{kind}" for rule in grouped & kinds for kind in ("kernel", "network")}
     assert named == by_kind | grouped - kinds | {"fit_cpu"}
+
+
+@pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
+def test_a_cluster_profile_starts_a_failed_job_again(name):
+    """With more memory and time: without a second attempt neither would grow."""
+    profile = yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text(encoding="utf-8"))
+    assert profile["retries"] >= 1
+
+
+def test_the_code_of_an_attack_is_that_of_its_entry_the_method_and_the_family():
+    found = jobs({"attacks": ["pgd", "pgd_margin", "noise"]})
+
+    def digest(**changes):
+        cell = {"architecture": "mlp-3", "method": "ntk", "attack": "pgd"} | changes
+        return found.attack_code(Wildcards(**cell), "advntk.measuring.evaluate")
+
+    assert digest() == digest(attack="pgd_margin")  # the same entry under another name
+    others = [digest(**changes) for changes in ({"attack": "noise"}, {"method": "at"}, {"architecture": "cnn-3"})]
+    assert len({digest(), *others}) == 4
 
 
 def test_rules_of_a_cluster_name_what_is_submitted():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import numpy as np
@@ -18,6 +19,21 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
         files.write_json(path, {"x": float("nan")})
     assert files.read_json(path) == {"x": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def broken_off(path):
+    with files.replacing(path) as temporary:
+        temporary.write_text("ha")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file_and_no_rest(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_text(path, "whole")
+    with pytest.raises(InputError, match="No space left"):
+        broken_off(path)
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_written_files_follow_the_umask(tmp_path):

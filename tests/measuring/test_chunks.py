@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +14,16 @@ from advntk.attacks.entries import autoattack, pgd
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import read_sweep, read_transfer
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.grams import build_gram
 from advntk.ingredients.splits import write_split
-from advntk.learning.fits import write_fit
-from advntk.learning.loading import load_checkpoint
+from advntk.learning import search
+from advntk.learning.fits import read_fit, write_fit
+from advntk.learning.loading import load_checkpoint, split_of
 from advntk.learning.method import Task
 from advntk.learning.methods import ntk
 from advntk.measuring import evaluate, sweep
@@ -118,6 +121,17 @@ def test_chunks_cover_the_test_images_in_order(fits, entry, recording, tmp_path)
     assert found.images.shape[0] == len(found.stages["first"]) == 100
     assert found.flags == ("a doubt",)
     assert seconds > 0
+
+
+def test_no_choice_draws_the_random_points_of_an_evaluation(fits, entry, recording, tmp_path, monkeypatch):
+    content, _ = read_fit(fits[0])
+    drawn, val = [], split_of(fits[0], content).val
+    monkeypatch.setattr(search, "random_starts", lambda images, threat, seed: drawn.append(seed))
+    options = SimpleNamespace(attack=AttackOptions())
+    search.Selection.of(SimpleNamespace(monitors={"val": val}, options=options, threat=THREAT, seed=content.seed))
+    chunked(fits[0], entry, tmp_path).ensure(0)
+    assert drawn
+    assert recording.seen[0][1] not in drawn
 
 
 def test_a_chunk_is_made_once_and_again_when_it_does_not_belong(fits, entry, recording, tmp_path):

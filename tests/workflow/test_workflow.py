@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from advntk.cli import main
 from advntk.foundation.provenance import code_digest
 from advntk.telling.frames import COLUMNS
 from advntk.workflow import Jobs
+from tests.conftest import Wildcards
 from tests.workflow.conftest import TINY, Checkout
 
 RECORDS = "results/tiny/records/digits/seed0/mlp-2"
@@ -167,13 +167,6 @@ def test_an_edited_module_reruns_exactly_its_dependants(finished, module, expect
     finally:
         path.write_bytes(before)
     assert found == {rule: count for rule, count in expected.items() if count}
-
-
-class Wildcards(SimpleNamespace):
-    """Such as Snakemake gives to a rule's functions."""
-
-    def get(self, name):
-        return getattr(self, name, None)
 
 
 @pytest.fixture
