@@ -188,6 +188,7 @@ def test_a_linear_predictor_breaks_exactly_where_it_can():
     threat = ThreatModel(norm="linf", eps255=255 * float(np.median(distance)))
     found = run(predictor, part, Options(attacks=["apgd-ce"], iterations=20), threat)
     np.testing.assert_array_equal(robust(predictor, part, found.images), distance > threat.radius)
+    np.testing.assert_array_equal(found.stages["apgd-ce"] == BROKEN, distance <= threat.radius)
 
 
 @pytest.mark.parametrize("threat", THREATS, ids=lambda threat: threat.norm)

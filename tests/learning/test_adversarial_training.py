@@ -149,6 +149,39 @@ def test_one_update_is_the_formula(digits, tmp_path):
             np.testing.assert_allclose(result.checkpoints["last"].parameters[name], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_an_update_normalises_by_the_batch_and_moves_the_running_statistics(digits, tmp_path):
+    """One step without an attack, by torch's own training mode."""
+    data = TrainingData(images=digits[0].images[:32], labels=digits[0].labels[:32], classes=10)
+    spec = Architecture(family="resnet", depth=18, width=2)
+    fixed = {"network": "reference", "learning_rate": 0.1, "learning_rate_fraction": None, "momentum": 0.0}
+    opts = options(steps=1, batch=32, loss="cross_entropy", **fixed)
+    result = train((data, digits[1]), tmp_path, spec=spec, opts=opts, threat=ThreatModel(eps255=0))
+    net = build(spec, (8, 8, 1), 10, seed=0, form="reference").train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    torch.nn.functional.cross_entropy(net(torch.from_numpy(data.images)), torch.from_numpy(data.labels)).backward()
+    optimizer.step()
+    for name, expected in state_to_arrays(net).items():
+        np.testing.assert_allclose(result.checkpoints["last"].parameters[name], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_of_equally_good_checkpoints_the_first_is_kept(digits):
+    data, monitors = digits
+    images, labels = (torch.from_numpy(array) for array in monitors["val"])
+    run = at_run.Run(
+        net=build(SPEC, (8, 8, 1), 10, seed=0).requires_grad_(False),
+        images=torch.from_numpy(data.images),
+        target=torch.zeros(400, 10),
+        monitors={"val": (images, one_hot(labels, 10, torch.float32))},
+        options=options(),
+        threat=THREAT,
+        seed=0,
+        rate=1.0,
+    )
+    for run.step in (0, 10):
+        run.report()
+    assert run.best.step == 0
+
+
 def test_runs_repeat_themselves_and_seeds_differ(digits, tmp_path):
     first, again, other = (train(digits, tmp_path, seed=seed) for seed in (3, 3, 4))
     assert same(first, again)
@@ -199,10 +232,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(digits, tmp_path, family, change
     assert same(whole, again)
 
 
-def test_foreign_and_broken_states_are_ignored_aloud(digits, tmp_path):
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"opts": options(weight_decay=0.1)}, {"threat": ThreatModel(eps255=8)}]
+)
+def test_foreign_and_broken_states_are_ignored_aloud(digits, tmp_path, changes):
     whole = train(digits, tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        train(digits, tmp_path, seed=1, save_every_steps=5, progress=interrupt_at(10))
+        train(digits, tmp_path, save_every_steps=5, progress=interrupt_at(10), **changes)
     lines = []
     assert same(whole, train(digits, tmp_path, progress=lines.append))
     assert "another configuration" in lines[0]

@@ -150,6 +150,20 @@ def test_the_search_sees_neither_test_images_nor_other_seeds(folder, tmp_path):
     assert found["val"] != same
 
 
+def test_the_search_does_not_train_on_val_whatever_the_protocol(folder, tmp_path, monkeypatch):
+    class Trained(Exception):
+        pass
+
+    def trained(*, data, **given):
+        np.testing.assert_array_equal(data.labels, task.split.opt.labels)
+        raise Trained
+
+    monkeypatch.setattr(recipes, "adversarial_training", trained)
+    task = replace(task_of(folder, SEARCH), images="all")
+    with pytest.raises(Trained):
+        searched(task, tmp_path / "choice.json")
+
+
 def checked(folder, tmp_path, options, images="opt"):
     """The check of a fit trained with these options, and the late gain of the fit."""
     out = tmp_path / "fit/fit.json"

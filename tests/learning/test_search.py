@@ -161,6 +161,16 @@ def test_few_images_are_shown_to_all_candidates():
         assert best["step"] == pytest.approx(chosen)
 
 
+def test_a_round_leaves_half_of_the_candidates_and_three_at_least():
+    assert [search.kept(count) for count in (2, 3, 5, 6, 7, 17)] == [3, 3, 3, 3, 4, 9]
+
+
+def test_ties_are_broken_by_the_lower_loss_and_then_by_the_smaller_step():
+    measured = [(0.5, 0.3, 2.0), (0.5, 0.2, 4.0), (0.6, 0.9, 8.0), (0.5, 0.2, 1.0)]
+    rows = [{"robust_accuracy": robust, "robust_loss": loss, "step": step} for robust, loss, step in measured]
+    assert [row["step"] for row in sorted(rows, key=merit, reverse=True)] == [8.0, 1.0, 4.0, 2.0]
+
+
 def test_numbers_below_the_least_are_not_tried():
     problem = Problem(0, 16, n_val=60)
     seen = []

@@ -272,6 +272,13 @@ def test_transfer_is_the_evaluation_on_the_diagonal(fits, tmp_path):
         evaluation = record.evaluations["final"]
         assert result.clean_correct[index] == evaluation.clean_correct
         assert result.robust_correct[index][index] == evaluation.robust_correct
+    test = split_of(fits[0], read_fit(fits[0])[0]).test
+    for source, target in ((0, 1), (1, 0)):
+        predictor = load_checkpoint(fits[target], "final", COMPUTE)
+        shown = files.read_npz(records[source].with_suffix(".npz"))["final.images"]
+        right = [predictor.logits(images).argmax(axis=1) == test.labels for images in (test.images, shown)]
+        assert result.robust_correct[source][target] == (right[0] & right[1]).sum()
+    assert result.robust_correct[0][1] != result.robust_correct[1][0]
     # what was made against one harms the other less than it harms its own
     assert result.robust_correct[0][1] >= result.robust_correct[1][1]
 

@@ -139,6 +139,18 @@ def test_a_planted_fault_of_the_predictor_is_told(fault, sound, digits_split):
     assert all("\n" not in flag for flag in flags)
 
 
+def first_three_turned(gradients):
+    turned = gradients.copy()
+    turned[:3] *= -1
+    return turned
+
+
+def test_gradients_that_mislead_at_a_few_images_are_told(sound, digits_split):
+    found = examine(Planted(sound["kernel-numba"], bend=first_three_turned), digits_split.test)
+    assert 0 < found.measures["unbounded_robust_share"] <= 0.1
+    assert "PGD without bound leaves" in " | ".join(found.flags)
+
+
 def test_without_a_fault_the_planted_predictor_raises_no_doubt(sound, digits_split):
     assert examine(Planted(sound["kernel-numba"]), digits_split.test).flags == []
 
