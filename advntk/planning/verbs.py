@@ -58,11 +58,11 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_plan(args: argparse.Namespace) -> None:
     """Say what a suite takes before it runs: jobs, time, memory and disk by rule and method, and what will not fit."""
-    from advntk.telling.pages import markdown, write_between
     from advntk.foundation.errors import AdvntkError
     from advntk.planning import plan
     from advntk.planning.config import read_suite
     from advntk.planning.costs import Measurements, committed, read_costs
+    from advntk.telling.pages import markdown, write_between
 
     suite = read_suite(args.configfile, args.config)
     measured = committed(Path())
