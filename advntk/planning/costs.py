@@ -112,7 +112,7 @@ class Measurements:
                 )
                 self._kinds.setdefault(need.kind, []).append(measured)
 
-    def estimate(self, need: Need, *, gpu: bool = False) -> Time | None:
+    def estimate(self, need: Need, *, gpu: bool = False, any_method: bool = False) -> Time | None:
         """The time of a job; None where no job of its kind was measured.
 
         A job that asks for a GPU is compared with those that had one, if there are any; then with those of the same
@@ -121,6 +121,7 @@ class Measurements:
         Args:
             need: of the job.
             gpu: whether it asks for a GPU.
+            any_method: whether other methods and attacks of the same rule and kernel engine will do.
 
         Returns:
             The estimate.
@@ -129,7 +130,10 @@ class Measurements:
         def distance(one: Time) -> tuple[bool, bool, float]:
             return one.gpu != gpu, one.need.family != need.family, abs(math.log(one.need.work / need.work))
 
-        found = [one for one in self._kinds.get(need.kind, []) if gpu or not one.gpu]
+        kinds = [need.kind]
+        if any_method:
+            kinds = [kind for kind in self._kinds if (kind[0], kind[-1]) == (need.kind[0], need.kind[-1])]
+        found = [one for kind in kinds for one in self._kinds.get(kind, []) if gpu or not one.gpu]
         if not found:
             return None
         nearest = min(found, key=distance)

@@ -386,6 +386,13 @@ class Resources:
 
 
 def _gradients(options: Any) -> float:
-    """Gradients that an attack asks for each image: steps, iterations or draws, in all restarts, for all targets."""
-    given = (getattr(options, name, 0) for name in ("steps", "iterations", "draws"))
-    return float(max([1, *given]) * getattr(options, "restarts", 1) * max(1, getattr(options, "targets", 0)))
+    """Gradients that an attack asks for each image: steps or draws, in all restarts, for all targets.
+
+    AutoAttack's: iterations of APGD, of targeted APGD for nine classes, and of FAB with two gradients for each of them.
+
+    Returns:
+        How many.
+    """
+    ensemble = 28 * getattr(options, "iterations", 0) + getattr(options, "queries", 0)
+    once = max(1, getattr(options, "steps", 0), getattr(options, "draws", 0), ensemble)
+    return float(once * getattr(options, "restarts", 1) * max(1, getattr(options, "targets", 0)))

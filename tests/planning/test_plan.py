@@ -131,9 +131,19 @@ def test_what_was_not_measured_is_said_and_gets_the_default_time(tmp_path):
     found = plan.plan(suite, Measurements([gram(suite, 30.0)]), ROOMY)
     assert 0 < found.whole.unknown < len(found.jobs)
     assert any(line.row[2] == plan.UNMEASURED for line in found.lines)
-    minutes = [Jobs(suite, place).runtime("fit") for place in (tmp_path, ROOT)]
-    asked = [of(Wildcards(dataset="digits", architecture="mlp-3", method="ntk"), 1) for of in minutes]
-    assert asked[1] < asked[0] == 24 * 60
+    unmeasured, measured = (Jobs(suite, place).runtime("fit") for place in (tmp_path, ROOT))
+    job = Wildcards(dataset="digits", architecture="mlp-3", method="ntk")
+    assert measured(job, 1) < unmeasured(job, 1) == 24 * 60
+
+
+def test_a_method_that_was_not_measured_asks_for_the_time_of_others():
+    """Sixteen small evaluations share a job of a cluster and ask for the sum of their times."""
+    suite = suite_of("smoke")
+    jobs = Jobs(suite, ROOT)
+    for attack in suite.attacks:
+        assert jobs.measurements.estimate(jobs.resources.evaluate("digits", "mlp-3", "ridge_ntk", attack)) is None
+        job = Wildcards(dataset="digits", architecture="mlp-3", method="ridge_ntk", attack=attack)
+        assert 15 < jobs.runtime("evaluate")(job, 1) < 60
 
 
 class Wildcards(dict):
