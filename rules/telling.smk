@@ -1,5 +1,7 @@
 # What was measured becomes tables and figures; its paths come from the suite file, nothing walks a folder.
 
+from advntk.telling.captions import caption
+
 
 localrules:
     expand,
@@ -90,6 +92,7 @@ rule plot:
     params:
         mixed=JOBS.mixed,
         code=JOBS.telling_code("advntk.telling.figures"),
+        caption=lambda w: caption(w.figure),  # for the report
     shell:
         "python -m advntk plot --suite {input.suite:q} --figure {wildcards.figure} --out {output.svg:q}"
         " {params.mixed} 2> {log:q}"

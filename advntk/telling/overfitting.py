@@ -5,33 +5,30 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.statistics import Interval, difference_interval
-from advntk.telling.curves_figure import attacks_in_words, curve_attacks
+from advntk.telling.curves_figure import (
+    attacks_in_words,
+    best_on_val,
+    curve_attacks,
+    draw_training,
+    of_fit,
+    seeds_note,
+    training_handles,
+)
 from advntk.telling.frames import curves_frame
-from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
+from advntk.telling.labels import NORMS, method_label, radius_label
+from advntk.telling.layout import grid
 from advntk.telling.listing import Column, Listing, csv_frame, listing_of, parted, percent, points
 from advntk.telling.series import top
-from advntk.telling.sheet import Band, Group, Shape, Sheet, bands_of, say
 from advntk.telling.suite_file import Measured, Suite
 
-_WIDTHS = {"train": 1.3, "test": 2.0}
-_BEST: dict[str, Any] = {
-    "marker": "^",
-    "linestyle": "",
-    "markersize": 5,
-    "markeredgecolor": "white",
-    "color": "#555555",
-}
+_SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +73,8 @@ def _of(suite: Suite, group: Sequence[Measured]) -> Overfitting:
     group = sorted(group, key=lambda item: item.record.seed)
     record = group[0].record
     best, last = ([item.robust[name] for item in group] for name in ("best_val", "last"))
-    curves = curve_of(suite, record.dataset, record.architecture.label, record.method, record.threat.eps255)
+    label, eps255 = record.architecture.label, record.threat.eps255
+    curves = of_fit(curves_frame(suite), record.dataset, label, record.method, eps255)
     ends = np.array([_ends(rows) for _, rows in curves.groupby("seed")] or [[np.nan] * 4])
     return Overfitting(
         dataset=record.dataset,
@@ -93,20 +91,11 @@ def _of(suite: Suite, group: Sequence[Measured]) -> Overfitting:
     )
 
 
-def curve_of(suite: Suite, dataset: str, label: str, method: str, eps255: float) -> pd.DataFrame:
-    """The curves of one training, all seeds."""
-    frame = curves_frame(suite)
-    mine = (frame["dataset"] == dataset) & (frame["architecture"] == label) & (frame["method"] == method)
-    return frame[mine & (frame["eps255"] == eps255)]
-
-
 def _ends(rows: pd.DataFrame) -> list[float]:
     """Of one seed the updates at the best checkpoint on val and at the last, and robust accuracy on train there."""
-    val = rows[rows["split"] == "val"].sort_values("step")
-    order = val.sort_values(["robust_accuracy", "robust_loss"], ascending=[False, True], kind="stable")
-    steps = [int(order["step"].iloc[0]), int(val["step"].iloc[-1])]
+    steps = [best_on_val(rows), float(rows.loc[rows["split"] == "val", "step"].max())]
     train = rows[rows["split"] == "train"].set_index("step")["robust_accuracy"]
-    return [*map(float, steps), *(float(train.get(step, np.nan)) for step in steps)]
+    return [*steps, *(float(train.get(step, np.nan)) for step in steps)]
 
 
 COLUMNS = (
@@ -156,61 +145,28 @@ def overfitting_listings(suite: Suite) -> Iterator[Listing]:
 
 def figure(suite: Suite) -> Figure:
     """Robust accuracy on train and test along training, a panel for each network method; best − last above it."""
-    attack = next(iter(suite.config.attacks))
+    attack, frame = next(iter(suite.config.attacks)), curves_frame(suite)
     found = [one for one in overfitting(suite) if one.attack == attack]
-    bands: list[Band] = [
-        band
-        for (dataset, eps255), group in itertools.groupby(found, key=lambda one: (one.dataset, one.eps255))
-        for band in bands_of(
-            f"{dataset}, {radius_label(eps255)}",
-            [Group(heading=one.spec.label, keys=[(one,)], titles=[_title(one)]) for one in group],
-            3,
-        )
-    ]
-    bands = bands or list(bands_of("", [Group(heading="", keys=[(None,)], titles=[""])]))
-    robust = curves_frame(suite)["robust_accuracy"].astype(float)
-    sheet = Sheet(
+    watched = {one.method: curve_attacks(suite).get(one.method, "PGD") for one in found}
+    bands: dict[str, dict[str, pd.DataFrame]] = {}
+    for one in found:
+        band = bands.setdefault(f"{one.dataset}, {radius_label(one.eps255)}", {})
+        mean, low, high = (100 * value for value in one.lost)
+        title = f"{one.spec.label}, {method_label(one.method)}\nbest − last {mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+        band[title] = of_fit(frame, one.dataset, one.spec.label, one.method, one.eps255)
+    return grid(
+        bands,
+        lambda axes, rows: draw_training(axes, rows, "robust", _SPLITS, triangles=True),
         title="Robust overfitting",
         notes=[
-            f"Curves: robust accuracy under {attacks_in_words(curve_attacks(suite))} ({NORMS[suite.config.norm]}), "
-            f"mean over seeds (seeds = {suite.config.seeds}), band: range over seeds.",
-            "Triangle: the checkpoint best on val, of each seed. Best − last: on all test images under "
-            f"{attack}, in points, with its 95% interval.",
+            f"Curves: {attacks_in_words(watched)}; {seeds_note(suite)}",
+            f"best − last: {attack}, points of accuracy with 95% interval.",
             *suite.notes,
         ],
-        bands=bands,
-        handles=[*(_handle(split) for split in _WIDTHS), Line2D([], [], label="best on val", **_BEST)],
         y_label="robust accuracy (%)",
         x_label="weight updates",
-        y_top=top(100 * robust),
-        shape=Shape(width=2.6, height=2.1),
+        y_top=top(100 * frame["robust_accuracy"].astype(float)),
+        handles=training_handles(["robust"], _SPLITS, triangles=True),
+        across=3,
+        size=(2.9, 2.6),
     )
-    for (one,), axes in sheet.panels.items():
-        if one is None:
-            say(axes, "no network with both checkpoints\nin this suite")
-            continue
-        _draw(axes, curve_of(suite, one.dataset, one.spec.label, one.method, one.eps255))
-    return sheet.figure
-
-
-def _title(one: Overfitting) -> str:
-    mean, low, high = (100 * value for value in one.lost)
-    return f"{method_label(one.method)}\nbest − last {mean:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def _handle(split: str) -> Line2D:
-    return Line2D([], [], color=SPLIT_COLOURS["robust"][split], linewidth=_WIDTHS[split], label=split)
-
-
-def _draw(axes: Axes, rows: pd.DataFrame) -> None:
-    """Mean and range over seeds on train and test, and the checkpoint best on val of each seed."""
-    for split, width in _WIDTHS.items():
-        mine = rows[rows["split"] == split].groupby("step")["robust_accuracy"].agg(["mean", "min", "max"]) * 100
-        colour, steps = SPLIT_COLOURS["robust"][split], mine.index.to_numpy(dtype=float)
-        axes.fill_between(steps, mine["min"], mine["max"], color=colour, alpha=0.16, linewidth=0)
-        axes.plot(steps, mine["mean"], color=colour, linewidth=width)
-    for _, own in rows.groupby("seed"):
-        best = _ends(own)[0]
-        test = own[own["split"] == "test"].set_index("step")["robust_accuracy"]
-        axes.plot([best], [100 * float(test[best])], zorder=5, **_BEST)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

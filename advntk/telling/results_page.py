@@ -12,17 +12,17 @@ import pandas as pd
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.telling import labels
+from advntk.telling.captions import CAPTIONS
 from advntk.telling.comparisons import differences
 from advntk.telling.cost import by_rule, jobs
-from advntk.telling.figures import FIGURES
+from advntk.telling.figures import PICTURES
 from advntk.telling.frames import attack_settings, span_of
 from advntk.telling.headlines import headlines
+from advntk.telling.layout import save_png, style
 from advntk.telling.listing import accuracy, captioned_once, markdown_table
 from advntk.telling.made import made
 from advntk.telling.methods_table import method_listings
-from advntk.telling.pictures import PICTURES
 from advntk.telling.reference import Kept, read_reference
-from advntk.telling.sheet import save_png, style
 from advntk.telling.suite_file import Suite, read_suite
 from advntk.telling.tables import TABLES, accuracies
 
@@ -80,7 +80,7 @@ def write_page(reference: Path, out: Path, *, allow_mixed: bool = False) -> list
         for figure, file in drawn.items():
             figures.append(out.parent / "figures" / file)
             with style():
-                save_png(FIGURES[figure](suite), figures[-1])
+                save_png(PICTURES[figure].draw(suite), figures[-1])
         sections += _suite(suite, drawn, f"{link}/{name}", listed.outdated.get(name, ""))
     if not listed.published:
         sections.append(_NONE)
@@ -106,7 +106,7 @@ def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> 
     for figure, file in drawn.items():
         picture = PICTURES[figure]
         yield f"### {name}: {picture.title}\n\n![{picture.title}, suite {name}](figures/{file})\n"
-        yield f"{picture.caption(suite)}\n"
+        yield f"{CAPTIONS[figure]}\n"
     if len(jobs(suite)):
         yield f"### {name}: wall time by rule\n\n{by_rule(suite).body()}"
     tables = [f"[{table}]({link}/{table}.csv)" for table, entry in TABLES.items() if not entry.frame(suite).empty]

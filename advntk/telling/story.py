@@ -120,7 +120,7 @@ class Story:
         number: of the experiment in docs and the table of claims, such as ``E1``.
         title: of its section.
         question: one sentence.
-        figure: draws it, within ``sheet.style()``.
+        figure: draws it, within ``layout.style()``.
         claims: at least one.
         caption: what the figure shows, sizes, seeds and intervals, and what was found, in plain words with numbers.
     """

@@ -12,9 +12,9 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import FIGURE
 from advntk.telling.claims import claims_listings
+from advntk.telling.layout import save_png, style
 from advntk.telling.listing import Listing
 from advntk.telling.made import made
-from advntk.telling.sheet import save_png, style
 from advntk.telling.story import Verdict
 from advntk.telling.suite_file import Suite, read_suite
 from advntk.telling.told_stories import draw, stories

@@ -16,12 +16,12 @@ from advntk.telling.comparisons import comparisons_frame
 from advntk.telling.consistency import check, settled
 from advntk.telling.figures import FIGURES
 from advntk.telling.frames import results_frame
+from advntk.telling.layout import style
 from advntk.telling.methods_table import methods_frame
 from advntk.telling.missing import missing
 from advntk.telling.publish import publish
 from advntk.telling.results_page import write_page
 from advntk.telling.robustbench import export
-from advntk.telling.sheet import style
 from advntk.telling.suite_file import read_suite
 from advntk.telling.tables import TABLES, write_table
 from tests.telling.conftest import Builder

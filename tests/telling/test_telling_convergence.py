@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from advntk.foundation import files
 from advntk.foundation.recipes import Check, late_gain
@@ -12,8 +13,8 @@ from advntk.telling.comparisons import comparisons
 from advntk.telling.convergence import unconverged
 from advntk.telling.figures import FIGURES
 from advntk.telling.frames import results_frame, rows
+from advntk.telling.layout import style
 from advntk.telling.methods_table import method_listings, methods_frame
-from advntk.telling.sheet import style
 from advntk.telling.stories.early_stopping import method_claims
 from advntk.telling.suite_file import read_suite
 
@@ -136,5 +137,5 @@ def test_figures_show_open_markers(build):
     ]
     assert not white[0]
     assert white[1]
-    assert any("had not converged" in text.get_text() for text in shown[1].texts)
+    assert any("had not converged" in text.get_text() for text in shown[1].findobj(Text))
     assert np.isfinite([line.get_ydata() for line in white[1]]).all()

@@ -1,181 +1,184 @@
-"""Figures: made for full and degenerate suites, say what they show, and repeat byte by byte."""
+"""Figures: every one is written, legible, repeats byte by byte, and shows the numbers of the tables."""
 
-import re
+import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from advntk.foundation.errors import ConfigError
+from advntk.telling.captions import CAPTIONS
 from advntk.telling.figures import FIGURES, write_figure
-from advntk.telling.frames import curves_frame, read_suite
+from advntk.telling.frames import curves_frame, read_suite, results_frame
 from advntk.telling.labels import method_colours
-from advntk.telling.sheet import style
+from advntk.telling.layout import save, style
+from advntk.telling.transfer import transfer_frame
+from tests.telling import test_telling_strength as strength
+from tests.telling import test_telling_transfer as transfer
+from tests.telling.conftest import Builder
 
-FROM_RECORDS = ("curves", "depth", "radius")
 OUTSIDE = "reference_fixed_gradient"
-ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16]}
-DEGENERATE = {
-    "one of everything": {**ONE, "seeds": 1, "methods": ["ntk"]},
-    "no AT": {**ONE, "methods": ["ntk", "advntk"]},
-    "one radius, one depth": {
-        "eps255": [16],
-        "architectures": [{"family": "mlp", "depth": 3}, {"family": "cnn", "depth": 3}],
+MLP = {"family": "mlp", "depth": 3}
+ONE = {"architectures": [MLP], "eps255": [16]}
+CASES = {
+    "quick": {"attacks": ["pgd", OUTSIDE]},
+    "one of everything": {**ONE, "seeds": 1, "methods": ["ntk"], "eps255": [0]},
+    "two datasets, l2": {**ONE, "datasets": ["digits", "fashion_mnist"], "methods": ["advntk", "mine"], "norm": "l2"},
+    "long names": {
+        "methods": ["at", "advntk_reference_attack", "at_reference_no_decay", "advntk_per_class"],
+        "architectures": [MLP, {"family": "cnn", "depth": 12, "activation": "gelu"}],
     },
-    "zero radius": {**ONE, "eps255": [0]},
-    "unknown method": {**ONE, "methods": ["ntk", "my_method"]},
-    "two datasets, l2": {**ONE, "datasets": ["digits", "fashion_mnist"], "norm": "l2"},
 }
 
 
-def words(path):
-    return " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text()))
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory, request):
+    """A suite with every kind of result."""
+    changes = CASES[request.param]
+    measured = read_suite(Builder(tmp_path_factory.mktemp("suite"), **changes).fill().write())
+    sweeps, transfers = strength.full(**changes).sweeps, transfer.full(**changes).transfers
+    return replace(measured, sweeps=sweeps, transfers=transfers)
 
 
-def test_every_figure_is_registered():
-    assert list(FIGURES) == ["curves", "depth", "overfitting", "radius", "strength", "transfer"]
+def drawn(name, suite):
+    with style():
+        return FIGURES[name](suite)
 
 
-@pytest.mark.parametrize("name", FROM_RECORDS)
-def test_full_suite_names_attacks_sizes_and_seeds(build, tmp_path, name):
-    suite = read_suite(build(attacks=["pgd", OUTSIDE]).fill().write())
-    write_figure(name, suite, tmp_path / "f.svg")
+def test_every_figure_is_registered_and_has_a_caption():
+    assert list(FIGURES) == list(CAPTIONS) == ["curves", "depth", "overfitting", "radius", "strength", "transfer"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("suite", CASES, indirect=True)
+def test_figures_are_written_and_nothing_overlaps(suite, tmp_path, name):
+    figure = drawn(name, suite)
+    with style():
+        save(figure, tmp_path / "f.svg")
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+        boxes += [text.get_window_extent(renderer) for text in figure.texts]
+        boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
+        ticks = [
+            [label.get_window_extent(renderer) for label in axes.get_xticklabels() if label.get_text()]
+            for axes in figure.axes
+        ]
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
-    text = words(tmp_path / "f.svg")
-    assert "seeds = 2" in text
-    assert "accuracy (%)" in text
-    if name == "curves":
-        assert "PGD-10 (squared error loss) for AT" in text
-    else:
-        assert "n_test = 400" in text
-        assert "95% interval" in text
-        assert f"pgd, {OUTSIDE} (outside threat model)" in text
-        assert text.count("(outside threat model)") > 2  # and above each panel
+    for box in boxes:
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= figure.bbox.y1
+    for group in (boxes, *ticks):
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(group, 2))
 
 
-@pytest.mark.parametrize("name", FROM_RECORDS)
-@pytest.mark.parametrize("case", DEGENERATE)
-def test_degenerate_suites_are_drawn(build, tmp_path, name, case):
-    suite = read_suite(build(**DEGENERATE[case]).fill().write())
-    write_figure(name, suite, tmp_path / "f.svg")
-    text = words(tmp_path / "f.svg")
-    assert ("seeds = 1" if case == "one of everything" else "seeds = 2") in text
-    if name == "curves":
-        assert ("no AT curve" in text) == (case in {"one of everything", "unknown method"})  # none trains in steps
+def plotted(figure):
+    """All vertical positions and numbers in panels, to 6 digits."""
+    lines = [line.get_ydata() for axes in figure.axes for line in axes.lines]
+    texts = [float(text.get_text()) for axes in figure.axes for text in axes.texts]
+    return set(np.round(np.concatenate([*lines, texts]).astype(float), 6))
+
+
+def of_training(suite, columns, **chosen):
+    frame = curves_frame(suite)
+    for column, values in chosen.items():
+        frame = frame[frame[column].isin(values)]
+    means = frame.groupby(["architecture", "method", "eps255", "split", "step"])[columns].mean()
+    return 100 * means.to_numpy(float).ravel()
+
+
+def of_results(suite):
+    frame = results_frame(suite)
+    frame = frame[(frame["method"] != "advntk") | (frame["checkpoint"] == "last")]
+    return 100 * frame[["clean_mean", "robust_mean"]].to_numpy(float).ravel()
+
+
+def of_sweeps(suite):
+    shares = {}
+    for sweep in suite.sweeps:
+        fit = (sweep.architecture.label, sweep.method, sweep.threat.eps255, sweep.kind)
+        for point in sweep.points:
+            shares.setdefault((*fit, point.value), []).append(100 * point.robust_correct / sweep.n_test)
+    return [np.mean(values) for values in shares.values()]
+
+
+NUMBERS = {
+    "curves": (24, lambda suite: of_training(suite, ["clean_accuracy", "robust_accuracy"])),
+    "depth": (12, of_results),
+    "overfitting": (6, lambda suite: of_training(suite, ["robust_accuracy"], method=["at"], split=["train", "test"])),
+    "radius": (6, of_results),
+    "strength": (18, of_sweeps),
+    "transfer": (4, lambda suite: np.round(100 * transfer_frame(suite)[["robust", "clean"]].to_numpy().ravel())),
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_suite_without_records_says_so(build, tmp_path, name):
-    write_figure(name, read_suite(build(**ONE).write()), tmp_path / "f.svg")
-    assert "in this suite" in words(tmp_path / "f.svg")
+@pytest.mark.parametrize("suite", ["quick"], indirect=True)
+def test_plotted_numbers_are_those_of_the_frame(suite, name):
+    panels, numbers = NUMBERS[name]
+    figure = drawn(name, suite)
+    assert len(figure.axes) == panels
+    expected = set(np.round(numbers(suite), 6))
+    assert len(expected) > 4
+    assert expected <= plotted(figure)
+
+
+@pytest.mark.parametrize("name", ["depth", "radius", "strength", "transfer"])
+@pytest.mark.parametrize("suite", ["quick"], indirect=True)
+def test_attacks_are_named_above_the_panels_and_those_outside_the_threat_model_are_marked(suite, name):
+    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in drawn(name, suite).axes]
+    names = {"pgd_margin"} if name == "strength" else {"pgd", f"{OUTSIDE} (outside threat model)"}
+    assert all(any(title.endswith(one) for one in {*names, "clean"}) for title in titles)
+    assert all(any(title.endswith(one) for title in titles) for one in names)
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_same_bytes_twice(build, tmp_path, name):
-    suite = read_suite(build(**ONE).fill().write())
+def test_a_suite_without_records_says_so(build, name):
+    texts = [text.get_text() for text in drawn(name, read_suite(build(**ONE).write())).findobj(Text)]
+    assert "nothing measured\nin this suite" in texts
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("suite", ["one of everything"], indirect=True)
+def test_same_bytes_twice(suite, tmp_path, name):
     for folder in ("a", "b"):
         write_figure(name, suite, tmp_path / folder / "f.svg")
     for suffix in ("svg", "png"):
         assert (tmp_path / "a" / f"f.{suffix}").read_bytes() == (tmp_path / "b" / f"f.{suffix}").read_bytes()
 
 
-LONG = {"methods": ["at", "advntk_reference_attack", "at_reference_no_decay", "advntk_per_class"]}
+def curve_panels(build, **changes):
+    """Axes of the figure of curves by title, of a suite of one network."""
+    axes = drawn("curves", read_suite(build(**ONE, **changes).fill().write())).axes
+    return {one.get_title(loc="left").replace("\n", " "): one for one in axes}
 
 
-@pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in FIGURES), ("curves", LONG)])
-def test_nothing_overlaps_and_nothing_leaves_the_sheet(build, name, changes):
-    suite = read_suite(build(attacks=["pgd", OUTSIDE], **changes).fill().write())
-    with style():
-        figure: Figure = FIGURES[name](suite)
-        figure.draw_without_rendering()
-        renderer = figure.canvas.get_renderer()
-        boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
-        boxes += [text.get_window_extent(renderer) for text in figure.texts]
-        boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
-    for i, box in enumerate(boxes):
-        assert min(box.x0, box.y0) >= 0
-        assert box.x1 <= figure.bbox.x1
-        assert box.y1 <= figure.bbox.y1
-        for other in boxes[:i]:
-            assert not box.overlaps(other), (box, other)
-
-
-def test_points_stand_where_the_table_has_them(build):
-    suite = read_suite(build(**ONE, methods=["ntk"], seeds=1).fill().write())
-    with style():
-        axes = FIGURES["depth"](suite).axes
-    clean, robust = (panel.containers[0].lines[0].get_ydata()[0] for panel in axes)
-    measured = suite.measured[0]
-    assert clean == pytest.approx(100 * measured.clean["final"].mean())
-    assert robust == pytest.approx(100 * measured.robust["final"].mean())
-
-
-def curve_panels(suite):
-    """Axes of the figure of curves by title, of its first network."""
-    with style():
-        axes = FIGURES["curves"](suite).axes
-    return {one.get_title(loc="left"): one for one in axes[:4]}
-
-
-def test_curves_have_a_panel_for_each_method_and_quantity_and_a_line_for_each_split(build):
-    panels = curve_panels(read_suite(build(**ONE, seeds=3).fill().write()))
-    assert list(panels) == ["AT, robust: PGD-10", "Adv-NTK, robust: PGD", "AT, clean", "Adv-NTK, clean"]
-    for axes in panels.values():
-        lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
-        assert len(lines) == 3
-        assert len({line.get_color() for line in lines}) == 3
-        assert len(axes.collections) == 3  # a band each
+def triangles(axes):
+    return [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "^"]
 
 
 def test_every_method_that_trains_in_steps_has_its_panels(build):
-    suite = read_suite(build(**ONE, methods=["advntk", "at_longer", "at"]).fill().write())
-    with style():
-        titles = [one.get_title(loc="left") for one in FIGURES["curves"](suite).axes]
-    assert titles == [
-        *("AT, robust: PGD-10", "Adv-NTK, robust: PGD", "AT, clean", "Adv-NTK, clean"),
-        *("at_longer, robust: PGD-10", "at_longer, clean"),
+    attack = "robust: PGD-10 (squared error loss)"
+    assert list(curve_panels(build, methods=["advntk", "at_longer", "at", "ntk"])) == [
+        *(f"AT, {attack}", "AT, clean", "Adv-NTK, robust: PGD", "Adv-NTK, clean"),
+        *(f"at_longer, {attack}", "at_longer, clean"),
     ]
 
 
-def test_without_at_there_are_no_panels_of_it(build):
-    titles = list(curve_panels(read_suite(build(**ONE, methods=["ntk", "advntk"]).fill().write())))
-    assert titles == ["Adv-NTK, robust: PGD", "Adv-NTK, clean"]
-
-
-def test_where_val_chooses_nothing_nothing_is_said_of_a_triangle(build, tmp_path):
-    suite = read_suite(build(**ONE, methods=["at"], protocol="reference").fill().write())
-    write_figure("curves", suite, tmp_path / "f.svg")
-    assert "riangle" not in words(tmp_path / "f.svg")
-    assert "best on val" not in words(tmp_path / "f.svg")
-
-
-def test_a_method_that_is_trained_on_val_has_no_triangle_and_others_have(build, tmp_path):
-    suite = read_suite(build(**ONE, methods=["advntk", "at"], protocol="reference").fill().write())
-    write_figure("curves", suite, tmp_path / "f.svg")
-    text = words(tmp_path / "f.svg")
-    assert "Triangle (Adv-NTK): the checkpoint best on val" in text
-    assert "Adv-NTK's ϖ is trained on them, AT trained on them too" in text
-    panels = curve_panels(suite)
-    single = {title: [line for line in axes.lines if len(line.get_xdata()) == 1] for title, axes in panels.items()}
-    assert [bool(lines) for lines in single.values()] == [False, True, False, True]
+def test_a_method_that_is_trained_on_val_has_no_triangle_and_others_have(build):
+    panels = curve_panels(build, methods=["advntk", "at"], protocol="reference")
+    assert [len(triangles(axes)) for axes in panels.values()] == [0, 0, 2, 2]
 
 
 def test_triangles_stand_on_the_test_line_where_val_is_best(build):
-    builder = build(**ONE, seeds=1).fill()
-    axes = curve_panels(read_suite(builder.write()))["AT, robust: PGD-10"]
-    (triangle,) = [line for line in axes.lines if len(line.get_xdata()) == 1]
-    frame = curves_frame(read_suite(builder.write())).query("method == 'at'")
+    suite = read_suite(build(**ONE, seeds=1).fill().write())
+    (triangle,) = triangles(drawn("curves", suite).axes[0])
+    frame = curves_frame(suite).query("method == 'at'")
     val, test = (frame[frame["split"] == split].set_index("step")["robust_accuracy"] for split in ("val", "test"))
     assert 0 < val.idxmax() < 2000  # overfitting
-    assert triangle.get_xdata()[0] == val.idxmax()
-    assert triangle.get_ydata()[0] == pytest.approx(100 * test[val.idxmax()])
-
-
-def test_robust_overfitting_is_what_the_builder_draws(build):
-    axes = curve_panels(read_suite(build(**ONE, seeds=2).fill().write()))["AT, robust: PGD-10"]
-    train, val, test = ([line for line in axes.lines if len(line.get_xdata()) > 1][i].get_ydata() for i in range(3))
-    assert train.argmax() == len(train) - 1
-    for line in (val, test):
-        assert line.max() - line[-1] > 3
+    assert triangle == pytest.approx((val.idxmax(), 100 * test[val.idxmax()]))
 
 
 def test_colours_are_kept_between_suites():

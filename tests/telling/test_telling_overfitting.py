@@ -5,8 +5,8 @@ import pytest
 
 from advntk.foundation import files
 from advntk.foundation.statistics import difference_interval
+from advntk.telling.layout import style
 from advntk.telling.overfitting import figure, overfitting, overfitting_frame, overfitting_listings
-from advntk.telling.sheet import style
 from advntk.telling.suite_file import read_suite
 
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "attacks": ["pgd", "pgd_margin"]}

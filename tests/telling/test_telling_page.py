@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from advntk.cli import main
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
+from advntk.telling.captions import CAPTIONS
 from advntk.telling.comparisons import comparisons_frame, differences
 from advntk.telling.frames import read_suite
 from advntk.telling.methods_table import method_listings
@@ -69,15 +70,13 @@ def test_the_page_has_the_suites_tables(written):
     assert re.search(r"\| total +\| ", text)
 
 
-def test_figures_are_those_of_the_suite_with_captions_that_name_the_attack(written):
+def test_figures_are_those_of_the_suite_with_their_captions(written):
     _, page = written
     text = page.read_text()
     pictures = re.findall(r"!\[[^]]*\]\((figures/[^)]*)\)\n\n(.*)\n", text)
     names = [place.removeprefix("figures/results_quick_").removesuffix(".png") for place, _ in pictures]
     assert names == ["curves", "depth", "overfitting"]
-    captions = [caption for _, caption in pictures]
-    assert "PGD-10 (squared error loss) for AT" in captions[0]
-    assert f"pgd, {OUTSIDE} (outside threat model)" in captions[1]
+    assert [caption for _, caption in pictures] == [CAPTIONS[name] for name in names]
     for place, _ in pictures:
         assert (page.parent / place).read_bytes().startswith(b"\x89PNG")
 

@@ -1,6 +1,5 @@
-"""The figure of strength: what each line is, where its panels get their sweeps from, and that it can be read."""
+"""The figure of strength: what each line is, and where its panels get their sweeps from."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +11,8 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import accuracy_interval, wilson
 from advntk.foundation.strength import Sweep, SweepPoint
 from advntk.foundation.threat import ThreatModel
-from advntk.telling.figures import write_figure
 from advntk.telling.labels import method_colours
-from advntk.telling.sheet import style
+from advntk.telling.layout import style
 from advntk.telling.strength_figure import line, strength
 from advntk.telling.suite_file import Suite
 from tests.telling.conftest import QUICK
@@ -146,46 +144,3 @@ def test_scales_hold_every_point_and_ticks_are_measured_values(kind, values, sca
 def test_one_point_is_drawn():
     axes, *_ = panels(suite_of([make("steps", (100,), (10,))], seeds=1))
     assert drawn(axes).tolist() == [[10, 50]]
-
-
-def words(path):
-    return " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text()))
-
-
-def test_words_say_attack_settings_sizes_and_seeds(tmp_path):
-    outside = make("steps").attack.model_copy(update={"inside_threat_model": False, "name": "other"})
-    write_figure("strength", suite_of([make(), make("steps", attack=outside)], seeds=1), tmp_path / "f.svg")
-    text = words(tmp_path / "f.svg")
-    assert "Radius: pgd_margin (pgd, margin loss, 20 steps, 1 restart)" in text
-    assert "steps: other (pgd, margin loss, 1 restart, outside threat model)" in text
-    assert "n_test = 200" in text
-    assert "seeds = 1" in text
-    assert "no spread over seeds" in text
-
-
-GELU = {"family": "cnn", "depth": 12, "activation": "gelu"}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"architectures": [{"family": "mlp", "depth": 3}, GELU]},
-        {"seeds": 1, "eps255": [8], "methods": ["ntk", "my_method"], "architectures": [GELU]},
-    ],
-)
-def test_nothing_overlaps_and_nothing_leaves_the_sheet(changes):
-    with style():
-        figure = strength(full(**changes))
-        figure.draw_without_rendering()
-        renderer = figure.canvas.get_renderer()
-        boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
-        boxes += [text.get_window_extent(renderer) for text in figure.texts]
-        boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
-    for i, box in enumerate(boxes):
-        assert min(box.x0, box.y0) >= 0
-        assert box.x1 <= figure.bbox.x1
-        assert box.y1 <= figure.bbox.y1
-        assert not any(box.overlaps(other) for other in boxes[:i])
-    for axes in figure.axes:
-        ticks = [label.get_window_extent(renderer) for label in axes.get_xticklabels() if label.get_text()]
-        assert not any(a.overlaps(b) for i, a in enumerate(ticks) for b in ticks[:i])

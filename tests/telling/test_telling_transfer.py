@@ -1,6 +1,5 @@
 """The table and figure of transfer: rows are sources, columns targets, numbers are means over seeds."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +11,7 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.strength import Shown, Transfer
 from advntk.foundation.threat import ThreatModel
-from advntk.telling.figures import write_figure
-from advntk.telling.sheet import style
+from advntk.telling.layout import style
 from advntk.telling.suite_file import Suite
 from advntk.telling.transfer import transfer_frame
 from advntk.telling.transfer_figure import transfer
@@ -107,16 +105,12 @@ def test_table_without_loss_to_own_images_or_without_pairs():
     assert "Nothing was measured." in listing.body()
 
 
-def numbers_of(axes):
-    return [int(text.get_text()) for text in axes.texts]
-
-
 def test_figure_has_sources_in_rows_and_a_row_of_clean_accuracies():
     with style():
         (axes,) = transfer(suite_of([pair()], seeds=1)).axes
     places = {text.get_position(): int(text.get_text()) for text in axes.texts}
     assert [places[x, y] for y in (0.5, 1.5) for x in (0.5, 1.5)] == [5, 60, 20, 50]
-    assert numbers_of(axes)[-2:] == [95, 90]
+    assert [int(text.get_text()) for text in axes.texts[-2:]] == [95, 90]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["mlp-3 NTK", "mlp-3 AT (last)", "clean"]
     assert [patch.get_xy() for patch in axes.patches] == [(0, 0), (1, 1)]
 
@@ -131,37 +125,3 @@ def test_numbers_are_legible_on_their_cells():
     ink = np.array([0.0 if text.get_color() == "black" else 1.0 for text in axes.texts])
     bright, dark = np.maximum(luminance, ink), np.minimum(luminance, ink)
     assert ((bright + 0.05) / (dark + 0.05)).min() > 4.5  # WCAG's contrast for text
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"seeds": 1, "eps255": [8], "methods": ["ntk", "at"], "architectures": [{"family": "mlp", "depth": 3}]},
-        {"attacks": ["pgd", "reference_fixed_gradient"],
-         "architectures": [{"family": "cnn", "depth": 12, "activation": "gelu"}]},
-        {"methods": ["ntk"], "architectures": [{"family": "mlp", "depth": 3}], "eps255": [8, 16, 32]},
-    ],
-)  # fmt: skip
-def test_nothing_overlaps_and_nothing_leaves_the_sheet(changes):
-    with style():
-        figure = transfer(full(**changes))
-        figure.draw_without_rendering()
-        renderer = figure.canvas.get_renderer()
-        boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
-        boxes += [text.get_window_extent(renderer) for text in figure.texts]
-    for i, box in enumerate(boxes):
-        assert min(box.x0, box.y0) >= 0
-        assert box.x1 <= figure.bbox.x1
-        assert box.y1 <= figure.bbox.y1
-        assert not any(box.overlaps(other) for other in boxes[:i])
-
-
-def test_words_and_bytes(tmp_path):
-    suite = full(architectures=[{"family": "mlp", "depth": 3}])
-    for name in ("a", "b"):
-        write_figure("transfer", suite, tmp_path / name / "f.svg")
-    assert (tmp_path / "a" / "f.svg").read_bytes() == (tmp_path / "b" / "f.svg").read_bytes()
-    text = " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "a" / "f.svg").read_text()))
-    for phrase in ("Row: the predictor that the images were made against", "n_test = 200", "seeds = 2", "20 steps"):
-        assert phrase in text

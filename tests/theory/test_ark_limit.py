@@ -9,7 +9,7 @@ import pytest
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Compute
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
-from advntk.telling.sheet import style
+from advntk.telling.layout import style
 from advntk.telling.stories.ark_limit import ENTRY as STORY
 from advntk.telling.story import Told
 from advntk.theory.experiment import Study, Unit, unit_of

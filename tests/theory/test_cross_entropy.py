@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import softmax
 
 from advntk.foundation.errors import InputError
-from advntk.telling.sheet import style
+from advntk.telling.layout import style
 from advntk.telling.stories.cross_entropy import ENTRY
 from advntk.telling.story import Told
 from advntk.theory.cross_entropy_flow import ball, direction, flow, trained

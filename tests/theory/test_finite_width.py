@@ -11,7 +11,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
-from advntk.telling import sheet
+from advntk.telling import layout
 from advntk.telling.stories.finite_width import ENTRY as STORY
 from advntk.telling.stories.finite_width import NAMES
 from advntk.telling.story import Told
@@ -126,7 +126,7 @@ def test_a_tiny_run_is_told(tmp_path, digits_split):
     assert 0 < max(found["adv.seed0"]["change"]["diagonal"]) < 1
     assert set(found["adv.seed0"]["predictors"]) == set(NAMES)
     told = Told(findings=kept, suite=SimpleNamespace())
-    with sheet.style():
+    with layout.style():
         STORY.figure(told).savefig(tmp_path / "figure.png")
     assert "off-diagonal mass" in STORY.caption(told)
     assert len(STORY.claims(told)) == 7

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.telling.sheet import style
+from advntk.telling.layout import style
 from advntk.telling.stories.linearisation import ENTRY, breaking, breaks, crossing, errors
 from advntk.telling.story import Told
 from advntk.theory.experiments import linearisation

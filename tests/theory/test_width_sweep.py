@@ -9,7 +9,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_dynamics import InnerFlow, outputs
 from advntk.foundation.at_solutions import integrate
 from advntk.foundation.options import Compute
-from advntk.telling.sheet import style
+from advntk.telling.layout import style
 from advntk.telling.stories.width_sweep import ENTRY, law
 from advntk.telling.story import Told
 from advntk.theory.experiment import Study, study_found, unit_of

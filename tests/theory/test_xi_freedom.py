@@ -12,7 +12,7 @@ import scipy.linalg
 from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork
 from advntk.foundation.at_solutions import closed_form
 from advntk.foundation.options import Compute
-from advntk.telling import sheet
+from advntk.telling import layout
 from advntk.telling.stories.xi_freedom import ENTRY as STORY
 from advntk.telling.stories.xi_freedom import FREEDOMS as TOLD_FREEDOMS
 from advntk.telling.stories.xi_freedom import NAMES
@@ -225,7 +225,7 @@ def test_a_tiny_run_is_told(tmp_path, digits_split):
     assert all(len(one["robust"]) == 14 for one in predictors.values())
     assert all(r <= c for one in predictors.values() for r, c in zip(one["robust"], one["clean"], strict=True))
     told = Told(findings=findings, suite=SimpleNamespace())
-    with sheet.style():
+    with layout.style():
         STORY.figure(told).savefig(tmp_path / "figure.png")
     assert set(TOLD_FREEDOMS) == set(FREEDOMS)
     assert "robust test accuracy" in STORY.caption(told)
