@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
-from advntk.telling.over_time import POINT, attacked, chosen, points
+from advntk.telling.layout import panels, points, span
+from advntk.telling.over_time import POINT, attacked, chosen
 from advntk.telling.story import Claim, Story, Told, above
-from advntk.telling.story_figure import panels, span
 
 OPEN = "open question of Fu & Wang 2024"
 Measure = Callable[[dict[str, Any]], float]
@@ -142,8 +142,7 @@ def figure(told: Told) -> Figure:
         ["best robust accuracy", "distance to Θ⁻¹Y is ½ at", "time from the best to half lost"],
         title="Architectures: what is reached, and how soon it is lost",
         notes=[
-            f"{_setup(told)}. The best time is chosen on val. Times in 1 / mean diagonal of Θ. Bars: 95% intervals "
-            "over seeds.",
+            "The best time is chosen on val. Times in 1 / mean diagonal of Θ. Bars: 95% intervals over seeds.",
             *(["cnn_average: with pooling."] if any(name.startswith("cnn_average") for name in networks) else []),
         ],
     )

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
+from advntk.telling.layout import line_with_band, panels, span
 from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
 from advntk.telling.story import Claim, Story, Told, below, within
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 
 def _deviations(told: Told, family: str) -> np.ndarray:
@@ -114,20 +114,15 @@ def figure(told: Told) -> Figure:
     drawn, axes = panels(
         [f"{family}: ‖ARK/κ − I‖ over width" for family in families],
         title="Does ARK tend to κ I?",
-        notes=[
-            *(f"{_setup(told, family)}." for family in families),
-            "Line: mean over networks; band: 95% interval of the mean; dotted: √(c (c + 1)/d), a Wishart matrix's.",
-        ],
+        notes=["Line: mean over networks; band: 95% interval of the mean; dotted: √(c (c + 1)/d), a Wishart matrix's."],
     )
     for panel, family in zip(axes, families, strict=True):
         values, (d, widths) = _deviations(told, family), _sizes(told, family)
         for index, size in enumerate(d):
-            line_with_band(panel, widths, values[:, index], color=COLOURS[index % 8], label=f"d = {size}")
-            panel.axhline(
-                np.sqrt(classes * (classes + 1) / size), color=COLOURS[index % 8], linestyle=":", linewidth=0.8
-            )
+            colour = line_with_band(panel, widths, values[:, index], f"d = {size}")
+            panel.axhline(np.sqrt(classes * (classes + 1) / size), color=colour, ls=":", lw=0.8)
         panel.set(xscale="log", yscale="log", xlabel="width", ylabel="deviation")
-        panel.legend(fontsize=7, frameon=False)
+        panel.legend()
     return drawn
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, power_of, student_interval
+from advntk.telling.layout import COLOURS, line_with_band, panels, span
 from advntk.telling.story import Claim, Story, Told, above, below, wrong_labels
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 WORDS = {
     "squared": "squared loss, inner flow",
@@ -204,9 +204,9 @@ def figure(told: Told) -> Figure:
         titles,
         title="Does adversarial training degenerate under cross-entropy?",
         notes=[
-            f"{_setup(told)}. t in units of 1 / mean diagonal of Θ. Upper rows: accuracy on test images, dashed "
-            "without attack. Last row: distance of the test logits' direction from clean training's at the same t, "
-            "dashed from the nearest point of its path. Line: mean over splits; band: 95% interval of the mean.",
+            "t in units of 1 / mean diagonal of Θ. Upper rows: accuracy on test images, dashed without attack. Last "
+            "row: distance of the test logits' direction from clean training's at the same t, dashed from the nearest "
+            "point of its path. Line: mean over splits; band: 95% interval of the mean.",
         ],
         across=len(losses),
     )
@@ -214,20 +214,16 @@ def figure(told: Told) -> Figure:
     for panel, (share, loss) in zip(axes, rows, strict=False):
         accuracy = _series(told, share, loss, "test")
         for index, strength in enumerate(strengths):
-            colour = COLOURS[index % 8]
-            style = {"color": colour, "label": f"{strength:g}"}
-            line_with_band(panel, moments, accuracy[:, index, :, 1], images=told.options["test"], **style)
-            panel.plot(moments, accuracy[:, index, :, 0].mean(axis=0), color=colour, linestyle="--", linewidth=0.9)
+            clean, robust = np.moveaxis(accuracy[:, index], 2, 0)
+            line_with_band(panel, moments, robust, f"{strength:g}", dashed=clean, images=told.options["test"])
         panel.set(xscale="log", xlabel="t", ylabel="accuracy", ylim=(0, 1))
     for panel, loss in zip(axes[len(rows) :], losses, strict=True):
         for index, strength in enumerate(strengths[1:], start=1):
-            colour = COLOURS[index % 8]
             apart = np.maximum(_series(told, shares[-1], loss, "apart")[:, index], 1e-4)
             away = np.maximum(_series(told, shares[-1], loss, "off_path")[:, index], 1e-4)
-            line_with_band(panel, moments, apart, color=colour, label=f"{strength:g}")
-            panel.plot(moments, away.mean(axis=0), color=colour, linestyle="--", linewidth=0.9)
+            line_with_band(panel, moments, apart, f"{strength:g}", dashed=away, color=COLOURS[index % 8])
         panel.set(xscale="log", yscale="log", xlabel="t", ylabel="distance of directions", ylim=(1e-4, 3))
-    axes[0].legend(fontsize=6.5, frameon=False, title="strength", title_fontsize=6.5, loc="lower right")
+    axes[0].legend(title="strength", title_fontsize=7, loc="lower right")
     return drawn
 
 

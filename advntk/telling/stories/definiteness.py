@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
+from advntk.telling.layout import COLOURS, panels
 from advntk.telling.story import Claim, Story, Told, Verdict, above
-from advntk.telling.story_figure import COLOURS, panels
 
 PAPER = "assumed by Fu & Wang 2024"
 MARKS = "os^Dv"
@@ -111,9 +111,8 @@ def figure(told: Told) -> Figure:
         titles,
         title="Positive definite, and how well conditioned?",
         notes=[
-            f"{_setup(told)}. Smallest eigenvalue over the largest; one point a seed, images as they are (filled) and "
-            "moved (hollow); line: geometric mean, images as they are. Strength 0 is Θ itself. Dotted: float64's "
-            "floor, side × rounding."
+            "Smallest eigenvalue over the largest; one point a seed, images as they are (filled) and moved (hollow); "
+            "line: geometric mean, images as they are. Strength 0: Θ itself. Dotted: float64's floor, side × rounding."
         ],
         across=2,
     )
@@ -121,7 +120,7 @@ def figure(told: Told) -> Figure:
         _draw_family(panel, told, family)
         panel.set(yscale="log", xlabel="mean ARK eigenvalue × ηS", ylabel="smallest / largest")
         panel.axhline(floor(told, "blocks"), color="#555555", ls=":", lw=1)
-    axes[0].legend(fontsize=7, frameon=False)
+    axes[0].legend()
     _draw_ark(axes[-1], told)
     return drawn
 

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
+from advntk.telling.layout import line_with_band, panels, span
 from advntk.telling.over_time import POINT, chosen
 from advntk.telling.story import Claim, Story, Told, above, below, wrong_labels
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 PAPER = "Fu & Wang 2024, AT degeneration"
 TRAININGS = {"clean": "clean", "flow": "inner flow", "pgd": "PGD"}
@@ -260,9 +260,9 @@ def figure(told: Told) -> Figure:
         titles,
         title="Where adversarial training ends",
         notes=[
-            f"Kernels: {_kernel_setup(told)}. Solid: robust, dashed: clean accuracy; dotted: natural solution, robust. "
-            f"{_finite_setup(told)}. Colours of kernels: right-hand panel. Time in 1 / mean diagonal of Θ. Line: mean "
-            "over seeds (of kernels' distances the geometric one); band: 95% interval of the mean."
+            "Solid: robust, dashed: clean accuracy; dotted: natural solution, robust. Colours of kernels: right-hand "
+            "panel. Time in 1 / mean diagonal of Θ. Line: mean over seeds (of kernels' distances the geometric one); "
+            "band: 95% interval of the mean."
         ],
         across=len(noises) + 1 if len(noises) > 1 else 3,
     )
@@ -279,11 +279,9 @@ def figure(told: Told) -> Figure:
 def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
     found = [one.found for one in _kernels(told, network, noise)]
     for row, exposure in enumerate(told.options["exposures"]):
-        values = [one["robust_test"][row] for one in found]
-        style = {"color": COLOURS[row], "label": f"κηS = {exposure:g}"}
-        line_with_band(axes, found[0]["times"], values, images=told.options["n_test"], **style)
-        clean = np.mean([one["clean_test"][row] for one in found], axis=0)
-        axes.plot(found[0]["times"], clean, color=COLOURS[row], ls="--", lw=0.9)
+        robust, clean = ([one[key][row] for one in found] for key in ("robust_test", "clean_test"))
+        images = told.options["n_test"]
+        line_with_band(axes, found[0]["times"], robust, f"κηS = {exposure:g}", dashed=clean, images=images)
     axes.axhline(np.mean([one["natural"]["robust_test"] for one in found]), color="#555555", ls=":", lw=1)
     axes.set(xscale="log", ylim=(0, 1), xlabel="t", ylabel="accuracy")
 
@@ -293,25 +291,27 @@ def _draw_distance(axes: Axes, told: Told, network: tuple[str, str], noise: floa
     for row, exposure in enumerate(told.options["exposures"]):
         values = np.maximum([one["distance"][row] for one in found], ROUNDING)
         mean = np.exp(np.log(values).mean(axis=0))
-        axes.plot(found[0]["times"], mean, "o-", ms=3, color=COLOURS[row], label=f"κηS = {exposure:g}")
+        axes.plot(found[0]["times"], mean, "o-", ms=3, label=f"κηS = {exposure:g}")
     axes.set(xscale="log", yscale="log", xlabel="t", ylabel="relative distance")
-    axes.legend(fontsize=7, frameon=False, loc="lower left")
+    axes.legend(loc="lower left")
 
 
 def _draw_finite(axes: list[Axes], told: Told, noise: float) -> None:
     found = [one.found for one in _finite(told, noise)]
-    for colour, (training, name) in zip(COLOURS, TRAININGS.items(), strict=False):
-        for panel, key in zip(axes, ("robust_test", "distance", "factor"), strict=True):
-            values = [one["trainings"][training][key] for one in found]
-            images = _finite_tests(told) if key == "robust_test" else None
-            line_with_band(panel, found[0]["times"], values, images=images, color=colour, label=name)
-        clean = np.mean([one["trainings"][training]["clean_test"] for one in found], axis=0)
-        axes[0].plot(found[0]["times"], clean, color=colour, ls="--", lw=0.9)
+    for training, name in TRAININGS.items():
+        robust, clean, distance, factor = (
+            [one["trainings"][training][key] for one in found]
+            for key in ("robust_test", "clean_test", "distance", "factor")
+        )
+        times = found[0]["times"]
+        line_with_band(axes[0], times, robust, name, dashed=clean, images=_finite_tests(told))
+        line_with_band(axes[1], times, distance, name)
+        line_with_band(axes[2], times, factor, name)
     labels = ("accuracy", "relative distance", "‖f(x_S) − y‖ / ‖f(x) − y‖")
     for panel, label in zip(axes, labels, strict=True):
         panel.set(xscale="log", xlabel="t", ylabel=label)
     axes[1].set_yscale("log")
-    axes[0].legend(fontsize=7, frameon=False)
+    axes[0].legend()
 
 
 def caption(told: Told) -> str:

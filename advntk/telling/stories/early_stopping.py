@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.comparisons import Comparison, comparisons
 from advntk.telling.labels import method_label
-from advntk.telling.over_time import POINT, attacked, chosen, points
+from advntk.telling.layout import line_with_band, panels, points, span
+from advntk.telling.over_time import POINT, attacked, chosen
 from advntk.telling.story import Claim, Story, Told, above, below
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 SUITE = "this suite"
 PAPER = "Fu & Wang 2024"
@@ -155,12 +155,12 @@ def figure(told: Told) -> Figure:
     networks, methods = list(told.options["networks"]), _of_methods(told)
     most = max(attacked(told), key=lambda network: spread(told, network)[0])
     drawn, axes = panels(
-        ["spread of κ over images", "AT − clean on a faster clock", "best of AT − best of clean", f"{most} over time"]
+        ["spread of κ over images", "AT − clean, faster clock", "best of AT − best of clean", f"{most} over time"]
         + ["methods of this suite"] * bool(methods),
         title="When is adversarial training more than early stopping?",
         notes=[
-            f"{_setup(told)}. Bars: 95% intervals over seeds; values below 1e-16 are drawn there. Times are chosen on "
-            "val. Line: mean over seeds; band: 95% interval of the mean."
+            "Bars: 95% intervals over seeds; values below 1e-16 are drawn there. Times are chosen on val. Line: mean "
+            "over seeds; band: 95% interval of the mean."
         ],
         across=2,
     )
@@ -174,14 +174,13 @@ def figure(told: Told) -> Figure:
     for row, exposure in enumerate(told.options["exposures"]):
         times = np.array(found[0]["times"]) * np.exp(exposure)
         values = [one["robust_test"][row] for one in found]
-        style = {"color": COLOURS[row], "label": f"κηS = {exposure:g}"}
-        line_with_band(axes[3], times, values, images=found[0]["sizes"]["test"], **style)
+        line_with_band(axes[3], times, values, f"κηS = {exposure:g}", images=found[0]["sizes"]["test"])
     axes[3].set(xscale="log", xlabel="t × e^κηS", ylabel="robust accuracy", ylim=(0, None))
-    axes[3].legend(fontsize=7, frameon=False)
+    axes[3].legend()
     if methods:
         points(
             axes[4],
-            [_pair(claim) for claim in methods],
+            [_pair(claim).replace(" (", "\n(") for claim in methods],
             [claim.interval for claim in methods],
             "difference of robust accuracy",
         )

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, student_interval
+from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels, span
 from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
 from advntk.telling.story import Claim, Story, Told, above, below
-from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
 NAMES = {
     "natural": "natural, t = ∞",
@@ -151,29 +151,25 @@ def figure(told: Told) -> Figure:
         ["off-diagonal mass of exp(ARK η S)", "change of AT's logits", "accuracy on test"],
         title="Is a diagonal Ξ enough at finite width?",
         notes=[
-            f"{_setup(told)}. Lines: mean over seeds; bands: 95% intervals of the mean. Dots: accuracy under PGD-10 "
-            "(filled) and on clean images (hollow), 95% intervals over splits and images.",
+            "Lines: mean over seeds; bands: 95% intervals of the mean. Dots: accuracy under PGD-10 (filled) and on "
+            "clean images (hollow), 95% intervals over splits and images.",
         ],
     )
     for index, name in enumerate(names):
-        line_with_band(mass, options["widths"], _mass(told)[:, index], color=COLOURS[index % 8], label=name)
+        line_with_band(mass, options["widths"], _mass(told)[:, index], name)
     mass.set(xscale="log", yscale="log", xlabel="width", ylabel="off-diagonal / diagonal")
     mass.set_xticks(options["widths"], [str(width) for width in options["widths"]], minor=False)
     mass.minorticks_off()
     means = _mass(told).mean(axis=0)
     mass.set_ylim(means.min() / 3, means.max() * 1.6)  # a wide band may reach below 0, which a logarithm has not
     times = told.of(kind="adv")[0].found["times"]
-    for index, (part, label) in enumerate((("diagonal", "ARK's diagonal alone"), ("kappa", "κ I for ARK"))):
-        line_with_band(change, times, _change(told, part), color=COLOURS[index], label=label, markersize=0)
+    for part, label in (("diagonal", "ARK's diagonal alone"), ("kappa", "κ I for ARK")):
+        line_with_band(change, times, _change(told, part), label, markersize=0)
     change.set(xscale="log", xlabel="t · mean diagonal of Θ", ylabel="relative change", ylim=(0, None))
     for panel in (mass, change):
-        panel.legend(fontsize=6.5, frameon=False)
-    for row, name in enumerate(NAMES):
-        robust, clean = (_outcomes(told, name, kind) for kind in ("robust", "clean"))
-        accuracy_dots(accuracy, row, robust, clean, told.test_images(kind="adv"), COLOURS[0])
-    accuracy.set_yticks(range(len(NAMES)), list(NAMES.values()), fontsize=6.5)
-    accuracy.set(xlim=(0, 1.02), xlabel="accuracy")
-    accuracy.invert_yaxis()
+        panel.legend()
+    outcomes = {name: [_outcomes(told, key, kind) for kind in ("robust", "clean")] for key, name in NAMES.items()}
+    accuracy_dots(accuracy, outcomes, told.test_images(kind="adv"), [COLOURS[0]] * len(NAMES))
     return drawn
 
 

@@ -8,8 +8,8 @@ from matplotlib.ticker import NullLocator
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, geometric_interval, student_interval
+from advntk.telling.layout import line_with_band, panels, span
 from advntk.telling.story import Claim, Story, Told, Verdict, above, below, within
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 WORDS = {"frozen": "both Jacobians frozen", "theta": "linear in θ alone"}
 SAME = (0.8, 1.25)
@@ -242,31 +242,24 @@ def figure(told: Told) -> Figure:
         ],
         title="Where does the linearised network break in adversarial training?",
         notes=[
-            f"{_setup(told)}. Error: largest gap over t, rms over test images, over the network's movement. Solid: "
-            "both Jacobians frozen; dashed: linear in θ alone. Grey: the threshold. Line: mean over networks; "
-            "band: 95% interval of the mean.",
+            "Error: largest gap over t, rms over test images, over the network's movement. Solid: both Jacobians "
+            "frozen; dashed: linear in θ alone. Grey: the threshold. Line: mean over networks; band: 95% interval "
+            "of the mean.",
         ],
     )
     for panel, (factor, variants) in zip(axes, factors.items(), strict=False):
-        for index, variant in enumerate(variants):
+        for variant in variants:
             name = str(variant.settings["variant"]).partition(".")[2] or _DEFAULTS[factor]
-            line_with_band(panel, options["strengths"], errors(variant, "frozen"), color=COLOURS[index], label=name)
-            panel.plot(
-                options["strengths"],
-                errors(variant, "theta").mean(axis=0),
-                color=COLOURS[index],
-                linestyle="--",
-                linewidth=0.9,
-            )
+            frozen, theta = errors(variant, "frozen"), errors(variant, "theta")
+            line_with_band(panel, options["strengths"], frozen, name, dashed=theta)
         panel.set(xlabel="κηS", ylabel="error")
-        panel.legend(fontsize=6.5, frameon=False, loc="upper left")
+        panel.legend(loc="upper left")
     time, rate = axes[len(factors) :]
     for index, strength in enumerate(options["strengths"]):
-        over_time = errors_by_time(one, "frozen")[:, index]
-        line_with_band(time, one.found["moments"], over_time, color=COLOURS[index], label=f"κηS = {strength:g}")
+        line_with_band(time, one.found["moments"], errors_by_time(one, "frozen")[:, index], f"κηS = {strength:g}")
     time.set(xlabel="t", ylabel="error up to t")
-    time.legend(fontsize=6.5, frameon=False, loc="upper left")
-    line_with_band(rate, options["rates"], one.found["descent"], color=COLOURS[0], label="gradient descent")
+    time.legend(loc="upper left")
+    line_with_band(rate, options["rates"], one.found["descent"], "gradient descent")
     rate.set(xlabel="share of the largest stable rate", ylabel="error")
     for panel in axes:
         panel.set(xscale="log", yscale="log")

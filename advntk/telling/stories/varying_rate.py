@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
-from advntk.telling.over_time import points
+from advntk.telling.layout import COLOURS, panels, points
 from advntk.telling.story import Claim, Story, Told, Verdict, below
-from advntk.telling.story_figure import COLOURS, panels
 
 PAPER = "closed form of AT (Fu & Wang 2024)"
 EXACT = 1e-8
@@ -97,8 +96,8 @@ def figure(told: Told) -> Figure:
         ["closed form against ODE", f"Ξ(t)/t, {most}"],
         title="Is the closed form right where the attack changes along training?",
         notes=[
-            f"{_setup(told)}. Left: relative gap on test images, largest over t; bars: 95% intervals over seeds; "
-            "values below 1e-16 are drawn there. Right: mean over images and seeds; band: smallest to largest image."
+            "Left: relative gap on test images, largest over t; bars: 95% intervals over seeds; values below 1e-16 are "
+            "drawn there. Right: mean over images and seeds; band: smallest to largest image."
         ],
     )
     cells = [f"{network}, {name}" for network, name in _cells(told)]
@@ -112,7 +111,7 @@ def figure(told: Told) -> Figure:
         axes[1].fill_between(times, low, high, color=colour, alpha=0.2, lw=0)
         axes[1].plot(times, mean, "o-", ms=3, color=colour, label=name)
     axes[1].set(xscale="log", xlabel="t", ylabel="Ξ(t)/t", ylim=(0, None))
-    axes[1].legend(fontsize=7, frameon=False)
+    axes[1].legend()
     return drawn
 
 

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, student_interval
+from advntk.telling.layout import COLOURS, line_with_band, panels, span
 from advntk.telling.powers import EXPECTED, NEEDED, power
 from advntk.telling.story import Claim, Story, Told, above, below
-from advntk.telling.story_figure import COLOURS, line_with_band, panels, span
 
 NONE = 0.01
 """A relative gap that counts as none."""
@@ -196,23 +196,21 @@ def figure(told: Told) -> Figure:
         [f"gap over width, d = {d}", "gap over width, d = width", "both Jacobians frozen, every d"],
         title="Does adversarial training of a wide network follow its linearisation?",
         notes=[
-            f"{_setup(told)}. Gap: largest over t of the rms difference on test points, over how far the "
-            "network's logits moved on training points. Line: mean over networks; band: 95% interval of the mean. "
-            "Dashed: fit gap² = a/width + c at each d.",
+            "Gap: largest over t of the rms difference on test points, over how far the network's logits moved on "
+            "training points. Line: mean over networks; band: 95% interval of the mean. Dashed: fit gap² = a/width + c "
+            "at each d.",
         ],
     )
     for panel, where in zip(axes[:2], (d, None), strict=True):
         for colour, (name, label) in zip(COLOURS, _DRAWN, strict=False):
             widths, gaps = _line(told, name, d=where)
             if len(widths) > 1:
-                line_with_band(panel, widths, gaps, color=colour, label=label)
-    for colour, size in zip(COLOURS, [*options["dimensions"], None], strict=False):
+                line_with_band(panel, widths, gaps, label, color=colour)
+    for size in [*options["dimensions"], None]:
         widths, gaps = _line(told, "frozen", d=size)
-        line_with_band(axes[2], widths, gaps, color=colour, label=f"d = {size or 'width'}")
-        if size is not None:
-            a, c = law(told, size).mean(axis=0)
-            fitted = [np.sqrt(max(a / width + c, 0.0)) for width in widths]
-            axes[2].plot(widths, fitted, color=colour, linestyle="--", linewidth=0.9)
+        laws = [] if size is None else [law(told, size).mean(axis=0)]
+        fitted = [[np.sqrt(max(a / width + c, 0.0)) for width in widths] for a, c in laws] or None
+        line_with_band(axes[2], widths, gaps, f"d = {size or 'width'}", dashed=fitted)
     for panel in axes:
         panel.set(xscale="log", yscale="log", xlabel="width", ylabel="relative gap")
         ticks = sorted({*options["widths"], *options["along"]})
@@ -221,7 +219,7 @@ def figure(told: Told) -> Figure:
         values = np.concatenate([line.get_ydata() for line in panel.get_lines()])
         low, high = float(values.min()) / 2, float(values.max()) * 2  # bands may reach below 0
         panel.set_ylim(low, high * (high / low) ** (0.3 if panel is axes[2] else 0.65))  # room for the legend
-        panel.legend(fontsize=6.5, frameon=False, loc="upper right")
+        panel.legend(loc="upper right")
     return drawn
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, seed_interval
+from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels, span
 from advntk.telling.story import Claim, Story, Told, Verdict, above, below, wrong_labels
-from advntk.telling.story_figure import COLOURS, accuracy_dots, line_with_band, panels, span
 
 NAMES = {
     "natural": "natural solution, t = ∞",
@@ -175,34 +175,31 @@ def figure(told: Told) -> Figure:
         [*(f"test, {wrong_labels(noise)}" for noise in noises), "robust accuracy, val − test", "Adv-NTK"],
         title="How free should Ξ be, and what does val give?",
         notes=[
-            f"{_setup(told)}. Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals "
-            "over splits and images. Curves: mean over splits, bands: 95% intervals of the mean. Adv-NTK: "
-            "solid on test, dashed on val, whose images it learns from.",
+            "Dots: accuracy under PGD-10 (filled) and on clean images (hollow); bars: 95% intervals over splits and "
+            "images. Curves: mean over splits, bands: 95% intervals of the mean. Adv-NTK: solid on test, dashed on "
+            "val, whose images it learns from.",
         ],
         across=2,
     )
     for panel, noise in zip(axes, noises, strict=False):
-        names = [name for name in NAMES if _outcomes(told, noise, name)]
-        for row, name in enumerate(names):
-            colour = COLOURS[0] if NAMES[name].startswith("Ξ") else COLOURS[7]
-            robust, clean = (_outcomes(told, noise, name, kind) for kind in ("robust", "clean"))
-            accuracy_dots(panel, row, robust, clean, told.test_images(noise=noise), colour)
-        panel.set_yticks(range(len(names)), [NAMES[name] for name in names], fontsize=6)
-        panel.set(xlim=(0, 1), xlabel="accuracy")
-        panel.invert_yaxis()
+        outcomes = {
+            name: [_outcomes(told, noise, key, kind) for kind in ("robust", "clean")]
+            for key, name in NAMES.items()
+            if _outcomes(told, noise, key)
+        }
+        colours = [COLOURS[0] if name.startswith("Ξ") else COLOURS[7] for name in outcomes]
+        accuracy_dots(panel, outcomes, told.test_images(noise=noise), colours)
     gap, steps = axes[len(noises) :]
-    for index, noise in enumerate(noises):
-        style = {"color": COLOURS[index], "label": wrong_labels(noise)}
+    for noise in noises:
         gaps = np.stack([_gaps(told, noise, name) for name in FREEDOMS], axis=1)
-        line_with_band(gap, range(len(FREEDOMS)), gaps, images=told.options["val"], bounds=(-1.0, 1.0), **style)
+        label, images = wrong_labels(noise), told.options["test"]
+        line_with_band(gap, range(len(FREEDOMS)), gaps, label, images=told.options["val"], bounds=(-1.0, 1.0))
         curves = [one.found["advntk"] for one in told.of(noise=noise)]
-        on_test = [curve["test"] for curve in curves]
-        line_with_band(steps, curves[0]["steps"], on_test, images=told.options["test"], **style)
-        val = np.mean([curve["val"] for curve in curves], axis=0)
-        steps.plot(curves[0]["steps"], val, color=COLOURS[index], linestyle="--", lw=1)
+        test, val = ([curve[split] for curve in curves] for split in ("test", "val"))
+        line_with_band(steps, curves[0]["steps"], test, label, dashed=val, images=images)
     gap.set_xticks(range(len(FREEDOMS)), ["number", "diagonal", "per class", "blocks", "full"], fontsize=6, rotation=20)
     gap.set(ylabel="accuracy")
-    gap.legend(fontsize=6.5, frameon=False)
+    gap.legend()
     steps.axvline(told.options["advntk_steps"], color="#999999", lw=0.8, linestyle=":")
     steps.set(xlabel="step (dotted: the method's end)", ylabel="robust accuracy", ylim=(0, 1))
     return drawn
