@@ -201,6 +201,15 @@ def test_the_error_bound_holds_and_is_sharp(lambda_max):
         assert error >= bound / 10 or bound == 0
 
 
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-8])
+def test_without_a_bound_of_columns_one_basis_keeps_the_tolerance(tolerance):
+    theta, d, y, _ = problem(300, 6278.0)
+    solution = solve(lambda b: theta @ b, d, y, tolerance=tolerance)
+    assert len(solution.stretches) == 1
+    assert solution.error <= tolerance
+    assert relative(solution.coef, dense(theta, d, y, y)[0]) <= tolerance
+
+
 def test_products_in_float32_are_told():
     theta, d, y, _ = problem(300, 628.0)
     single = theta.astype(np.float32)
