@@ -1,4 +1,4 @@
-"""Write suites/moves.npz, the images of a user's own that suites/moves.yaml runs on: python -m tests.moves."""
+"""Write suites/moves.npz, the user's own images of suites/moves.yaml: python -m tests.moves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from advntk.foundation import files
 
 PATH = Path(__file__).parents[1] / "suites" / "moves.npz"
-CLASSES, SHAPE = 5, (6, 6, 3)
+CLASSES, SHAPE = 5, (5, 5, 3)
 
 
 def arrays() -> dict[str, np.ndarray]:
