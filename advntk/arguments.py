@@ -77,7 +77,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) 
     sub.add_argument("--dataset", required=True, help="registry entry, for its sizes")
     sub.add_argument("--prepared", type=Path, required=True, help="npz written by prepare")
     sub.add_argument("--seed", type=at_least(0), default=0, help="of the split and of everything trained on it")
-    sub.add_argument("--out", type=Path, required=True, help="split.json to write; split.npz goes beside it")
+    sub.add_argument("--out", type=Path, required=True, help="split.json to write; split.npz is written beside it")
     sub = verb("gram", [compute])
     _add_problem(sub)
     sub.add_argument(
@@ -86,7 +86,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) 
     sub.add_argument(
         "--parts", type=at_least(1), help="into how many parts the matrix is cut; gather puts them together"
     )
-    sub.add_argument("--out", type=Path, required=True, help="npy to write; a .json of what made it goes beside it")
+    sub.add_argument("--out", type=Path, required=True, help="npy to write; provenance is written beside it, as .json")
     sub = verb("gather", [compute])
     _add_problem(sub)
     sub.add_argument(
@@ -140,7 +140,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) 
     sub.add_argument("--out", type=Path, required=True, help="csv to write; .md and .tex go beside it")
     sub = verb("plot", [suite])
     sub.add_argument("--figure", required=True, help="such as curves, depth, radius or strength")
-    sub.add_argument("--out", type=Path, required=True, help="svg to write; a png goes beside it")
+    sub.add_argument("--out", type=Path, required=True, help="svg to write; a png is written beside it")
     sub = verb("export", [suite])
     sub.add_argument("--out", type=Path, required=True, help="folder to write to")
     add_publish(verb("publish", [suite]))
@@ -158,7 +158,7 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) 
         type=Path,
         help="record, sweep, transfer, fit (file or folder), gram.json, split.json, prepared npz, suite.json",
     )
-    sub.add_argument("--json", action="store_true", help="for programs")
+    sub.add_argument("--json", action="store_true", help="machine-readable")
 
     add_plan(verb("plan"))
     add_costs(verb("costs"))

@@ -135,7 +135,7 @@ class WorstPoints:
         labels = self.labels[which]
         logits = np.asarray(self.predictor.logits(points), dtype=np.float64)
         target = one_hot(labels, self.predictor.classes, logits.dtype)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinite logits are told by their rank
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite logits show in the rank
             value, _ = value_and_logit_gradient(self.loss, logits, target)
         new = rank(logits, labels)
         better = (new > self._rank[which]) | ((new == self._rank[which]) & (value > self._value[which]))

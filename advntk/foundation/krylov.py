@@ -154,7 +154,7 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """P(D) and what made it; the gradient reuses the bases.
+    """P(D) and the bases it was computed with, which the gradient reuses.
 
     Attributes:
         coef: P(D), (n, c).

@@ -199,7 +199,7 @@ def environment(
     inputs: Mapping[str, Any] | None = None,
     places: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Versions, hardware and place of this process, and what it made its result from.
+    """Versions, hardware and place of this process, and the inputs of its result.
 
     Args:
         device: where it computed.
@@ -233,7 +233,7 @@ def environment(
 
 
 def place(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Where and when a process ran, without what it made its result from."""
+    """Where and when a process ran, without the inputs of its result."""
     return {key: provenance[key] for key in PLACE if key in provenance}
 
 

@@ -61,7 +61,7 @@ def build_part(
         images: X: ``opt``, or all training images.
         part: which, from 0.
         parts: how many.
-        out: path of the ``.npy``; a ``.json`` of what made it goes beside it.
+        out: path of the ``.npy``; its provenance is written beside it, as ``.json``.
         compute: engine, device and memory bound. (A part that does not exist and too small a bound raise
             ``ConfigError``, a full disk ``InputError``.)
         threads: for the record.

@@ -3,7 +3,7 @@
 X are the ``opt`` images, or all training images, which begin with them: the matrix of ``opt`` is then the first rows
 and columns of that, and is not computed again.
 
-``gram.npy`` is float32 with a sidecar ``gram.json`` of what made it. While it grows it is ``.gram.partial.npy`` with
+``gram.npy`` is float32 with its provenance beside it in ``gram.json``. While it grows it is ``.gram.partial.npy`` with
 a list of finished tile rows beside it; a rerun with the same identity resumes there. How it is cut and written is
 in :mod:`gram_tiles`, how it is checked in :mod:`gram_spectrum`, and its parts are in :mod:`gram_parts`.
 """

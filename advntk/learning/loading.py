@@ -47,7 +47,7 @@ def split_of(folder: Path, content: FitFile) -> Split:
 
 
 def load_checkpoint(folder: Path, checkpoint: str, compute: Compute) -> Predictor:
-    """The predictor of one named checkpoint, loaded by the method that made it.
+    """The predictor of one named checkpoint, loaded by the method that fitted it.
 
     Returns:
         The predictor.

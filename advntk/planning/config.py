@@ -51,7 +51,7 @@ def require_of_files(found: SuiteConfig, *, where: Path) -> None:
         InputError: the overlay is not there, or gives another suite; the keys are named.
     """
     overlay = overlay_of(found.suite)
-    remedy = "give --command 'snakemake …', the command that made it"
+    remedy = "give --command 'snakemake …', the command that computed it"
     if overlay and not overlay.is_file():
         raise InputError(f"no {overlay} makes this suite", where=where, remedy=remedy)
     if keys := _differing(what_counts(found), what_counts(read_suite([overlay] if overlay else [], []).config)):

@@ -31,7 +31,7 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder, named as the suite; index.json beside it lists it"
     )
-    parser.add_argument("--command", default="", help="what made it (default: snakemake with the suite's file)")
+    parser.add_argument("--command", default="", help="that computed it (default: snakemake with the suite's file)")
     parser.add_argument(
         "--add",
         action="store_true",

@@ -62,7 +62,8 @@ def run_plan(args: argparse.Namespace) -> None:
     from advntk.planning import plan
     from advntk.planning.config import read_suite
     from advntk.planning.costs import Measurements, committed, read_costs
-    from advntk.telling.pages import markdown, write_between
+    from advntk.telling.listing import markdown_table
+    from advntk.telling.pages import write_between
 
     suite = read_suite(args.configfile, args.config)
     measured = committed(Path())
@@ -80,7 +81,7 @@ def run_plan(args: argparse.Namespace) -> None:
     )
     made = plan.plan(suite, Measurements(measured), limits)
     rows = [line.row for line in made.lines]
-    page = [*markdown(plan.HEAD, rows), "", *(f"* {sentence}" for sentence in made.verdicts())]
+    page = [*markdown_table(plan.HEAD, rows).splitlines(), "", *(f"* {sentence}" for sentence in made.verdicts())]
     if args.into:
         write_between(args.into, "plan", page)
     elif args.json:

@@ -39,7 +39,7 @@ class Link:
         there: whether the file is there.
         provenance: as it was written; empty where it was not.
         timing: the same.
-        code: of each module that made it: ``current``, ``differs`` from this checkout, or ``gone``.
+        code: of each module it was computed with: ``current``, ``differs`` from this checkout, or ``gone``.
         doubts: what does not fit together, in words.
     """
 
@@ -101,7 +101,7 @@ def origin(path: Path) -> list[Link]:
 
 
 def as_json(links: list[Link]) -> list[dict[str, Any]]:
-    """Links for programs, the result first."""
+    """Machine-readable links, the result first."""
     return [
         {
             **{"kind": link.kind, "path": link.path, "what": link.what, "there": link.there},

@@ -25,8 +25,3 @@ def write_between(path: Path, name: str, lines: Sequence[str]) -> None:
     if not (found and closed):
         raise InputError("no place for the table", where=path, remedy=f"put the lines {begin} and {end} into it")
     files.write_text(path, "\n".join([f"{before}{begin}", "", *lines, "", f"{end}{after}"]))
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, line by line."""
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]

@@ -20,7 +20,7 @@ class Kept(Closed):
 
     Attributes:
         suite: its name, and that of its folder.
-        command: what made it.
+        command: that computed it.
         tables: names of CSV files in the folder.
     """
 

@@ -114,7 +114,7 @@ def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> 
 
 
 def _facts(suite: Suite) -> dict[str, str]:
-    """What was run, on what, and what made it."""
+    """What was run, on which machine, with which versions."""
     config, records = suite.config, [item.record for item in suite.measured]
     sizes = []
     for dataset in config.datasets:

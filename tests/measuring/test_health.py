@@ -1,4 +1,4 @@
-"""Health checks: silent on sound predictors and attacks, and each fault planted here is told by its own flag."""
+"""Health checks: silent on sound predictors and attacks, and each fault planted here raises its own flag."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def _x64() -> Iterator[None]:
 
 
 def finding_of(name: str, options: Closed, unit: Unit, found: dict[str, Any]) -> Finding:
-    """What a unit of an experiment would have written, without what made it."""
+    """What a unit of an experiment would have written, without its provenance."""
     return Finding(
         experiment=name,
         unit=unit.name,

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import checkpoint  # type: ignore[attr-defined]  # public, but JAX 0.5 does not mark it as exported
 
 from advntk.foundation import threads
 from advntk.foundation.architecture import Architecture
@@ -186,7 +185,7 @@ def _logits(points: jax.Array, coef: jax.Array, train: jax.Array, kernel: Kernel
     if tiles == 1:
         whole: jax.Array = part(train[0], weights[0])
         return whole
-    again = checkpoint(part)
+    again = jax.checkpoint(part)
 
     def add(total: jax.Array, tile: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         return total + again(*tile), None

@@ -27,10 +27,9 @@ def compiled(**options):
 
 numba_cache.compiled = compiled
 
-# E402: these modules compile when they are imported, so the replacement above has to come first
-from advntk.ingredients.kernels import numba_lanes, numba_math, numba_mlp, numba_product  # noqa: E402 (see above)
-from advntk.ingredients.kernels.engine import make_engine  # noqa: E402 (see above)
-from advntk.ingredients.kernels.numba_conv import _centred  # noqa: E402 (see above)
+from advntk.ingredients.kernels import numba_lanes, numba_math, numba_mlp, numba_product  # noqa: E402  # compiles on import: not before the replacement
+from advntk.ingredients.kernels.engine import make_engine  # noqa: E402  # compiles on import: not before the replacement
+from advntk.ingredients.kernels.numba_conv import _centred  # noqa: E402  # compiles on import: not before the replacement
 
 LANES = numba_lanes.LANES
 
@@ -80,7 +79,7 @@ def fires(call, *arguments):
 
 
 def planted_mlp():
-    """Images with one training image less than the loops are told of."""
+    """Images with one training image less than the loops expect."""
     engine = numba_mlp.NumbaMlp(depth=2, sigma_w=1.0, sigma_b=0.0, input_shape=(2, 2, 1))
     sides = [numba_mlp._Side(images(count, (2, 2, 1)), engine) for count in (3, 5)]
     a, b, norm_a, norm_b, sa, ia, sb, ib, w2, scale = engine._arguments(*sides)
