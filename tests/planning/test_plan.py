@@ -215,7 +215,8 @@ def test_the_command_prints_a_table_and_what_it_means(capsys, tmp_path):
     one = json.loads(told(capsys, "--configfile", "suites/smoke.yaml", "--json", "--cores", "2"))
     assert one["suite"] == "smoke"
     assert one["rules"][-1]["jobs"] == len(jobs_of(suite_of("smoke")))
-    assert "| total |" in told(capsys, "--config", "seeds=1", "--markdown", "--cores", "2")
+    in_markdown = told(capsys, "--config", "seeds=1", "--markdown", "--cores", "2")
+    assert any(line.startswith("| total ") for line in in_markdown.splitlines())
 
 
 @pytest.mark.parametrize(
