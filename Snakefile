@@ -5,7 +5,7 @@ import os
 
 from snakemake.utils import min_version
 
-min_version("9.10")
+min_version("9.17")  # the first that brings pydantic
 
 
 configfile: os.path.join(workflow.basedir, "config.yaml")  # beside this file, wherever it is started from

@@ -13,7 +13,7 @@ import numpy as np
 from advntk.foundation import krylov
 from advntk.foundation.device import float64_mode
 from advntk.ingredients.gram_operator import GramOperator
-from advntk.learning.adv_ntk import AdvNtkOptions
+from advntk.learning.adv_ntk_options import AdvNtkOptions
 from benchmarks import child, exact, timing
 from benchmarks.options import Device, Solver
 from benchmarks.problem import CLASSES, Problem, make_problem

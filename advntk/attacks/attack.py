@@ -6,16 +6,15 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from weakref import WeakSet
 
-import numpy as np
-from array_api_compat import is_torch_array
-
-from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
 from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BATCH = 128
 
@@ -63,6 +62,10 @@ def checked(run: AnyRun) -> AnyRun:
 
     @functools.wraps(run)
     def attack(predictor: Predictor, images: np.ndarray, labels: np.ndarray, **settings: Any) -> Attacked:
+        import numpy as np
+
+        from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
+
         clean = checked_images(images, predictor.input_shape, where="attack").astype(np.float32, copy=False)
         truth = checked_labels(labels, len(clean), predictor.classes, where="attack")
         with unchecked_values():
@@ -147,6 +150,9 @@ def batches(count: int, size: int = BATCH) -> Iterator[slice]:
 
 def to_numpy(array: Any) -> np.ndarray:
     """Any array on any device as numpy."""
+    import numpy as np
+    from array_api_compat import is_torch_array
+
     return np.asarray(array.detach().cpu().numpy() if is_torch_array(array) else array)
 
 
@@ -158,6 +164,8 @@ def in_batches(
     attack: Callable[[Any, Any, Any], Any],
 ) -> np.ndarray:
     """Apply ``attack(clean, labels, start)`` on native arrays batch by batch; gives float32 numpy images."""
+    import numpy as np
+
     done = []
     for part in batches(len(images)):
         native = (predictor.native(images[part]), predictor.native(labels[part]), predictor.native(starts[part]))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
+from advntk.foundation.attack_options import Schedule
 from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 
 Oracle = Callable[[Any], tuple[Any, Any, Any]]
 """Images → (logits, loss of each example, its gradient by its own image)."""
-
-Schedule = Literal["constant", "linear", "cosine"]
 
 
 def step_sizes(schedule: Schedule, step_size: float, steps: int) -> list[float]:

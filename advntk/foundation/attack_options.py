@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from advntk.foundation.losses import LossName
 from advntk.foundation.options import Closed
+
+Schedule = Literal["constant", "linear", "cosine"]
+"""How the step size falls over the steps of an attack."""
 
 
 class AttackOptions(Closed):

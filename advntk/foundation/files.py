@@ -10,11 +10,12 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from advntk.foundation.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -108,6 +109,8 @@ def read_json(path: str | Path) -> Any:
 
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> None:
     """Write named arrays atomically as an npz."""
+    import numpy as np
+
     with replacing(path) as temporary, temporary.open("wb") as handle:
         save = np.savez_compressed if compress else np.savez
         save(handle, allow_pickle=False, **dict(arrays))
@@ -126,6 +129,8 @@ def read_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str,
     Raises:
         InputError: the file is missing, truncated, no npz, or holds Python objects.
     """
+    import numpy as np
+
     try:
         with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files if only is None or name in only}
@@ -156,6 +161,8 @@ def sha256_of_file(path: str | Path) -> str:
 
 def sha256_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of arrays, independent of how they are stored."""
+    import numpy as np
+
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from array_api_compat import array_namespace, is_torch_array
-
 LossName = Literal["squared_error", "cross_entropy", "margin"]
 
 
 def one_hot(labels: Any, classes: int, dtype: Any) -> Any:
     """Integer labels (m,) as one-hot rows (m, classes)."""
+    from array_api_compat import array_namespace, is_torch_array
+
     xp = array_namespace(labels)
     columns = xp.arange(classes, device=labels.device) if is_torch_array(labels) else xp.arange(classes)
     return xp.astype(labels[:, None] == columns[None, :], dtype)
@@ -59,6 +59,8 @@ def value_and_logit_gradient(loss: LossName, logits: Any, target: Any) -> tuple[
     Returns:
         Values (m,) and ∂loss/∂f (m, c).
     """
+    from array_api_compat import array_namespace
+
     return _LOSSES[loss](array_namespace(logits), logits, target)
 
 
@@ -73,5 +75,7 @@ def targeted_margin(logits: Any, target: Any, goal: Any) -> tuple[Any, Any]:
     Returns:
         Values (m,), never above the margin, and their gradient e_t − e_y (m, c).
     """
+    from array_api_compat import array_namespace
+
     direction = goal - target
     return array_namespace(logits).sum(logits * direction, axis=1), direction

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from advntk.foundation.losses import LossName
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Pullback = Callable[[Any], Any]
 """Cotangents of logits (m, classes) → cotangents of images (m, H, W, C), native arrays."""

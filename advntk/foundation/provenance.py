@@ -17,12 +17,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from advntk.foundation import files
 from advntk.foundation.gpus import device_name
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PACKAGE = Path(__file__).resolve().parents[1]
 VERSIONED = ("advntk", "jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy", "torch")

@@ -7,11 +7,12 @@ an attack uses the same projection.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-from array_api_compat import array_namespace
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Norm = Literal["linf", "l2", "l1"]
 
@@ -54,64 +55,6 @@ LinfRadius = Annotated[float, Field(ge=0), AfterValidator(_plausible)]
 """Type of an option that is a radius in ℓ∞, in 1/255 of the pixel range."""
 
 
-def _per_image_l2(difference: Any) -> Any:
-    """ℓ2 norm of each image's difference, shape (m, 1, …, 1)."""
-    xp = array_namespace(difference)
-    axes = tuple(range(1, difference.ndim))
-    return xp.sqrt(xp.sum(difference * difference, axis=axes, keepdims=True))
-
-
-def _unit_l2(gradient: Any) -> Any:
-    """Each image's gradient at unit ℓ2 length; zero where it is zero."""
-    xp = array_namespace(gradient)
-    largest = xp.max(xp.abs(gradient), axis=tuple(range(1, gradient.ndim)), keepdims=True)
-    # entries to one first: squares of a small gradient's entries would be zero, those of a large one's infinite
-    scaled = gradient / xp.where(largest > 0, largest, xp.ones_like(largest))
-    return scaled / xp.clip(_per_image_l2(scaled), 1.0, None)
-
-
-def _sparse_sign(gradient: Any, share: float) -> Any:
-    """Signs of the largest entries of each row (m, d) at unit ℓ1 length; ties with the last of them move too."""
-    xp = array_namespace(gradient)
-    size = xp.abs(gradient)
-    count = max(1, math.ceil(share * gradient.shape[1]))
-    least = xp.sort(size, axis=1)[:, -count:][:, :1]
-    # a product, not a choice: NaN must stay NaN
-    step = xp.sign(gradient) * xp.astype(size >= least, gradient.dtype)
-    return step / xp.clip(xp.sum(xp.abs(step), axis=1, keepdims=True), 1.0, None)
-
-
-def _nearest_l1(images: Any, clean: Any, radius: float) -> Any:
-    """Euclidean projection onto {x' in [0, 1]: ‖x' − x‖₁ ≤ ε} of images (m, d) around clean images x (m, d).
-
-    The Karush–Kuhn–Tucker conditions give x'(λ) = clip(x + sign(v) max(|v| − λ, 0), 0, 1) with v = images − x and, for
-    each image, the least λ ≥ 0 that lets x'(λ) into the ball. ‖x'(λ) − x‖₁ falls with λ, so bisection finds it.
-
-    Returns:
-        Projected images (m, d).
-    """
-    xp = array_namespace(images, clean)
-    difference = images - clean
-    length, direction = xp.abs(difference), xp.sign(difference)
-    precision = xp.finfo(difference.dtype)
-    # sums round differently from one library to the next: the ball is taken smaller by that much
-    bound = radius * (1 - 8 * float(precision.eps))
-
-    def shrunk(threshold: Any) -> Any:
-        return xp.clip(clean + direction * xp.clip(length - threshold, 0.0, None), 0.0, 1.0)
-
-    def fits(threshold: Any) -> Any:
-        return xp.sum(xp.abs(shrunk(threshold) - clean), axis=1, keepdims=True) <= bound
-
-    outside = xp.zeros_like(length[:, :1])
-    inside = xp.where(fits(outside), outside, xp.max(length, axis=1, keepdims=True))
-    for _ in range(precision.bits):
-        middle = (outside + inside) / 2
-        fit = fits(middle)
-        inside, outside = xp.where(fit, middle, inside), xp.where(fit, outside, middle)
-    return shrunk(inside)
-
-
 class ThreatModel(BaseModel):
     """All x' in the box [0, 1] with ‖x' − x‖ ≤ ε, in ℓ∞, ℓ2 or ℓ1.
 
@@ -141,15 +84,19 @@ class ThreatModel(BaseModel):
         Returns:
             The projected images, an array of the same kind.
         """
+        from array_api_compat import array_namespace
+
+        from advntk.foundation.balls import nearest_l1, per_image_l2
+
         xp = array_namespace(images, clean)
         if self.norm == "l1":
             points, centres = (xp.reshape(array, (array.shape[0], -1)) for array in (images, clean))
-            return xp.reshape(_nearest_l1(points, centres, self.radius), images.shape)
+            return xp.reshape(nearest_l1(points, centres, self.radius), images.shape)
         difference = images - clean
         if self.norm == "linf":
             difference = xp.clip(difference, -self.radius, self.radius)
         else:
-            length = _per_image_l2(difference)
+            length = per_image_l2(difference)
             tiny = xp.asarray(1e-30, dtype=difference.dtype)
             difference = difference * xp.clip(self.radius / xp.maximum(length, tiny), None, 1.0)
         return xp.clip(clean + difference, 0.0, 1.0)
@@ -169,6 +116,10 @@ class ThreatModel(BaseModel):
         Returns:
             Steps (m, H, W, C); zero where the gradient is.
         """
+        from array_api_compat import array_namespace
+
+        from advntk.foundation.balls import sparse_sign, unit_l2
+
         xp = array_namespace(gradient)
         if self.norm == "linf":
             return xp.sign(gradient)
@@ -176,11 +127,15 @@ class ThreatModel(BaseModel):
             if at is not None:
                 stopped = ((at <= 0.0) & (gradient < 0.0)) | ((at >= 1.0) & (gradient > 0.0))
                 gradient = xp.where(stopped, xp.zeros_like(gradient), gradient)
-            return xp.reshape(_sparse_sign(xp.reshape(gradient, (gradient.shape[0], -1)), l1_share), gradient.shape)
-        return _unit_l2(gradient)
+            return xp.reshape(sparse_sign(xp.reshape(gradient, (gradient.shape[0], -1)), l1_share), gradient.shape)
+        return unit_l2(gradient)
 
     def size255(self, images: Any, clean: Any) -> Any:
         """Size of each perturbation in this norm, in 1/255 of the pixel range, shape (m,)."""
+        from array_api_compat import array_namespace
+
+        from advntk.foundation.balls import per_image_l2
+
         xp = array_namespace(images, clean)
         difference = images - clean
         axes = tuple(range(1, difference.ndim))
@@ -188,10 +143,12 @@ class ThreatModel(BaseModel):
             return 255.0 * xp.max(xp.abs(difference), axis=axes)
         if self.norm == "l1":
             return 255.0 * xp.sum(xp.abs(difference), axis=axes)
-        return 255.0 * xp.reshape(_per_image_l2(difference), (-1,))
+        return 255.0 * xp.reshape(per_image_l2(difference), (-1,))
 
     def random_offsets(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
         """Random points of the ball around 0 (uniform in it), float32; independent of the array library."""
+        import numpy as np
+
         if self.norm == "linf":
             return generator.uniform(-self.radius, self.radius, shape).astype(np.float32)
         if self.norm == "l1":

@@ -20,7 +20,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Compute
 from advntk.foundation.progress import Progress
 from advntk.foundation.training_images import TrainingImages
-from advntk.ingredients import gram_tiles
+from advntk.ingredients import gram_sizes, gram_tiles
 from advntk.ingredients.gram_tiles import TileFile
 from advntk.ingredients.grams import (
     complete,
@@ -68,7 +68,7 @@ def build_part(
     """
     start, whole = time.perf_counter(), split.training(images)
     n, sources = len(whole), sources_of(__name__, spec)
-    rows = gram_tiles.rows_of_part(n, part, parts)
+    rows = gram_sizes.rows_of_part(n, part, parts)
     engine = engine_for(whole, spec, compute)
     content = {**made_of(split, spec, images, engine), "part": part, "parts": parts}
     shape = (gram_tiles.part_entries(n, rows),)
@@ -138,7 +138,7 @@ def gather(
 def _agreed(parts: Sequence[Path], facts: Sequence[Any], expected: dict[str, Any]) -> dict[str, Any]:
     """What all parts were made of, once each part is there once and all are parts of the same matrix."""
     for path, fact in zip(parts, facts, strict=True):
-        require_identity(path, fact, {**expected, "tile_rows": gram_tiles.TILE_ROWS, "parts": len(parts)})
+        require_identity(path, fact, {**expected, "tile_rows": gram_sizes.TILE_ROWS, "parts": len(parts)})
     content = {key: facts[0][key] for key in (*expected, "engine", "tile_rows", "code")}
     for path, fact in zip(parts, facts, strict=True):
         if wrong := [key for key, value in content.items() if fact.get(key) != value]:
@@ -156,7 +156,7 @@ def _agreed(parts: Sequence[Path], facts: Sequence[Any], expected: dict[str, Any
 
 def _opened(path: Path, facts: dict[str, Any], n: int, stack: contextlib.ExitStack) -> TileFile:
     """The tile rows of a part, open until ``stack`` is left."""
-    rows = gram_tiles.rows_of_part(n, facts["part"], facts["parts"])
+    rows = gram_sizes.rows_of_part(n, facts["part"], facts["parts"])
     if not path.exists():
         raise InputError("file not found", where=path, remedy="run 'gram' for this part first")
     return TileFile.part(stack.enter_context(path.open("rb", buffering=0)).fileno(), n, rows, path)
@@ -167,7 +167,7 @@ def _copy(source: TileFile, checksums: dict[str, int], target: TileFile, progres
     n = target.n
     for low in source.places:
         crc = 0
-        for left, right in gram_tiles.pieces(low, n):
+        for left, right in gram_sizes.pieces(low, n):
             tile = source.read(low, left, right)
             target.write(low, left, tile)
             crc = zlib.crc32(tile.data, crc)
@@ -177,4 +177,4 @@ def _copy(source: TileFile, checksums: dict[str, int], target: TileFile, progres
                 where=source.path,
                 remedy="delete it and its .json and run 'gram' for this part again",
             )
-        progress.advance(gram_tiles.pairs(low, n))
+        progress.advance(gram_sizes.pairs(low, n))

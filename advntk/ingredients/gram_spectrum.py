@@ -16,9 +16,8 @@ import numpy as np
 
 from advntk.foundation.semidefinite import SLACK
 from advntk.ingredients.gram_operator import GramOperator
+from advntk.ingredients.gram_sizes import DENSE_CHECK, SUBSET
 
-DENSE_CHECK = 3000
-SUBSET = 2000
 PASSES = 6
 BLOCK = 16
 

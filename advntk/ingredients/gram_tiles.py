@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,77 +21,13 @@ from typing import Any
 import numpy as np
 
 from advntk.foundation import files
-from advntk.foundation.errors import ConfigError, InputError, NumericalError
+from advntk.foundation.errors import InputError, NumericalError
 from advntk.foundation.progress import Progress
+from advntk.ingredients import gram_sizes
 from advntk.ingredients.kernels.engine import KernelEngine
 
-TILE_ROWS = 512
-PIECES = 8
-"""Columns of a piece, in TILE_ROWS."""
-
-_ENTRY = 4
 _BLOCK = 64
 """Side of the blocks in which entries are transposed: they stay in the first-level cache."""
-
-
-def tile_rows(n: int) -> list[int]:
-    """First rows of the tile rows of an n×n matrix."""
-    return list(range(0, n, TILE_ROWS))
-
-
-def pairs(low: int, n: int) -> int:
-    """Pairs (i ≤ j) whose row is in the tile row at ``low``."""
-    rows = min(TILE_ROWS, n - low)
-    return rows * (n - low) - rows * (rows - 1) // 2
-
-
-def parts_that_fit(n: int, parts: int) -> int:
-    """At most one part a tile row: the number of parts that a small matrix can be cut into."""
-    return min(parts, len(tile_rows(n)))
-
-
-def rows_of_part(n: int, part: int, parts: int) -> list[int]:
-    """First rows of the tile rows of one part; parts differ by at most the pairs of one tile row.
-
-    The largest tile row left goes to the part that has the fewest pairs.
-
-    Returns:
-        Rising numbers.
-
-    Raises:
-        ConfigError: there is no such part.
-    """
-    if not 0 <= part < parts:
-        raise ConfigError(f"there is no part {part} of {parts}", where="--part", remedy="count from 0")
-    if parts > len(tile_rows(n)):
-        raise ConfigError(
-            f"{n} images have {len(tile_rows(n))} tile row(s) of {TILE_ROWS}, too few for {parts} parts",
-            where="--parts",
-            remedy=f"give at most {len(tile_rows(n))}",
-        )
-    loads, own = [0] * parts, []
-    for low in tile_rows(n):
-        least = loads.index(min(loads))
-        loads[least] += pairs(low, n)
-        if least == part:
-            own.append(low)
-    return own
-
-
-def pieces(low: int, n: int) -> Iterator[tuple[int, int]]:
-    """Column ranges [left, right) of a tile row: its square, then what is to the right of it."""
-    high = min(low + TILE_ROWS, n)
-    yield low, high
-    width = PIECES * TILE_ROWS
-    for left in range(high, n, width):
-        yield left, min(left + width, n)
-
-
-def memory_needed_mb(n: int, pixels: int) -> int:
-    """What a Gram job holds at least, MiB: two pieces, and the images of one twice; an engine's own is not in it."""
-    rows, columns = min(TILE_ROWS, n), min(PIECES * TILE_ROWS, n)
-    entries = 2 * rows * columns + 2 * (rows + columns) * pixels
-    return -(-_ENTRY * entries // 2**20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +49,15 @@ class TileFile:
     def write(self, low: int, left: int, tile: np.ndarray) -> None:
         """Write a piece (rows, columns), C-contiguous float32, that starts at row ``low``, column ``left``."""
         offset, stride = self.places[low]
-        offset += _ENTRY * (left - low)
+        offset += gram_sizes.ENTRY * (left - low)
         for index, row in enumerate(tile):
             _write(self.handle, row, offset + index * stride)
 
     def read(self, low: int, left: int, right: int) -> np.ndarray:
         """The piece of columns [left, right) of the tile row at ``low``."""
         offset, stride = self.places[low]
-        offset += _ENTRY * (left - low)
-        tile = np.empty((min(TILE_ROWS, self.n - low), right - left), np.float32)
+        offset += gram_sizes.ENTRY * (left - low)
+        tile = np.empty((min(gram_sizes.TILE_ROWS, self.n - low), right - left), np.float32)
         for index, row in enumerate(tile):
             _read(self.handle, row, offset + index * stride, self.path)
         return tile
@@ -129,7 +65,7 @@ class TileFile:
     def checksum(self, low: int) -> int:
         """CRC-32 of a tile row as it lies in the file, piece after piece."""
         crc = 0
-        for left, right in pieces(low, self.n):
+        for left, right in gram_sizes.pieces(low, self.n):
             crc = zlib.crc32(self.read(low, left, right).data, crc)
         return crc
 
@@ -137,7 +73,8 @@ class TileFile:
     def square(cls, handle: int, n: int, path: Path) -> TileFile:
         """Tile rows where they belong in the n×n matrix."""
         start = open_npy(path, (n, n)).offset
-        places = {low: (start + _ENTRY * low * (n + 1), _ENTRY * n) for low in tile_rows(n)}
+        row, step = gram_sizes.ENTRY * n, gram_sizes.ENTRY * (n + 1)
+        places = {low: (start + step * low, row) for low in gram_sizes.tile_rows(n)}
         return cls(handle=handle, n=n, places=places, path=path)
 
     @classmethod
@@ -146,14 +83,14 @@ class TileFile:
         rows = list(rows)
         offset, places = open_npy(path, (part_entries(n, rows),)).offset, {}
         for low in rows:
-            places[low] = (offset, _ENTRY * (n - low))
-            offset += _ENTRY * min(TILE_ROWS, n - low) * (n - low)
+            places[low] = (offset, gram_sizes.ENTRY * (n - low))
+            offset += gram_sizes.ENTRY * min(gram_sizes.TILE_ROWS, n - low) * (n - low)
         return cls(handle=handle, n=n, places=places, path=path)
 
 
 def part_entries(n: int, rows: Iterable[int]) -> int:
     """Entries of a part that holds these tile rows."""
-    return sum(min(TILE_ROWS, n - low) * (n - low) for low in rows)
+    return sum(min(gram_sizes.TILE_ROWS, n - low) * (n - low) for low in rows)
 
 
 def _write(handle: int, row: np.ndarray, offset: int) -> None:
@@ -211,7 +148,7 @@ def allocate(path: Path, shape: tuple[int, ...], *, wanted: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    needed, free = _ENTRY * int(np.prod(shape, dtype=np.int64)) + 4096, shutil.disk_usage(path.parent).free
+    needed, free = gram_sizes.ENTRY * int(np.prod(shape, dtype=np.int64)) + 4096, shutil.disk_usage(path.parent).free
     if needed > free:
         raise InputError(
             f"needs {-(-needed // 2**20)} MB of disk, {free // 2**20} MB are free",
@@ -273,10 +210,11 @@ def fill(
     known = finished.checksums
     done = {low for low in rows if low in known and known[low] == target.checksum(low)}
     left_over = [low for low in rows if low not in done]
-    progress = Progress(what, sum(pairs(low, n) for low in rows), unit="pairs", done=sum(pairs(low, n) for low in done))
+    total, found = (sum(gram_sizes.pairs(low, n) for low in lows) for lows in (rows, done))
+    progress = Progress(what, total, unit="pairs", done=found)
     for low in left_over:
-        own, crc = images[low : low + TILE_ROWS], 0
-        for left, right in pieces(low, n):
+        own, crc = images[low : low + gram_sizes.TILE_ROWS], 0
+        for left, right in gram_sizes.pieces(low, n):
             tile = engine.tile_symmetric(own) if left == low else engine.tile(own, images[left:right])
             tile = np.ascontiguousarray(tile, dtype=np.float32)
             _require_finite(tile, low)
@@ -285,7 +223,7 @@ def fill(
             target.write(low, left, tile)
             crc = zlib.crc32(tile.data, crc)
         finished.add(low, crc)
-        progress.advance(pairs(low, n))
+        progress.advance(gram_sizes.pairs(low, n))
 
 
 def _require_finite(tile: np.ndarray, low: int) -> None:
@@ -311,11 +249,11 @@ def _require_contrast(tile: np.ndarray) -> None:
 
 def mirror(target: TileFile) -> None:
     """Copy the upper triangle of a square file onto the lower one, in blocks as large as a piece."""
-    n, width = target.n, PIECES * TILE_ROWS
+    n, width = target.n, gram_sizes.PIECES * gram_sizes.TILE_ROWS
     stored = np.lib.format.open_memmap(target.path, mode="r")
-    strip = np.empty((min(TILE_ROWS, n), min(width, n)), np.float32)
-    for low in tile_rows(n):
-        high = min(low + TILE_ROWS, n)
+    strip = np.empty((min(gram_sizes.TILE_ROWS, n), min(width, n)), np.float32)
+    for low in gram_sizes.tile_rows(n):
+        high = min(low + gram_sizes.TILE_ROWS, n)
         for left in range(0, low, width):
             block = strip[: high - low, : min(left + width, low) - left]
             for top in range(0, block.shape[1], _BLOCK):

@@ -25,7 +25,7 @@ from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinit
 from advntk.foundation.options import Compute
 from advntk.foundation.semidefinite import REMEDY
 from advntk.foundation.training_images import TrainingImages
-from advntk.ingredients import gram_tiles
+from advntk.ingredients import gram_sizes, gram_tiles
 from advntk.ingredients.gram_spectrum import spectrum
 from advntk.ingredients.gram_tiles import Finished, TileFile
 from advntk.ingredients.kernels.engine import KernelEngine, make_engine
@@ -56,7 +56,7 @@ def made_of(split: Split, spec: Architecture, images: TrainingImages, engine: Ke
         **identity(split, spec),
         "n": len(split.training(images)),
         "engine": engine.name,
-        "tile_rows": gram_tiles.TILE_ROWS,
+        "tile_rows": gram_sizes.TILE_ROWS,
         "code": provenance.code_digest(__name__, f"{FAMILIES}.{spec.family}"),
     }
 
@@ -76,7 +76,7 @@ def engine_for(part: Part, spec: Architecture, compute: Compute) -> KernelEngine
 
 def require_memory(part: Part, memory_mb: float) -> None:
     """Refuse a bound that the smallest tile does not fit into."""
-    needed = gram_tiles.memory_needed_mb(len(part), int(np.prod(part.input_shape)))
+    needed = gram_sizes.memory_needed_mb(len(part), int(np.prod(part.input_shape)))
     if memory_mb < needed:
         raise ConfigError(
             f"{memory_mb:g} MiB are too little for a tile of the Gram matrix of {len(part)} images",
@@ -182,7 +182,7 @@ def build_gram(
     part = split.training(images)
     engine, n = engine_for(part, spec, compute), len(part)
     content = made_of(split, spec, images, engine)
-    finished = grow(out, (n, n), gram_tiles.tile_rows(n), engine, part, content, what=f"gram {spec.label}")
+    finished = grow(out, (n, n), gram_sizes.tile_rows(n), engine, part, content, what=f"gram {spec.label}")
     made = provenance.environment(compute.device, threads, **made_from(split, out, sources))
     made["content"] = digest_of(finished.checksums)
     complete(out, n, content, made=made, start=start, parts=1)

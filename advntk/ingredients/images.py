@@ -6,15 +6,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.training_images import TrainingImages
+
+if TYPE_CHECKING:
+    import numpy as np
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 MAP_LABELS = (
@@ -94,6 +96,8 @@ class LabelledImages:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it by name, as it is kept."""
+        import numpy as np
+
         return {**{key: getattr(self, key) for key in KEYS}, "classes": np.asarray(self.classes)}
 
     @property
@@ -157,6 +161,8 @@ def checked(images: LabelledImages, where: object) -> LabelledImages:
 
 def _check_pixels(name: str, x: np.ndarray, where: object) -> None:
     """Refuse what is not uint8 n×H×W×C."""
+    import numpy as np
+
     if x.dtype.kind == "f" and (count := int((~np.isfinite(x)).sum())):
         raise InputError(f"{name} holds {count} NaN or infinite values", where=where, remedy="clean the data")
     if x.dtype != np.uint8:
@@ -176,6 +182,8 @@ def _check_pixels(name: str, x: np.ndarray, where: object) -> None:
 
 def _check_classes(images: LabelledImages, where: object) -> None:
     """Refuse fewer than two classes, and classes without training images."""
+    import numpy as np
+
     found = np.unique(images.y_train)
     if len(found) < 2:
         what = f"all labels of y_train are {found[0]}" if len(found) else "x_train has no images"
@@ -207,6 +215,8 @@ def prepare(
         out: the npz.
         made: provenance, which is kept beside the arrays as JSON.
     """
+    import numpy as np
+
     images = load(dataset, options, downloads)
     files.write_npz(out, {**images.arrays, "provenance": np.array(json.dumps(made or {}))})
 

@@ -7,9 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, InputError
@@ -17,6 +15,9 @@ from advntk.foundation.options import validated
 from advntk.foundation.overlap import Overlap
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import LabelledImages, SplitSizes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA = "advntk-split-1"
 PARTS = ("opt", "val", "test")
@@ -43,6 +44,8 @@ class Part:
     @functools.cached_property
     def images(self) -> np.ndarray:
         """The images as float32 in [0, 1]."""
+        import numpy as np
+
         return self.pixels.astype(np.float32) / np.float32(255)
 
     def __len__(self) -> int:
@@ -54,6 +57,8 @@ class Part:
 
     def followed_by(self, other: Part) -> Part:
         """This part's images, then the other's."""
+        import numpy as np
+
         pairs = ((getattr(self, key), getattr(other, key)) for key in KEYS)
         return Part(**{key: np.concatenate(pair) for key, pair in zip(KEYS, pairs, strict=True)})
 
@@ -117,6 +122,8 @@ def with_label_noise(part: Part, share: float, classes: int, generator: np.rando
 
 def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Indices of ``count`` examples in random order, each class in its share of ``labels`` (largest remainders)."""
+    import numpy as np
+
     classes, members = np.unique(labels, return_counts=True)
     exact = members * (count / len(labels))
     quota = np.floor(exact).astype(int)
@@ -146,6 +153,8 @@ def _check_parts(
     parts: Mapping[str, Part], overlap: Overlap, images: LabelledImages, sizes: SplitSizes, where: str
 ) -> None:
     """Refuse a split that cannot be learnt from, or whose val or test images are those that it is learnt from."""
+    import numpy as np
+
     if len(found := np.unique(parts["opt"].labels)) < images.classes:
         first = np.setdiff1d(np.arange(images.classes), found)[0]
         what = f"{images.classes - len(found)} of {images.classes} classes have no image among the {sizes.n_opt} of opt"
@@ -160,6 +169,8 @@ def _check_parts(
 
 def _choose(images: LabelledImages, sizes: SplitSizes, seed: int, where: str) -> dict[str, np.ndarray]:
     """Indices of each part into its pool; test images from a test pool are the same for every seed."""
+    import numpy as np
+
     pooled = len(images.x_test) == 0
     if (problem := sizes.excess(len(images.x_train), len(images.x_test))) is not None:
         raise ConfigError(problem, where=where, remedy="lower n_opt, n_val or n_test")
@@ -189,6 +200,8 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
         The split. (A request for more images than there are, a class without images in opt, and many identical images
         in two parts raise ``ConfigError``.)
     """
+    import numpy as np
+
     pooled = len(images.x_test) == 0
     where = sizes.place(dataset)
     parts = {}

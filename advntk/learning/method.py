@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed, Compute
@@ -18,6 +16,9 @@ from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.splits import Part, Split
+
+if TYPE_CHECKING:
+    import numpy as np
 
 METHODS = "advntk.learning.methods"
 """The registry of methods."""

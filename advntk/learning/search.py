@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from pydantic import Field
 
 from advntk.attacks.attack import to_numpy
 from advntk.attacks.entries.pgd import random_starts
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.options import Closed
 from advntk.foundation.progress import Progress
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.splits import Part
+from advntk.learning.grid_options import GridOptions
 from advntk.learning.kernel_predictor import KernelPredictor, attacked_row, merit
 from advntk.learning.method import Row, Task
 from advntk.learning.randomness import stream_seed
@@ -154,25 +153,6 @@ class Trial:
         self._logits[last] = self.predictor.logits(self._points[last])
         self._unbroken[last] &= self._logits[last].argmax(axis=1) == part.labels[last]
         self._known[last] = True
-
-
-class GridOptions(Closed):
-    """Search of one positive number, on a logarithmic grid that is refined around its best point."""
-
-    decades: float = Field(default=4.0, ge=1, description="grid from 10^−decades to 10^decades in the number's unit")
-    per_decade: int = Field(default=2, ge=1, description="grid points a decade")
-    halvings: int = Field(default=2, ge=0, description="times the spacing is halved around the best point")
-    attack: AttackOptions = Field(default=AttackOptions(), description="attack that the choice faces on val")
-
-    @property
-    def count(self) -> int:
-        """Grid points."""
-        return round(2 * self.decades * self.per_decade) + 1
-
-    @property
-    def reach(self) -> float:
-        """The largest decimal exponent that can be tried, and minus the smallest one."""
-        return self.decades + (1 - 0.5**self.halvings) / self.per_decade
 
 
 class Contest:

@@ -16,10 +16,9 @@ from advntk.foundation.krylov import grow
 from advntk.foundation.krylov_basis import Basis
 from advntk.foundation.phi_functions import alpha
 from advntk.ingredients.gram_operator import GramOperator
+from advntk.ingredients.gram_sizes import DENSE_LIMIT
 
 TOLERANCE = 1e-6
-DENSE_LIMIT = 3000
-"""Up to this n one dense eigendecomposition is cheaper than a Krylov basis for the longest time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,14 @@ def prepared_name(dataset: str, sizes: SplitSizes) -> str:
 @cache
 def _of_file(entry: Dataset, sizes: SplitSizes, stamp: Stamp) -> tuple[Shape, int, tuple[int, int]]:
     """Shape, classes, and counts of training and test images of a user's file, checked as for ``prepare``."""
-    images = load(entry, sizes, Path())
+    try:
+        images = load(entry, sizes, Path())
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"what it holds must be known before any job, and reading it needs {error.name}",
+            where=getattr(sizes, "path", "datasets"),
+            remedy="run Snakemake in the environment of the project (README), not in one of Snakemake alone",
+        ) from error
     height, width, channels = images.x_train.shape[1:]
     return (height, width, channels), images.classes, (len(images.x_train), len(images.x_test))
 

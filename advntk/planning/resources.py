@@ -17,13 +17,11 @@ from advntk.attacks.attack import BATCH
 from advntk.attacks.named import NamedAttack
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.strength import SweepName
-from advntk.ingredients.gram_spectrum import DENSE_CHECK, SUBSET
-from advntk.ingredients.gram_tiles import PIECES, TILE_ROWS, parts_that_fit
+from advntk.ingredients.gram_sizes import DENSE_CHECK, DENSE_LIMIT, PIECES, SUBSET, TILE_ROWS, parts_that_fit
 from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.kernels.relu_plan import relu_plan
 from advntk.ingredients.networks.layers import AveragePool, Conv, Dense, flat, layers_of
 from advntk.learning.method import CURVE_IMAGES, NETWORK_CURVE_IMAGES, SELECTION_IMAGES
-from advntk.learning.spectral import DENSE_LIMIT
 from advntk.planning.datasets import Facts, facts_of
 
 MIB = 2**20

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from advntk.foundation import provenance
 from advntk.foundation.errors import ConfigError, InputError, NumericalError, nearest
 from advntk.foundation.findings import Finding, write_finding
 from advntk.foundation.options import Closed, Compute
 from advntk.ingredients.splits import Split
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXPERIMENTS = "advntk.theory.experiments"
 """The registry of experiments."""
@@ -89,6 +90,8 @@ class Study:
         Returns:
             A generator.
         """
+        import numpy as np
+
         return np.random.default_rng([self.unit.seed, *("/".join(names)).encode()])
 
 
@@ -207,6 +210,8 @@ def study_found(entry: Experiment, study: Study) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Arrays and numpy's numbers as lists and Python's numbers."""
+    import numpy as np
+
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, dict):
@@ -217,6 +222,8 @@ def _plain(value: Any) -> Any:
 
 
 def _finite(value: Any) -> bool:
+    import numpy as np
+
     if isinstance(value, dict):
         return all(_finite(inner) for inner in value.values())
     if isinstance(value, list):

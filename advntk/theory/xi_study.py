@@ -12,7 +12,8 @@ from advntk.foundation.losses import one_hot
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.splits import Part, with_label_noise
-from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, Trajectory
+from advntk.learning.adv_ntk import AdvNtk, Trajectory
+from advntk.learning.adv_ntk_options import AdvNtkOptions
 from advntk.theory.experiment import Study
 from advntk.theory.free_xi import FREEDOMS, Freedom, Problem, fit
 from advntk.theory.kernel_lab import TRAINING_ATTACK, KernelLab, first_of

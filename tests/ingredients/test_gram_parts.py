@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite
 from advntk.foundation.options import Compute
-from advntk.ingredients import gram_parts, gram_tiles, grams
+from advntk.ingredients import gram_parts, gram_sizes, gram_tiles, grams
 from tests.ingredients.test_grams import Counted, Killed
 
 SPEC = Architecture(family="mlp", depth=3)
@@ -23,8 +23,8 @@ PARTS = 3
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(gram_tiles, "TILE_ROWS", 32)
-    monkeypatch.setattr(gram_tiles, "PIECES", 2)
+    monkeypatch.setattr(gram_sizes, "TILE_ROWS", 32)
+    monkeypatch.setattr(gram_sizes, "PIECES", 2)
 
 
 def build_parts(split, folder, parts=PARTS, spec=SPEC):
@@ -41,12 +41,12 @@ def gather(files, split, folder, spec=SPEC):
 
 @given(st.integers(1, 3000), st.integers(1, 12))
 def test_parts_are_disjoint_complete_and_even(n, parts):
-    parts = gram_tiles.parts_that_fit(n, parts)
-    cut = [gram_tiles.rows_of_part(n, part, parts) for part in range(parts)]
+    parts = gram_sizes.parts_that_fit(n, parts)
+    cut = [gram_sizes.rows_of_part(n, part, parts) for part in range(parts)]
     assert sorted(low for rows in cut for low in rows) == list(range(0, n, 32))
-    loads = [sum(gram_tiles.pairs(low, n) for low in rows) for rows in cut]
+    loads = [sum(gram_sizes.pairs(low, n) for low in rows) for rows in cut]
     assert sum(loads) == n * (n + 1) // 2
-    assert max(loads) - min(loads) <= gram_tiles.pairs(0, n)
+    assert max(loads) - min(loads) <= gram_sizes.pairs(0, n)
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 100, 200])
@@ -93,7 +93,7 @@ def test_a_killed_part_goes_on_at_its_tile(digits_split, tmp_path, monkeypatch):
     again = Counted(dying.inner)
     monkeypatch.setattr(grams, "make_engine", lambda *a, **k: again)
     gram_parts.build_part(digits_split, SPEC, part=0, parts=2, out=files[0], compute=CPU, threads=1)
-    assert again.tiles == len(gram_tiles.rows_of_part(120, 0, 2)) - 1
+    assert again.tiles == len(gram_sizes.rows_of_part(120, 0, 2)) - 1
     assert files[0].read_bytes() == before
 
 
@@ -182,4 +182,4 @@ def test_parts_that_do_not_exist(digits_split, tmp_path):
             gram_parts.build_part(
                 digits_split, SPEC, part=part, parts=parts, out=tmp_path / "x", compute=CPU, threads=1
             )
-    assert gram_tiles.parts_that_fit(120, 5) == 4
+    assert gram_sizes.parts_that_fit(120, 5) == 4

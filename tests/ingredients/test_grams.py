@@ -11,7 +11,7 @@ import pytest
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite, NumericalError
 from advntk.foundation.options import Compute
-from advntk.ingredients import gram_spectrum, gram_tiles, grams
+from advntk.ingredients import gram_sizes, gram_spectrum, gram_tiles, grams
 from tests.conftest import relu_kernel
 
 SPEC = Architecture(family="mlp", depth=3)
@@ -20,7 +20,7 @@ CPU = Compute(device="cpu")
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(gram_tiles, "TILE_ROWS", 32)
+    monkeypatch.setattr(gram_sizes, "TILE_ROWS", 32)
 
 
 def build(split, folder, spec=SPEC, compute=CPU):

@@ -17,7 +17,9 @@ from advntk.foundation.threat import ThreatModel
 from advntk.ingredients import grams
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.kernels.engine import make_engine
-from advntk.learning.adv_ntk import AdvNtk, AdvNtkOptions, StateFile
+from advntk.learning import adv_ntk_fit
+from advntk.learning.adv_ntk import AdvNtk, StateFile
+from advntk.learning.adv_ntk_options import AdvNtkOptions
 from advntk.learning.kernel_predictor import KernelPredictor, targets_of
 from advntk.learning.method import Task
 from advntk.learning.methods import advntk, early_stopped_ntk, early_stopped_refit, ntk, ridge_ntk
@@ -179,7 +181,7 @@ def test_a_state_is_of_its_matrix_images_device_code_and_versions(digits_split, 
     job = task(digits_split, copied, tmp_path, AdvNtkOptions(batch=60))
 
     def told(job=job):
-        return advntk._fingerprint(job, "numba", 1.0)
+        return adv_ntk_fit._fingerprint(job, "numba", 1.0)
 
     found = [told(), told(replace(job, images="all"))]
     facts = json.loads(copied.with_suffix(".json").read_text())
@@ -218,7 +220,7 @@ def test_training_under_the_reference_codes_attack_leaves_the_threat_model(digit
         job = task(digits_split, gram_path, tmp_path, options)
         given = problem(digits_split, gram_path, **options.model_dump())
         coefs[kind] = given.solve(np.full(120, 0.1)).coef
-        attacked, _ = advntk.attacked_batches(given, job)(0, coefs[kind])
+        attacked, _ = adv_ntk_fit.attacked_batches(given, job)(0, coefs[kind])
         clean = digits_split.val.images[batch_indices(60, 60, 0, stream_seed(0, "advntk batches"))]
         sizes[kind] = 255 * np.abs(attacked - clean).max()
         coefs[kind] = advntk.fit(job).arrays["coef.last"]
@@ -325,7 +327,7 @@ def test_a_normalised_kernel_takes_the_rate_in_units_of_its_diagonal(digits_spli
         targets=plain.targets,
         options=options,
     )
-    inputs = advntk.attacked_batches(plain, task(digits_split, gram_path, tmp_path, options))
+    inputs = adv_ntk_fit.attacked_batches(plain, task(digits_split, gram_path, tmp_path, options))
     trajectory = divided.train(lambda step, coef: inputs(step, coef / scale), 2.0)
     assert fit.training["step_length"] == pytest.approx(2.0 / scale)
     np.testing.assert_allclose(fit.arrays["trajectory.loss"], trajectory.loss, rtol=1e-5)

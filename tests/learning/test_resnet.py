@@ -16,7 +16,7 @@ from advntk.ingredients.datasets import digits
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.ingredients.networks.finite_torch import build
 from advntk.ingredients.splits import make_split
-from advntk.learning.adv_ntk import AdvNtkOptions
+from advntk.learning.adv_ntk_options import AdvNtkOptions
 from advntk.learning.method import Task
 from advntk.learning.methods import advntk
 

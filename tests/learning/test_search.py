@@ -18,11 +18,12 @@ from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.ingredients.splits import Split, make_split
 from advntk.learning import search
-from advntk.learning.adv_ntk import AdvNtkOptions
+from advntk.learning.adv_ntk_options import AdvNtkOptions
+from advntk.learning.grid_options import GridOptions
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, merit, targets_of
 from advntk.learning.method import Task
 from advntk.learning.methods import advntk
-from advntk.learning.search import GridOptions, Selection, Trial, grid_search, race, stages
+from advntk.learning.search import Selection, Trial, grid_search, race, stages
 from advntk.learning.spectral import SpectralFamily
 
 SPEC = Architecture(family="mlp", depth=3)

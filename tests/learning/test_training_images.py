@@ -13,7 +13,7 @@ from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients import gram_tiles, grams
+from advntk.ingredients import gram_sizes, grams
 from advntk.ingredients.gram_operator import GramOperator
 from advntk.ingredients.splits import write_split
 from advntk.learning import fits
@@ -33,7 +33,7 @@ def gram_of(digits_split, tmp_path_factory):
     """Paths of the Gram matrices of opt (120) and of all (180) images, in tiles that do not end where opt does."""
     paths = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gram_tiles, "TILE_ROWS", 32)
+        patch.setattr(gram_sizes, "TILE_ROWS", 32)
         for images in ("opt", "all"):
             paths[images] = tmp_path_factory.mktemp(images) / "gram.npy"
             grams.build_gram(digits_split, SPEC, images=images, out=paths[images], compute=CPU, threads=1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, field_validator
 
 from advntk.attacks.attack import Attack, Attacked, checked
 from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Member = Literal["apgd-ce", "apgd-t", "fab-t", "square"]
 

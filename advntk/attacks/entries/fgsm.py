@@ -5,17 +5,18 @@ Where it breaks more than a stronger attack does, the stronger attack has failed
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.attacks.attack import Attack, Attacked, checked, in_batches
-from advntk.attacks.gradient import ascend
 from advntk.foundation.losses import LossName
 from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Options(Closed):
@@ -29,6 +30,7 @@ def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:
     """One step along the gradient at the clean image; nothing is random, so that the seed has no effect."""
+    from advntk.attacks.gradient import ascend
 
     def attack(clean: Any, labels_: Any, start: Any) -> Any:
         def oracle(points: Any) -> tuple[Any, Any, Any]:

@@ -5,16 +5,17 @@ An attack that breaks no more than this has failed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.attacks.attack import Attack, Attacked, checked
-from advntk.attacks.gradient import WorstPoints
 from advntk.foundation.options import Closed
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Options(Closed):
@@ -28,6 +29,10 @@ def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:
     """Of all draws an example keeps the first misclassified one, else the one of largest margin."""
+    import numpy as np
+
+    from advntk.attacks.gradient import WorstPoints
+
     worst = WorstPoints(predictor, images, labels, loss="margin")
     for draw in range(options.draws):
         left = worst.unbroken

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from advntk.attacks.attack import Attack, Attacked, checked, in_batches
-from advntk.attacks.gradient import Oracle, Schedule, WorstPoints, ascend, ascend_keeping_best
-from advntk.foundation.attack_options import AttackOptions
+from advntk.foundation.attack_options import AttackOptions, Schedule
 from advntk.foundation.losses import one_hot, targeted_margin, value_and_logit_gradient
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from advntk.attacks.gradient import Oracle
 
 
 class Options(AttackOptions):
@@ -45,6 +48,8 @@ class Options(AttackOptions):
 
 def random_starts(images: np.ndarray, threat: ThreatModel, seed: int, restart: int = 0) -> np.ndarray:
     """Where a restart begins: images plus points of the ball, not yet clipped to the box."""
+    import numpy as np
+
     return np.asarray(images + threat.random_offsets(images.shape, np.random.default_rng([seed, restart])))
 
 
@@ -60,6 +65,8 @@ def run(
     Returns:
         The perturbed images.
     """
+    from advntk.attacks.gradient import WorstPoints
+
     aims = _aims(predictor, images, labels, options.targets) * options.restarts
     worst = WorstPoints(predictor, images, labels, loss=options.loss)
     attack = _attack(predictor, options, threat)
@@ -79,6 +86,8 @@ def run(
 
 def _aims(predictor: Predictor, images: np.ndarray, labels: np.ndarray, targets: int) -> list[np.ndarray]:
     """Of each start of a restart: label and, if targeted, target class of each example, (m, 1 or 2)."""
+    import numpy as np
+
     if targets == 0:
         return [labels[:, None]]
     logits = np.array(predictor.logits(images))
@@ -88,6 +97,8 @@ def _aims(predictor: Predictor, images: np.ndarray, labels: np.ndarray, targets:
 
 
 def _attack(predictor: Predictor, options: Options, threat: ThreatModel) -> Any:
+    from advntk.attacks.gradient import ascend, ascend_keeping_best
+
     how: dict[str, Any] = {
         "threat": threat,
         "steps": options.steps,

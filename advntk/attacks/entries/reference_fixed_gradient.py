@@ -6,14 +6,15 @@ reaches 2ε and no step sees a new gradient. Kept to reproduce the reference pro
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from advntk.attacks.attack import Attack, Attacked, checked, in_batches
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @checked
@@ -21,6 +22,8 @@ def run(
     predictor: Predictor, images: np.ndarray, labels: np.ndarray, *, options: Any, threat: ThreatModel, seed: int
 ) -> Attacked:
     """One gradient at the random start, ``steps`` steps along it, projected around that start."""
+    import numpy as np
+
     starts = images
     if options.random_start:
         starts = images + threat.random_offsets(images.shape, np.random.default_rng([seed, 0]))

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from advntk.foundation.errors import InputError
 from advntk.ingredients.download import REMEDY, Mirrored, fetch
 from advntk.ingredients.images import LabelledImages, SplitSizes
@@ -49,6 +47,7 @@ def load(
     Returns:
         The images.
     """
+    import numpy as np
     from torchvision import datasets
 
     assert isinstance(options, Options)

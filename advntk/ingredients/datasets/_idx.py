@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from advntk.ingredients.download import Mirrored, fetch
@@ -34,6 +33,7 @@ def load(name: str, checksums: Mapping[str, str], options: SplitSizes, folder: P
     Returns:
         The images.
     """
+    import numpy as np
     from torchvision import datasets
     from torchvision.datasets.mnist import read_image_file, read_label_file
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from advntk.ingredients.images import Dataset, LabelledImages, SplitSizes
@@ -23,6 +22,7 @@ class Options(SplitSizes):
 
 def load(options: SplitSizes, folder: Path) -> LabelledImages:
     """Grey levels 0 … 16 become 0 … 255, rounded."""
+    import numpy as np
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation import files
@@ -37,6 +36,8 @@ def load(options: SplitSizes, folder: Path) -> LabelledImages:
     Raises:
         InputError: an array is missing, of a wrong form, or holds implausible pixels.
     """
+    import numpy as np
+
     assert isinstance(options, Options)
     arrays = files.read_npz(options.path, only=KEYS)
     if missing := [key for key in KEYS if key not in arrays]:

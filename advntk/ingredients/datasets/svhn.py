@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from advntk.ingredients.download import Mirrored, fetch
 from advntk.ingredients.images import Dataset, LabelledImages, SplitSizes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CHECKSUMS = {
     "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
@@ -47,6 +48,8 @@ def load(options: SplitSizes, folder: Path) -> LabelledImages:
 
 def _last_channels(images: np.ndarray) -> np.ndarray:
     """n×C×H×W as n×H×W×C."""
+    import numpy as np
+
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from advntk.ingredients.networks.layers import Activate, Conv, Dense, Flatten, Layer, Residual, flat
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class ConvPlan:
 
     def program(self) -> np.ndarray:
         """What :mod:`numba_stages` reads, (4, L): PLACE, BEFORE, AFTER and OPENS of each of the L activations."""
+        import numpy as np
+
         place, opens = np.zeros((2, len(self.biases)), np.int64)
         for stage, start in enumerate(np.maximum(self.before, self.after)):
             if start >= 0:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from advntk.learning.kernel_predictor import KernelPredictor, kernel_of, load_kernel, targets_of, theta_of
+from advntk.learning.grid_options import GridOptions
 from advntk.learning.method import Fit, Method, Task
-from advntk.learning.search import GridOptions, Selection, grid_search
-from advntk.learning.spectral import SpectralFamily
+from advntk.learning.methods import _kernel
 
 
 class Options(GridOptions):
@@ -28,6 +27,10 @@ def stopped_on_val(task: Task) -> Fit:
     Returns:
         The fit; ``checkpoints.final.t`` is the time.
     """
+    from advntk.learning.kernel_predictor import KernelPredictor, kernel_of, targets_of, theta_of
+    from advntk.learning.search import Selection, grid_search
+    from advntk.learning.spectral import SpectralFamily
+
     operator, options = theta_of(task, "opt"), task.options
     unit = 1.0 / operator.mean_diagonal()
     longest = unit * 10.0**options.reach
@@ -56,6 +59,6 @@ ENTRY = Method(
     checkpoints=("final",),
     trains_in_steps=False,
     fit=stopped_on_val,
-    load=load_kernel,
+    load=_kernel.load,
     description="infinitely wide network stopped at the one time t that is most robust on val",
 )

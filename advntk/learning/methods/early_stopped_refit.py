@@ -9,12 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from advntk.foundation.errors import ConfigError
-from advntk.ingredients.grams import open_gram
-from advntk.learning.kernel_predictor import targets_of, theta_of
 from advntk.learning.method import Fit, Task
 from advntk.learning.methods import early_stopped_ntk
 from advntk.learning.methods.early_stopped_ntk import stopped_on_val
-from advntk.learning.spectral import SpectralFamily
 
 
 def fit(task: Task) -> Fit:
@@ -26,6 +23,10 @@ def fit(task: Task) -> Fit:
     Raises:
         ConfigError: the task trains on opt alone.
     """
+    from advntk.ingredients.grams import open_gram
+    from advntk.learning.kernel_predictor import targets_of, theta_of
+    from advntk.learning.spectral import SpectralFamily
+
     if task.images != "all":
         raise ConfigError(
             f"trains on all training images, not on {task.images}",

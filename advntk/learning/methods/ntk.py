@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.linalg
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from advntk.foundation.errors import NotPositiveDefinite
 from advntk.foundation.options import Closed
-from advntk.ingredients.gram_operator import GramOperator
-from advntk.ingredients.grams import open_gram
-from advntk.learning.kernel_predictor import load_kernel, targets_of
 from advntk.learning.method import Fit, Method, Task
+from advntk.learning.methods import _kernel
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Options(Closed):
@@ -36,6 +37,9 @@ def ridge_solution(gram: np.ndarray, targets: np.ndarray, ridge: float) -> tuple
     Raises:
         NotPositiveDefinite: the factorisation failed.
     """
+    import numpy as np
+    import scipy.linalg
+
     gram[np.diag_indices_from(gram)] += ridge
     norm = max(float(np.abs(row).sum()) for row in gram)
     try:
@@ -52,6 +56,12 @@ def ridge_solution(gram: np.ndarray, targets: np.ndarray, ridge: float) -> tuple
 
 def fit(task: Task) -> Fit:
     """Solve once; the residual is measured with the matrix as stored."""
+    import numpy as np
+
+    from advntk.ingredients.gram_operator import GramOperator
+    from advntk.ingredients.grams import open_gram
+    from advntk.learning.kernel_predictor import targets_of
+
     assert task.gram is not None
     operator = GramOperator(
         open_gram(task.gram, task.split, task.spec, task.images),
@@ -83,7 +93,7 @@ ENTRY = Method(
     checkpoints=("final",),
     trains_in_steps=False,
     fit=fit,
-    load=load_kernel,
+    load=_kernel.load,
     fits_on_cpu=True,
     reference_images="all",
     description="infinitely wide network trained without attacks: k(x) Θ⁻¹ Y",

@@ -9,10 +9,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from advntk.foundation.errors import NumericalError
-from advntk.learning.kernel_predictor import KernelPredictor, kernel_of, load_kernel, targets_of, theta_of
+from advntk.learning.grid_options import GridOptions
 from advntk.learning.method import Fit, Method, Task
-from advntk.learning.search import GridOptions, Selection, grid_search
-from advntk.learning.spectral import SpectralFamily
+from advntk.learning.methods import _kernel
 
 
 class Options(GridOptions):
@@ -33,6 +32,10 @@ def fit(task: Task) -> Fit:
     Raises:
         NumericalError: the basis resolves none of the grid.
     """
+    from advntk.learning.kernel_predictor import KernelPredictor, kernel_of, targets_of, theta_of
+    from advntk.learning.search import Selection, grid_search
+    from advntk.learning.spectral import SpectralFamily
+
     operator, options = theta_of(task, "opt"), task.options
     unit = operator.mean_diagonal()
     smallest = unit * 10.0**-options.reach
@@ -72,6 +75,6 @@ ENTRY = Method(
     checkpoints=("final",),
     trains_in_steps=False,
     fit=fit,
-    load=load_kernel,
+    load=_kernel.load,
     description="infinitely wide network trained with the one ridge λ that is most robust on val",
 )

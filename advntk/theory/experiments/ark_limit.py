@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
@@ -42,6 +41,8 @@ def units(options: Options) -> Sequence[Unit]:
 
 def run(study: Study) -> dict[str, Any]:
     """Deviation and mean, (sides, widths)."""
+    import numpy as np
+
     from advntk.foundation.device import enable_float64
 
     enable_float64()

@@ -16,15 +16,17 @@ compare, ``outcomes`` on test images are kept at the time chosen on val and at t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import LinfRadius
 from advntk.theory.experiment import Experiment, Study, Unit, with_seeds
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Loss = Literal["squared", "flow", "ball"]
 
@@ -58,6 +60,8 @@ def units(options: Options) -> Sequence[Unit]:
 
 def run(study: Study) -> dict[str, Any]:
     """Everything of one split, by loss."""
+    import numpy as np
+
     from advntk.ingredients.splits import with_label_noise
     from advntk.theory.kernel_lab import KernelLab, first_of
 
@@ -76,6 +80,8 @@ def run(study: Study) -> dict[str, Any]:
 
 def coefficients(lab: Any, loss: str, strength: float, moments: np.ndarray) -> np.ndarray:
     """A(t), (T, n, c): f_t(x) = Θ(x, X) A(t), of a loss and a strength of its attack."""
+    import numpy as np
+
     from advntk.theory import cross_entropy_flow
 
     if loss == "squared":
@@ -92,6 +98,8 @@ def coefficients(lab: Any, loss: str, strength: float, moments: np.ndarray) -> n
 
 def _of_loss(lab: Any, parts: dict[str, Any], options: Options, loss: str, moments: np.ndarray) -> dict[str, Any]:
     """One training at all strengths."""
+    import numpy as np
+
     from advntk.foundation.threat import ThreatModel
     from advntk.theory.cross_entropy_flow import direction
 

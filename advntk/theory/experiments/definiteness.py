@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.architecture import Activation
@@ -46,6 +45,8 @@ def units(options: Options) -> Sequence[Unit]:
 
 def run(study: Study) -> dict[str, Any]:
     """A row for each radius: ``ark`` and ``theta``; a row of strengths for each radius: ``blocks``."""
+    import numpy as np
+
     from advntk.foundation.device import enable_float64
 
     enable_float64()

@@ -23,15 +23,17 @@ draws its own images from one split.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Options(Closed):
@@ -82,6 +84,8 @@ def units(options: Options) -> Sequence[Unit]:
 
 def run(study: Study) -> dict[str, Any]:
     """Gaps and movement (networks, strengths, times), sizes of attacks (networks, strengths), and ``descent``."""
+    import numpy as np
+
     from advntk.foundation.device import enable_float64
 
     enable_float64()
@@ -115,6 +119,8 @@ def run(study: Study) -> dict[str, Any]:
 
 def _or_none(lab: Any, linear: bool, attack: Any, how: dict[str, Any]) -> np.ndarray | None:
     """Outputs on test images, or None where training diverged."""
+    import numpy as np
+
     try:
         return np.asarray(lab.trained(linear, attack, **how)[:, : len(lab.test)])
     except NumericalError:
@@ -123,6 +129,8 @@ def _or_none(lab: Any, linear: bool, attack: Any, how: dict[str, Any]) -> np.nda
 
 def _measured(lab: Any, options: Options, *, with_descent: bool) -> dict[str, list[Any]]:
     """One network."""
+    import numpy as np
+
     from advntk.theory.network_lab import attack_of, rms_gap
 
     tests, kappa = len(lab.test), float(lab.kappa.mean())

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.options import Closed
@@ -59,6 +58,8 @@ def schedules(options: Options, strength: float, unit_time: float) -> dict[str, 
     Returns:
         Four of them; functions give a number, or one for each image, (n,).
     """
+    import numpy as np
+
     turn = 2 * np.pi / (options.period * unit_time)
     phases = 2 * np.pi * np.arange(options.n_train) / options.n_train
     return {
@@ -71,6 +72,8 @@ def schedules(options: Options, strength: float, unit_time: float) -> dict[str, 
 
 def run(study: Study) -> dict[str, Any]:
     """Closed form and ODE for each η."""
+    import numpy as np
+
     from advntk.foundation.at_dynamics import InnerFlow, outputs, turning
     from advntk.foundation.at_solutions import closed_form, integrate
     from advntk.theory.kernel_lab import KernelLab, first_of

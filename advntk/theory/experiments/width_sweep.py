@@ -17,14 +17,16 @@ A unit is a width and an input dimension; its networks, each with inputs of its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.options import Closed
 from advntk.theory.experiment import Experiment, Study, Unit
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Options(Closed):
@@ -64,6 +66,8 @@ def units(options: Options) -> Sequence[Unit]:
 
 def run(study: Study) -> dict[str, Any]:
     """Gaps by name, one a network: on test points, and on training points; and how far logits moved."""
+    import numpy as np
+
     from advntk.foundation.device import enable_float64
 
     enable_float64()
@@ -90,6 +94,8 @@ def run(study: Study) -> dict[str, Any]:
 
 def _gaps(lab: Any, options: Options, width: int, d: int) -> dict[str, tuple[float, float]]:
     """Largest gaps over times on test and on training points, of one network."""
+    import numpy as np
+
     from advntk.theory.network_lab import attack_of, rms_gap
 
     tests = len(lab.test)
