@@ -194,9 +194,9 @@ def test_a_state_is_of_its_matrix_images_device_code_and_versions(digits_split, 
         # an edited family: layers come through the registry
         ("code_digest", lambda *modules: str([name for name in modules if name.endswith("families.mlp")])),
     ]:
-        monkeypatch.setattr(advntk, name, other)
+        monkeypatch.setattr(adv_ntk_fit, name, other)
         found.append(told())
-    monkeypatch.setattr(advntk, "code_digest", lambda *modules: "[]")
+    monkeypatch.setattr(adv_ntk_fit, "code_digest", lambda *modules: "[]")
     found.append(told())
     assert len(set(found)) == len(found)
 
