@@ -14,18 +14,44 @@ floor package         holds
 5     ``telling``     records become tables and figures
 6     ``cli``         one verb per workflow rule
 ===== =============== ==========================================================
+
+For scripts there are :func:`load` and the classifiers of ``estimators``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from advntk.estimators import (
+        AdversarialTrainingClassifier,
+        AdvNTKClassifier,
+        EarlyStoppedNTKClassifier,
+        NTKClassifier,
+        RidgeNTKClassifier,
+    )
     from advntk.foundation.predictor import Predictor
 
+__all__ = [
+    "AdvNTKClassifier",
+    "AdversarialTrainingClassifier",
+    "EarlyStoppedNTKClassifier",
+    "NTKClassifier",
+    "RidgeNTKClassifier",
+    "load",
+]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The classifiers, imported when they are asked for: they bring scikit-learn, JAX and torch."""
+    if name in __all__:
+        from advntk import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'advntk' has no attribute {name!r}")
 
 
 def load(fit: str | Path, *, checkpoint: str | None = None) -> Predictor:

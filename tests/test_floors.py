@@ -19,6 +19,7 @@ FLOORS = {
     "measuring": 4,
     "telling": 5,
     "planning": 6,
+    "estimators": 6,
 }
 SURFACE = {
     "advntk",

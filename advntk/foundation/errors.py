@@ -32,7 +32,7 @@ class ConfigError(AdvntkError):
     """A key or value of the configuration is wrong."""
 
 
-class InputError(AdvntkError):
+class InputError(AdvntkError, ValueError):
     """A file or array handed in is missing, corrupt, or not of the documented form."""
 
 

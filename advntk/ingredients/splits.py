@@ -29,7 +29,7 @@ far below it. One image may, whatever its share."""
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Images of one part: uint8 (n, H, W, C), labels (n,), indices into their pool (n,)."""
+    """Images of one part: uint8, or floats in [0, 1], (n, H, W, C), labels (n,), indices into their pool (n,)."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -46,7 +46,7 @@ class Part:
         """The images as float32 in [0, 1]."""
         import numpy as np
 
-        return self.pixels.astype(np.float32) / np.float32(255)
+        return self.pixels.astype(np.float32) / np.float32(1 if self.pixels.dtype.kind == "f" else 255)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -120,7 +120,7 @@ def with_label_noise(part: Part, share: float, classes: int, generator: np.rando
     return Part(pixels=part.pixels, labels=labels, indices=part.indices)
 
 
-def _stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+def stratified(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Indices of ``count`` examples in random order, each class in its share of ``labels`` (largest remainders)."""
     import numpy as np
 
@@ -175,15 +175,15 @@ def _choose(images: LabelledImages, sizes: SplitSizes, seed: int, where: str) ->
     if (problem := sizes.excess(len(images.x_train), len(images.x_test))) is not None:
         raise ConfigError(problem, where=where, remedy="lower n_opt, n_val or n_test")
     generator = np.random.default_rng([seed, 1])
-    training = _stratified(images.y_train, sizes.n_opt + sizes.n_val, generator)
-    inner = _stratified(images.y_train[training], sizes.n_val, generator)
+    training = stratified(images.y_train, sizes.n_opt + sizes.n_val, generator)
+    inner = stratified(images.y_train[training], sizes.n_val, generator)
     val, opt = training[inner], np.delete(training, inner)
     pool, labels = np.arange(len(images.y_test)), images.y_test
     if pooled:
         pool = np.setdiff1d(np.arange(len(images.y_train)), training)
         labels = images.y_train[pool]
     fixed = np.random.default_rng([seed if pooled else 0, 2])
-    test = pool[_stratified(labels, sizes.n_test or len(pool), fixed)]
+    test = pool[stratified(labels, sizes.n_test or len(pool), fixed)]
     return {"opt": opt, "val": val, "test": test}
 
 

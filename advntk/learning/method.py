@@ -65,12 +65,13 @@ class Task:
 
     @property
     def monitors(self) -> dict[str, Part]:
-        """What is measured along training: the selecting part of val, and some of train and test to look at."""
-        return {
+        """What is measured along training: the selecting part of val; some of train and test, if any, to look at."""
+        parts = {
             "train": self.training.first(CURVE_IMAGES),
             "val": self.split.val.first(SELECTION_IMAGES),
             "test": self.split.test.first(CURVE_IMAGES),
         }
+        return {name: part for name, part in parts.items() if len(part)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,7 @@ def train(
     if curves:
         train_part, test_part = (part.first(NETWORK_CURVE_IMAGES) for part in (task.training, split.test))
         monitors = {"train": train_part, **monitors, "test": test_part}
+        monitors = {name: part for name, part in monitors.items() if len(part)}
     return adversarial_training(
         spec=task.spec,
         data=TrainingData(images=task.training.images, labels=task.training.labels, classes=split.classes),
