@@ -219,6 +219,10 @@ def empty_range(images, words):
     advntk.NTKClassifier(value_range=(1, 1)).fit(images, words)
 
 
+def labels_of_other_images(images, words):
+    advntk.NTKClassifier().fit(images, words).robust_score(images[:9], words[:8])
+
+
 def attack_outside_the_box(images, words):
     rows = images.reshape(len(images), -1)
     advntk.NTKClassifier(ridge=0.1).fit(rows[:40] / 2, words[:40]).robust_score(rows[40:], words[40:])
@@ -238,6 +242,7 @@ def attack_outside_the_box(images, words):
         (too_few_to_hold_out, "too few"),
         (empty_range, "value_range"),
         (attack_outside_the_box, "value_range"),
+        (labels_of_other_images, "y has shape"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(give, told, digits):

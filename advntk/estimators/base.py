@@ -325,9 +325,12 @@ class Classifier(ClassifierMixin, BaseEstimator):
             Robust accuracy in [0, 1].
 
         Raises:
-            InputError: rows outside the range of the training rows: an attack has to know the box of valid values.
+            InputError: not one label for each image, or rows outside the range of the training rows: an attack has to
+                know the box of valid values.
         """
         images, labels = self._images(X), np.asarray(y)
+        if labels.shape != (len(images),):
+            raise InputError(f"y has shape {labels.shape} for {len(images)} images", where="robust_score")
         if images.size and not (images.min() >= -SLACK and images.max() <= 1 + SLACK):
             raise InputError(
                 "rows outside the range of the training rows, which is taken for the box of valid values",
