@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         RidgeNTKClassifier,
     )
     from advntk.foundation.predictor import Predictor
+    from advntk.measuring.benchmark import benchmark
 
 __all__ = [
     "AdvNTKClassifier",
@@ -40,13 +41,18 @@ __all__ = [
     "EarlyStoppedNTKClassifier",
     "NTKClassifier",
     "RidgeNTKClassifier",
+    "benchmark",
     "load",
 ]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """The classifiers, imported when they are asked for: they bring scikit-learn, JAX and torch."""
+    """The classifiers and ``benchmark``, imported when they are asked for: they bring scikit-learn, JAX and torch."""
+    if name == "benchmark":
+        from advntk.measuring.benchmark import benchmark
+
+        return benchmark
     if name in __all__:
         from advntk import estimators
 

@@ -179,9 +179,11 @@ class _Ensemble:
         pixels = torch.from_numpy(np.array(self.images.transpose(0, 3, 1, 2), order="C")).to(self.module.device)
         with torch.no_grad():
             plain = np.concatenate([to_numpy(self.module(part)) for part in torch.split(pixels, self.options.batch)])
-        with torch.enable_grad():
-            differentiable = to_numpy(self.module(pixels[: self.options.batch].requires_grad_()))
-        pairs = ((plain, clean_logits), (differentiable, clean_logits[: len(differentiable)]))
+        pairs = [(plain, clean_logits)]
+        if getattr(self.predictor, "differentiable", True):
+            with torch.enable_grad():
+                differentiable = to_numpy(self.module(pixels[: self.options.batch].requires_grad_()))
+            pairs.append((differentiable, clean_logits[: len(differentiable)]))
         apart = max(float(np.abs(seen - wanted).max()) for seen, wanted in pairs)
         passed_over = int((self.correct & (plain.argmax(axis=1) != self.labels)).sum())
         doubts = []

@@ -116,8 +116,8 @@ class NetworkPredictor:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the network's parameters."""
-        return next(self.net.parameters()).dtype
+        """Of the network's parameters; float32 where it has none."""
+        return next((parameter.dtype for parameter in self.net.parameters()), torch.float32)
 
     def native(self, array: np.ndarray) -> Tensor:
         """A numpy array as a tensor on the network's device; floating arrays take the network's dtype."""

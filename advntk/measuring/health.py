@@ -158,8 +158,8 @@ def diagnose(
         attacked_logits: of its images, finite, (n_test, classes).
 
     Returns:
-        Measures and flags, the attack's own flags last. At radius 0 an attack has nothing to fail at, and outside the
-        threat model it is compared with no other.
+        Measures and flags, the attack's own flags last. At radius 0 an attack has nothing to fail at, outside the
+        threat model it is compared with no other, and a predictor without gradients has none to be examined.
     """
     case = _Case(
         predictor=predictor,
@@ -173,7 +173,7 @@ def diagnose(
         attacked_logits=attacked_logits,
     )
     checks = [_accuracy, _bounds, _repetition]
-    if threat.eps255 > 0:
+    if threat.eps255 > 0 and getattr(predictor, "differentiable", True):
         checks += [_gradients, _output_scale, _unbounded]
         if attack.inside_threat_model:
             checks += [_noise, _square, _steps, _half_radius]

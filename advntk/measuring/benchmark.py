@@ -1,0 +1,214 @@
+"""Robust accuracy of any model under a set of attacks: the worst case of each image, with intervals and warnings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from advntk.attacks.attack import Attack
+from advntk.attacks.named import NamedAttack
+from advntk.foundation import files, provenance, registry
+from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
+from advntk.foundation.errors import InputError
+from advntk.foundation.options import Closed, Device, validated
+from advntk.foundation.predictor import Predictor
+from advntk.foundation.records import AttackRecord, Evaluation
+from advntk.foundation.statistics import wilson
+from advntk.foundation.threat import Norm, ThreatModel
+from advntk.ingredients.splits import Part
+from advntk.measuring.evaluate import judge
+from advntk.measuring.models import Layout, as_predictor
+
+ATTACKS = "advntk.attacks.entries"
+Attacks = Mapping[str, Mapping[str, Any]]
+STANDARD: Attacks = {
+    "pgd_margin": {"kind": "pgd", "loss": "margin", "steps": 50, "step_ratio": 0.1, "keep": "best"},
+    "autoattack": {},
+}
+"""PGD-50 on the margin, and AutoAttack's standard version."""
+QUICK: Attacks = {"pgd_margin": {"kind": "pgd", "loss": "margin", "keep": "best"}}
+BLACK_BOX: Attacks = {"noise": {}, "square": {"kind": "autoattack", "attacks": ["square"]}}
+SETS: dict[str, Attacks] = {"standard": STANDARD, "quick": QUICK, "black-box": BLACK_BOX}
+PROBE = 256
+"""Images on which a model's inputs and outputs are examined."""
+WRONG_RANGE = 0.2
+"""Gain of clean accuracy by which images of another range count as those that a model wants."""
+NO_GRADIENT = "the model has no gradient: attacks that see scores alone may leave far more images robust than there are"
+
+
+class AttackResult(Closed):
+    """One attack of a benchmark, and what it left."""
+
+    attack: AttackRecord
+    evaluation: Evaluation
+
+
+class Benchmark(Closed):
+    """What a model withstood.
+
+    Attributes:
+        name: of the model.
+        model: its class.
+        threat: ball and box.
+        n_test: images.
+        clean_accuracy: share of them classified correctly.
+        clean_interval: its 95% Wilson interval.
+        robust_accuracy: share of them classified correctly unperturbed and under every attack: an upper bound.
+        robust_interval: its 95% Wilson interval.
+        attacks: each attack by itself, by name.
+        flags: warnings of all evaluations: signs that an attack failed, or that the model was fed something else.
+        images_digest: SHA-256 of images and labels.
+        provenance: where it ran, on which versions.
+        timing: seconds.
+    """
+
+    schema_version: Literal["advntk-benchmark-1"] = "advntk-benchmark-1"
+    name: str
+    model: str
+    threat: ThreatModel
+    n_test: int
+    clean_accuracy: float
+    clean_interval: tuple[float, float]
+    robust_accuracy: float
+    robust_interval: tuple[float, float]
+    attacks: dict[str, AttackResult]
+    flags: list[str]
+    images_digest: str
+    provenance: dict[str, Any]
+    timing: dict[str, float]
+
+    def __str__(self) -> str:
+        """One line an attack, one for the worst case, and the warnings."""
+        low, high = (100 * end for end in self.robust_interval)
+        lines = [f"{self.name}: {self.n_test} images, {self.threat.norm}, ε = {self.threat.eps255:g}/255"]
+        lines.append(f"  clean {100 * self.clean_accuracy:.1f}%")
+        lines += [f"  {name} {100 * result.evaluation.robust_accuracy:.1f}%" for name, result in self.attacks.items()]
+        lines.append(f"  worst case {100 * self.robust_accuracy:.1f}% [{low:.1f}, {high:.1f}]")
+        return "\n".join(lines + [f"  warning: {flag}" for flag in self.flags])
+
+
+def benchmark(
+    model: Any,
+    images: Any,
+    labels: Any,
+    *,
+    eps255: float = 8.0,
+    norm: Norm = "linf",
+    attacks: str | Attacks = "standard",
+    classes: int | None = None,
+    layout: Layout = "auto",
+    seed: int = 0,
+    device: Device = "auto",
+    batch: int = 512,
+    name: str = "",
+    out: str | Path | None = None,
+) -> Benchmark:
+    """Attack a model, and count what it withstands.
+
+    Args:
+        model: a torch module or a JAX function of images to logits; an object with scikit-learn's
+            ``decision_function``, ``predict_proba`` or ``predict``, of rows, which has no gradient; a predictor or a
+            classifier of this package.
+        images: (m, H, W, C) with values in [0, 1], also for a model that takes (m, C, H, W).
+        labels: integers 0 … classes − 1, (m,).
+        eps255: radius of the ball, in 1/255.
+        norm: linf, l2 or l1.
+        attacks: ``standard`` (PGD-50 on the margin, AutoAttack), ``quick`` (PGD-10 on the margin), ``black-box``
+            (noise, Square), or options by name, as in ``attack_options`` of a configuration. A model without gradient
+            gets ``black-box`` instead of ``standard``.
+        classes: number of classes; by default the largest label and 1.
+        layout: axes of the images that the model takes, NCHW or NHWC; ``auto`` tries both.
+        seed: of all attacks.
+        device: of a torch module: auto, cpu or gpu.
+        batch: images per call of the model.
+        name: of the model, in what is printed and saved.
+        out: path of a JSON to write; outcomes of each image (npz) go beside it.
+
+    Returns:
+        The record. (Wrong images, labels, models and options raise ``InputError`` or ``ConfigError``.)
+    """
+    start = time.perf_counter()
+    part = _part(images, labels, classes)
+    count = int(part.labels.max()) + 1 if classes is None else classes
+    predictor = as_predictor(model, part.images, classes=count, layout=layout, device=device, batch=batch)
+    blind = not getattr(predictor, "differentiable", True)
+    chosen = "black-box" if blind and attacks == "standard" else attacks
+    threat = ThreatModel(norm=norm, eps255=eps255)
+    results: dict[str, AttackResult] = {}
+    outcomes: dict[str, np.ndarray] = {}
+    for attack in _named(chosen):
+        settings: dict[str, Any] = {"options": attack.options, "threat": threat, "seed": seed}
+        found = attack.entry.run(predictor, part.images, part.labels, **settings)
+        evaluation, outcome = judge(predictor, part, found, attack=attack.entry, name=name or "benchmark", **settings)
+        results[attack.name] = AttackResult(attack=attack.record(seed), evaluation=evaluation)
+        outcomes |= {f"{attack.name}.{key}": value for key, value in outcome.items()}
+    clean = outcomes[f"{next(iter(results))}.clean"]
+    robust = np.all([outcomes[f"{attack}.robust"] for attack in results], axis=0)
+    flags = [*([NO_GRADIENT] if blind else []), *_misused(predictor, part)]
+    flags += [flag for result in results.values() for flag in result.evaluation.flags]
+    record = Benchmark(
+        name=name or type(model).__name__,
+        model=f"{type(model).__module__}.{type(model).__qualname__}",
+        threat=threat,
+        n_test=len(part),
+        clean_accuracy=float(clean.mean()),
+        clean_interval=wilson(int(clean.sum()), len(part)),
+        robust_accuracy=float(robust.mean()),
+        robust_interval=wilson(int(robust.sum()), len(part)),
+        attacks=results,
+        flags=list(dict.fromkeys(flags)),
+        images_digest=files.sha256_of_arrays({"images": part.images, "labels": part.labels}),
+        provenance=provenance.environment(device, 1, sources=provenance.sources(__name__)),
+        timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
+    )
+    if out is not None:
+        files.write_npz(Path(out).with_suffix(".npz"), outcomes)
+        files.write_json(out, record.model_dump(mode="json"))
+    return record
+
+
+def _misused(predictor: Predictor, part: Part) -> list[str]:
+    """Signs that a model was fed, or gives, something else than it should."""
+    probe = part.first(PROBE)
+    logits, flags = predictor.logits(probe.images), []
+    probabilities = logits.min() >= 0 and np.allclose(logits.sum(axis=1), 1, atol=1e-3)
+    if probabilities and getattr(predictor, "differentiable", True):
+        flags.append("outputs look like probabilities: softmax hides gradients from attacks; give logits")
+    right = (logits.argmax(axis=1) == probe.labels).mean()
+    with unchecked_values():
+        brighter = (predictor.logits(255 * probe.images).argmax(axis=1) == probe.labels).mean()
+    if brighter > right + WRONG_RANGE:
+        flags.append("the model classifies images of 0 to 255 far better: it seems to be fed the wrong range")
+    return flags
+
+
+def _part(images: Any, labels: Any, classes: int | None) -> Part:
+    """Images and labels, checked."""
+    shape = np.shape(images)
+    if len(shape) != 4 or shape[0] == 0:
+        raise InputError(f"images have shape {shape}", where="benchmark", remedy="give (m, H, W, C), m at least 1")
+    pixels = checked_images(images, (shape[1], shape[2], shape[3]), where="benchmark").astype(np.float32, copy=False)
+    most = classes or int(np.max(np.asarray(labels), initial=0)) + 1
+    truth = checked_labels(labels, len(pixels), most, where="benchmark")
+    return Part(pixels=pixels, labels=truth, indices=np.arange(len(pixels)))
+
+
+def _named(attacks: str | Attacks) -> list[NamedAttack]:
+    """Attacks with their options, checked."""
+    if isinstance(attacks, str):
+        if attacks not in SETS:
+            raise InputError(f"no set of attacks '{attacks}'", where="benchmark", remedy=f"give {', '.join(SETS)}")
+        attacks = SETS[attacks]
+    if not attacks:
+        raise InputError("no attacks", where="benchmark", remedy="give one at least")
+    found = []
+    for name, options in attacks.items():
+        kind = str(options.get("kind", name))
+        entry: Attack = registry.get(ATTACKS, kind)
+        given = {key: value for key, value in options.items() if key != "kind"}
+        found.append(NamedAttack(name=name, kind=kind, entry=entry, options=validated(entry.options, given, name)))
+    return found
