@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from advntk.telling import labels
-from advntk.telling.frames import Row, Suite, rows
+from advntk.telling.frames import CLEAN, ROBUST, Suite, ends, results
 from advntk.telling.layout import grid
-from advntk.telling.series import CLEAN, Point, draw_series, method_handles, sizes, top
+from advntk.telling.listing import lines_of
+from advntk.telling.series import DOTTED, Point, draw_series, method_handles, sizes, top
 
-_DOTTED = CLEAN | {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9, "zorder": 2}
+_DOTTED = DOTTED | {"marker": "o", "markersize": 3.5, "markerfacecolor": "white", "markeredgewidth": 0.9, "zorder": 2}
 _DOTTED_HANDLE = Line2D([], [], color="#777777", label="clean accuracy", **_DOTTED)
 
 Panel = tuple[list[Point], list[Point]]
@@ -27,10 +29,10 @@ def depth(suite: Suite) -> Figure:
     attacks = _attacks(suite, found)
 
     def panel(dataset: str, eps255: float, kind: str, attack: str) -> Panel:
-        mine = [row for row in found if (row.dataset, row.eps255, row.architecture) == (dataset, eps255, kind)]
+        mine = found[(found["dataset"] == dataset) & (found["eps255"] == eps255) & (found["architecture"] == kind)]
         if attack:
-            return [_point(row, row.spec.depth, row.robust) for row in mine if row.attack == attack], []
-        return list(dict.fromkeys(_point(row, row.spec.depth, row.clean) for row in mine)), []  # once for all attacks
+            return _points(mine[mine["attack"] == attack], "depth", ROBUST), []
+        return list(dict.fromkeys(_points(mine, "depth", CLEAN))), []  # once for all attacks
 
     bands = {
         f"{dataset}, {labels.radius_label(eps255)}": {
@@ -50,9 +52,9 @@ def radius(suite: Suite) -> Figure:
     attacks = _attacks(suite, found)
 
     def panel(dataset: str, label: str, attack: str) -> Panel:
-        mine = [row for row in found if (row.dataset, row.spec.label, row.attack) == (dataset, label, attack)]
-        clean = [_point(row, row.eps255, row.clean)._replace(open=False) for row in mine]
-        return [_point(row, row.eps255, row.robust) for row in mine], clean
+        mine = found[(found["dataset"] == dataset) & (found["network"] == label) & (found["attack"] == attack)]
+        clean = [point._replace(open=False) for point in _points(mine, "eps255", CLEAN)]
+        return _points(mine, "eps255", ROBUST), clean
 
     bands = {
         dataset: {
@@ -68,7 +70,7 @@ def radius(suite: Suite) -> Figure:
 
 def _grid(
     suite: Suite,
-    found: Sequence[Row],
+    found: pd.DataFrame,
     bands: Mapping[str, Mapping[str, Panel]],
     title: str,
     x_label: str,
@@ -76,7 +78,7 @@ def _grid(
     handles: Sequence[Line2D] = (),
 ) -> Figure:
     """The figure; ``together``: panels of one network, which stay in one row."""
-    methods, doubted = suite.config.methods, sum(bool(row.flags) for row in found)
+    methods, doubted = suite.config.methods, int(found["flags"].astype(bool).sum())
 
     def draw(axes: Axes, panel: Panel) -> None:
         points, dotted = panel
@@ -92,31 +94,34 @@ def _grid(
         draw,
         title=title,
         notes=[
-            sizes(suite.config, (row.n_test for row in found), (row.seeds for row in found)),
-            *["Open markers: training had not converged."] * any(row.unconverged for row in found),
+            sizes(suite.config, found["n_test"], found["seeds"]),
+            *["Open markers: training had not converged."] * bool(found["unconverged"].notna().any()),
             *[f"Warnings about {doubted} of {len(found)} evaluations: see the table's footnotes."] * bool(doubted),
             *suite.notes,
         ],
         y_label="accuracy (%)",
         x_label=x_label,
-        y_top=top(100 * end for row in found for end in (row.clean[2], row.robust[2])),
-        handles=[*method_handles(methods, [(row.method, row.checkpoint) for row in found]), *handles],
+        y_top=top(100 * found[[CLEAN[2], ROBUST[2]]].to_numpy(float).ravel()),
+        handles=[*method_handles(methods, zip(found["method"], found["checkpoint"], strict=True)), *handles],
         across=max(1, 6 // max(together, 1)) * max(together, 1),
     )
 
 
-def _point(row: Row, x: float, interval: tuple[float, float, float]) -> Point:
-    return Point(row.method, row.checkpoint, x, interval, bool(row.unconverged))
+def _points(rows: pd.DataFrame, x: str, names: tuple[str, str, str]) -> list[Point]:
+    return [
+        Point(row["method"], row["checkpoint"], row[x], ends(row, names), row["unconverged"] == row["unconverged"])
+        for row in lines_of(rows)
+    ]
 
 
-def _shown(suite: Suite) -> list[Row]:
+def _shown(suite: Suite) -> pd.DataFrame:
     """Rows that the figures show: of Adv-NTK only the last step (the paper's choice), of the others all."""
-    every = rows(suite)
-    last = {row.method for row in every if row.method == "advntk" and row.checkpoint == "last"}
-    return [row for row in every if row.method not in last or row.checkpoint == "last"]
+    found = results(suite)
+    own, last = found["method"] == "advntk", found["checkpoint"] == "last"
+    return found[~own | last] if (own & last).any() else found
 
 
-def _attacks(suite: Suite, found: Sequence[Row]) -> dict[str, str]:
+def _attacks(suite: Suite, found: pd.DataFrame) -> dict[str, str]:
     """Titles of panels by the attacks that measured something, in the configuration's order."""
-    known = {row.attack: f"robust: {row.attack_label}" for row in found}
-    return {name: known[name] for name in suite.config.attacks if name in known}
+    known = dict(zip(found["attack"], found["attack_label"], strict=True))
+    return {name: f"robust: {known[name]}" for name in suite.config.attacks if name in known}

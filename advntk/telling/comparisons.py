@@ -3,102 +3,53 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
 from advntk.telling.convergence import unconverged
-from advntk.telling.frames import evaluated, span_of
-from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import EMPTY, Column, Listing, csv_frame, listing_of, parted, percent, points
+from advntk.telling.frames import ends, evaluated, span_of
+from advntk.telling.labels import NORMS, method_label, named, radius_label
+from advntk.telling.listing import (
+    EMPTY,
+    Column,
+    Listing,
+    csv_frame,
+    groups,
+    lines_of,
+    listing_of,
+    percent,
+    points,
+    table,
+)
 from advntk.telling.suite_file import Measured, Suite
 
 SIGNIFICANCE = 0.05
 """Adjusted p up to which a difference is significant."""
+DIFFERENCE = ("difference", "difference_lo", "difference_hi")
 _DEPLOYED = {"network": ("best_val", "last"), "kernel": ("last", "final")}
 """Checkpoints that a user would deploy, by kind of predictor: a network's best one on val, where val was held out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two methods under one attack.
-
-    Attributes:
-        a: method and checkpoint.
-        b: the other.
-        seeds: how many they are compared on: those that both have.
-        own_seeds: those that a has, and those that b has.
-        robust: robust accuracy of a and of b, mean over the seeds that both have.
-        difference: (a − b, low, high), 95%.
-        only_a: examples of all seeds that are robust under a only.
-        only_b: the same of b.
-        p: of :func:`paired_test`: the larger of McNemar's exact test and of that of the interval.
-        p_holm: the same adjusted over all comparisons of the suite.
-    """
-
-    dataset: str
-    spec: Architecture
-    attack: str
-    eps255: float
-    a: tuple[str, str]
-    b: tuple[str, str]
-    n_test: int
-    seeds: int
-    own_seeds: tuple[tuple[int, ...], tuple[int, ...]]
-    robust: tuple[float, float]
-    difference: tuple[float, float, float]
-    only_a: int
-    only_b: int
-    p: float
-    p_holm: float = math.nan
-
-    @property
-    def significant(self) -> bool:
-        """Whether the methods differ."""
-        return self.p_holm <= SIGNIFICANCE
-
-    @property
-    def verdict(self) -> str:
-        """What the adjusted p says, in words."""
-        if not self.significant:
-            return "not distinguished"
-        return "A more robust" if self.only_a > self.only_b else "B more robust"
-
-    def seen_from(self, method: str) -> Comparison:
-        """The same with a method of it as a."""
-        if self.a[0] == method:
-            return self
-        mean, low, high = self.difference
-        return replace(
-            self,
-            a=self.b,
-            b=self.a,
-            own_seeds=self.own_seeds[::-1],
-            robust=self.robust[::-1],
-            difference=(-mean, -high, -low),
-            only_a=self.only_b,
-            only_b=self.only_a,
-        )
-
-    def cell(self) -> str:
-        """The difference in percentage points with its interval, bold where it is significant."""
-        text = points(self.difference)
-        return f"**{text}**" if self.significant else text
+Line = dict[str, Any]
+"""A comparison: values by the names of :func:`comparisons`' columns."""
 
 
-def comparisons(suite: Suite) -> list[Comparison]:
+def comparisons(suite: Suite) -> pd.DataFrame:
     """All pairs of methods under each attack inside the threat model, in the order of the configuration's lists.
 
-    Two methods are compared on the seeds that both have; without a common seed they are not.
+    Two methods are compared on the seeds that both have; without a common seed they are not. Methods whose training has
+    not converged take part in none.
 
     Returns:
-        The comparisons; methods whose training has not converged take part in none.
+        One row for each comparison: ``COLUMNS``, and network and own_a, own_b (the seeds that each method has).
+        Accuracies and differences are fractions; difference is a − b with its 95% interval. p is that of
+        :func:`paired_test`, the larger of McNemar's exact test and of that of the interval; p_holm is adjusted over all
+        comparisons of the suite.
     """
     reasons, cells = unconverged(suite), dict[tuple[str, str, float, str], list[list[Measured]]]()
     for _, group in evaluated(suite).groupby(["dataset", "attack", "eps255", "network", "method"], observed=True):
@@ -108,43 +59,66 @@ def comparisons(suite: Suite) -> list[Comparison]:
         if record.attack.inside_threat_model and (dataset, network, record.method, eps255) not in reasons:
             cells.setdefault((dataset, record.attack.name, eps255, network), []).append(items)
     pairs = (pair for methods in cells.values() for pair in itertools.combinations(methods, 2))
-    found = [one for a, b in pairs if (one := _on_common_seeds(a, b))]
-    return [replace(one, p_holm=p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
+    lines = [line for a, b in pairs if (line := _compare(a, b))]
+    for line, p in zip(lines, holm([line["p"] for line in lines]), strict=True):
+        more = "A more robust" if line["only_a"] > line["only_b"] else "B more robust"
+        line |= {"p_holm": p, "verdict": more if p <= SIGNIFICANCE else "not distinguished"}
+    return table(COLUMNS, lines, "network", "own_a", "own_b")
 
 
-def _on_common_seeds(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison | None:
-    """Compare two methods on the seeds that both have, if there are any."""
-    own = tuple(item.record.seed for item in a), tuple(item.record.seed for item in b)
-    common = set(own[0]) & set(own[1])
-    if not common:
-        return None
-    chosen = ([item for item in side if item.record.seed in common] for side in (a, b))
-    return replace(_compare(*chosen), own_seeds=own)
-
-
-def _compare(a: Sequence[Measured], b: Sequence[Measured]) -> Comparison:
-    """Compare two methods from the records of the same seeds."""
+def _compare(a: Sequence[Measured], b: Sequence[Measured]) -> Line:
+    """Compare two methods on the seeds that both have; empty where there are none."""
+    own = [tuple(item.record.seed for item in side) for side in (a, b)]
+    a, b = ([item for item in side if item.record.seed in set(own[0]) & set(own[1])] for side in (a, b))
+    if not a:
+        return {}
     _require_same_examples(a, b)
     record, choices = a[0].record, (_checkpoint(a), _checkpoint(b))
     left, right = ([item.robust[choice] for item in side] for side, choice in zip((a, b), choices, strict=True))
     only_a, only_b = discordant(left, right)
     difference, p = paired_test(left, right, [item.images for item in a])
-    return Comparison(
-        dataset=record.dataset,
-        spec=record.architecture,
-        attack=record.attack.name,
-        eps255=record.threat.eps255,
-        a=(record.method, choices[0]),
-        b=(b[0].record.method, choices[1]),
-        n_test=len(left[0]),
-        seeds=len(left),
-        own_seeds=(tuple(item.record.seed for item in a), tuple(item.record.seed for item in b)),
-        robust=(float(np.mean([x.mean() for x in left])), float(np.mean([y.mean() for y in right]))),
-        difference=difference,
-        only_a=only_a,
-        only_b=only_b,
-        p=p,
-    )
+    return {
+        "dataset": record.dataset,
+        "network": record.architecture.label,
+        "architecture": record.architecture.kind,
+        "depth": record.architecture.depth,
+        "attack": record.attack.name,
+        "eps255": record.threat.eps255,
+        "method_a": record.method,
+        "checkpoint_a": choices[0],
+        "method_b": b[0].record.method,
+        "checkpoint_b": choices[1],
+        "n_test": len(left[0]),
+        "seeds": len(left),
+        "own_a": own[0],
+        "own_b": own[1],
+        "robust_a": float(np.mean([x.mean() for x in left])),
+        "robust_b": float(np.mean([y.mean() for y in right])),
+        **dict(zip(DIFFERENCE, difference, strict=True)),
+        "only_a": only_a,
+        "only_b": only_b,
+        "p": p,
+    }
+
+
+def seen_from(lines: Iterable[Line], method: str) -> list[Line]:
+    """The comparisons of a method, with it as a."""
+    mine = [line for line in lines if method in (line["method_a"], line["method_b"])]
+    return [line if line["method_a"] == method else turned(line) for line in mine]
+
+
+def turned(line: Line) -> Line:
+    """The same comparison with a and b exchanged, without its verdict."""
+    other = {"_a": "_b", "_b": "_a"}
+    found = {name[:-2] + other.get(name[-2:], name[-2:]): value for name, value in line.items() if name != "verdict"}
+    mean, low, high = ends(line, DIFFERENCE)
+    return found | dict(zip(DIFFERENCE, (-mean, -high, -low), strict=True))
+
+
+def cell(line: Line) -> str:
+    """The difference in percentage points with its interval, bold where it is significant."""
+    text = points(ends(line, DIFFERENCE))
+    return f"**{text}**" if line["p_holm"] <= SIGNIFICANCE else text
 
 
 def _checkpoint(group: Sequence[Measured]) -> str:
@@ -176,22 +150,18 @@ def _p(value: float) -> str:
 
 
 COLUMNS = (
-    Column("dataset"),
-    Column("architecture", "spec.kind"),
-    Column("depth", "spec.depth"),
-    Column("attack"),
-    Column("eps255"),
-    Column(of="spec.label", head="network", words=True),
-    *parted(("method_a", "checkpoint_a"), "a"),
-    Column(of=lambda one: method_label(*one.a), head="A", words=True),
-    *parted(("method_b", "checkpoint_b"), "b"),
-    Column(of=lambda one: method_label(*one.b), head="B", words=True),
+    *map(Column, ("dataset", "architecture", "depth", "attack", "eps255")),
+    Column(of="network", head="network", words=True),
+    *map(Column, ("method_a", "checkpoint_a")),
+    Column(of=("method_a", "checkpoint_a"), head="A", text=named, words=True),
+    *map(Column, ("method_b", "checkpoint_b")),
+    Column(of=("method_b", "checkpoint_b"), head="B", text=named, words=True),
     Column("n_test"),
     Column("seeds", head="seeds"),
-    Column("robust_a", lambda one: one.robust[0], "A %", percent),
-    Column("robust_b", lambda one: one.robust[1], "B %", percent),
-    *parted(("difference", "difference_lo", "difference_hi"), "difference"),
-    Column(of="difference", head="A − B [95%]", text=points),
+    Column("robust_a", head="A %", text=percent),
+    Column("robust_b", head="B %", text=percent),
+    *map(Column, DIFFERENCE),
+    Column(of=DIFFERENCE, head="A − B [95%]", text=points),
     Column("only_a", head="only A"),
     Column("only_b", head="only B"),
     Column("p", head="p", text=_p),
@@ -201,17 +171,14 @@ COLUMNS = (
 
 
 def comparisons_frame(suite: Suite) -> pd.DataFrame:
-    """One row for each comparison: ``COLUMNS``; accuracies and differences are fractions."""
+    """What the CSV file has of :func:`comparisons`."""
     return csv_frame(COLUMNS, comparisons(suite))
 
 
 def comparison_listings(suite: Suite) -> Iterator[Listing]:
     """One printed table for each dataset, attack and radius."""
     found = comparisons(suite)
-    for (dataset, attack, eps255), group in itertools.groupby(
-        found, key=lambda one: (one.dataset, one.attack, one.eps255)
-    ):
-        chosen = list(group)
+    for (dataset, attack, eps255), chosen in groups(found, ["dataset", "attack", "eps255"]):
         yield listing_of(
             COLUMNS,
             chosen,
@@ -219,34 +186,36 @@ def comparison_listings(suite: Suite) -> Iterator[Listing]:
             caption="Robust accuracy of A and of B in percent; A − B in percentage points with its 95% interval over "
             "seeds and pairs of outcomes; examples of all seeds that are robust under one of the two only. p: the "
             "larger of McNemar's exact test on these and of that of the interval, adjusted by Holm over all "
-            f"{len(found)} comparisons of the suite; verdict at {SIGNIFICANCE:g}. n_test = {chosen[0].n_test}.",
-            notes=_assumptions(chosen),
+            f"{len(found)} comparisons of the suite; verdict at {SIGNIFICANCE:g}. n_test = {chosen['n_test'].iloc[0]}.",
+            notes=_assumptions(chosen["seeds"]),
         )
 
 
 def differences(suite: Suite, method: str = "advntk") -> dict[str, Listing]:
     """One method against all others: a printed table by dataset, none where nothing is compared with the method."""
-    mine = [one.seen_from(method) for one in comparisons(suite) if method in (one.a[0], one.b[0])]
-    by_dataset = {name: [one for one in mine if one.dataset == name] for name in suite.config.datasets}
+    mine = seen_from(lines_of(comparisons(suite)), method)
+    by_dataset = {name: [one for one in mine if one["dataset"] == name] for name in suite.config.datasets}
     return {name: _differences(suite, found) for name, found in by_dataset.items() if found}
 
 
-def _differences(suite: Suite, found: Sequence[Comparison]) -> Listing:
+def _differences(suite: Suite, found: Sequence[Line]) -> Listing:
     """Networks, radii and attacks down, the other methods across."""
-    labels = {one.b[0]: method_label(*one.b) for one in found}
+    labels = {one["method_b"]: method_label(one["method_b"], one["checkpoint_b"]) for one in found}
     others = {name: labels[name] for name in suite.config.methods if name in labels}
-    most = max(one.seeds for one in found)
+    most = max(one["seeds"] for one in found)
     lines: dict[tuple[str, float, str], dict[str, str]] = {}
     for one in found:
-        fewer = "" if one.seeds == most else f" ({one.seeds} of {most} seeds)"
-        lines.setdefault((one.spec.label, one.eps255, one.attack), {})[one.b[0]] = one.cell() + fewer
+        fewer = "" if one["seeds"] == most else f" ({one['seeds']} of {most} seeds)"
+        lines.setdefault((one["network"], one["eps255"], one["attack"]), {})[one["method_b"]] = cell(one) + fewer
     networks, radii = [spec.label for spec in suite.config.specs()], suite.config.eps255
+    first, seeds = found[0], [one["seeds"] for one in found]
     return Listing(
-        title=f"{method_label(found[0].a[0])} against the other methods",
-        caption=f"Robust accuracy of {method_label(*found[0].a)} minus that of the method that the column names, under "
-        f"the attack of the line ({NORMS[suite.config.norm]}), in percentage points with the 95% interval over seeds "
-        "and pairs of outcomes on the same images. Bold: significant, p adjusted by Holm over all comparisons of the "
-        f"suite, at {SIGNIFICANCE:g}. n_test = {found[0].n_test}, seeds = {span_of(one.seeds for one in found)}.",
+        title=f"{method_label(first['method_a'])} against the other methods",
+        caption=f"Robust accuracy of {method_label(first['method_a'], first['checkpoint_a'])} minus that of the method "
+        f"that the column names, under the attack of the line ({NORMS[suite.config.norm]}), in percentage points with "
+        "the 95% interval over seeds and pairs of outcomes on the same images. Bold: significant, p adjusted by Holm "
+        f"over all comparisons of the suite, at {SIGNIFICANCE:g}. n_test = {first['n_test']}, seeds = "
+        f"{span_of(seeds)}.",
         head=["network", "ε", "attack", *(f"− {name}" for name in others.values())],
         lines=[
             [network, f"{eps255:g}/255", attack, *(lines[network, eps255, attack].get(name, EMPTY) for name in others)]
@@ -254,13 +223,11 @@ def _differences(suite: Suite, found: Sequence[Comparison]) -> Listing:
                 lines, key=lambda line: (networks.index(line[0]), radii.index(line[1]))
             )
         ],
-        notes=_assumptions(found),
+        notes=_assumptions(seeds),
         words=3,
     )
 
 
-def _assumptions(found: Sequence[Comparison]) -> list[str]:
+def _assumptions(seeds: Iterable[int]) -> list[str]:
     """What the test assumes, and where it does not hold."""
-    if any(one.seeds == 1 for one in found):
-        return ["One seed: neither the interval nor the test knows how much training varies."]
-    return []
+    return ["One seed: neither the interval nor the test knows how much training varies."] * (1 in list(seeds))

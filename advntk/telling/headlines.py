@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advntk.telling.comparisons import SIGNIFICANCE, Comparison, comparisons
+from advntk.telling.comparisons import SIGNIFICANCE, Line, cell, comparisons, seen_from, turned
 from advntk.telling.convergence import unconverged
 from advntk.telling.labels import method_label, radius_label
-from advntk.telling.listing import EMPTY, markdown_table, percent
+from advntk.telling.listing import EMPTY, lines_of, markdown_table, percent
 from advntk.telling.suite_file import Suite
 
 BASELINE = "at"
@@ -22,18 +22,18 @@ def headlines(suites: Sequence[Suite]) -> str:
     Returns:
         Markdown: a sentence on each method, and a table; a sentence alone where no suite compares them.
     """
-    lines, left_out, found = [], list[str](), list[Comparison]()
+    lines, left_out, found = [], list[str](), list[Line]()
     for suite in suites:
         name = suite.config.suite
         if any(method == BASELINE for _, _, method, _ in unconverged(suite)):
             left_out.append(name)
         for mine in _strongest(suite):
             found += mine
-            first, differences = mine[0], {one.a[0]: one.cell() for one in mine}
-            place = [name, first.dataset, first.spec.label, radius_label(first.eps255), first.attack]
+            first, differences = mine[0], {one["method_a"]: cell(one) for one in mine}
+            place = [name, first["dataset"], first["network"], radius_label(first["eps255"]), first["attack"]]
             cells = [differences.get(method, EMPTY) for method in CHALLENGERS]
-            lines.append([*place, percent(first.robust[1]), *cells])
-    by_method = {method: [one for one in found if one.a[0] == method] for method in CHALLENGERS}
+            lines.append([*place, percent(first["robust_b"]), *cells])
+    by_method = {method: [one for one in found if one["method_a"] == method] for method in CHALLENGERS}
     sentences = [_sentence(method, mine) for method, mine in by_method.items() if mine]
     if left_out:
         sentences.append(
@@ -51,26 +51,24 @@ def headlines(suites: Sequence[Suite]) -> str:
     return "\n".join([" ".join(sentences), "", caption, "", markdown_table(head, lines, words=5)])
 
 
-def _strongest(suite: Suite) -> list[list[Comparison]]:
+def _strongest(suite: Suite) -> list[list[Line]]:
     """Challengers minus AT, by dataset, network and radius, under the attack that is strongest against all of them."""
-    found: dict[tuple[str, str, float], dict[str, list[Comparison]]] = {}
-    for one in comparisons(suite):
-        names = {one.a[0], one.b[0]}
-        if BASELINE in names and names & set(CHALLENGERS):
-            challenger = one.a[0] if one.b[0] == BASELINE else one.b[0]
-            by_attack = found.setdefault((one.dataset, one.spec.label, one.eps255), {})
-            by_attack.setdefault(one.attack, []).append(one.seen_from(challenger))
+    found: dict[tuple[str, str, float], dict[str, list[Line]]] = {}
+    for one in map(turned, seen_from(lines_of(comparisons(suite)), BASELINE)):
+        if one["method_a"] in CHALLENGERS:
+            by_attack = found.setdefault((one["dataset"], one["network"], one["eps255"]), {})
+            by_attack.setdefault(one["attack"], []).append(one)
     return [min(by_attack.values(), key=_left) for by_attack in found.values()]
 
 
-def _left(pairs: Sequence[Comparison]) -> float:
+def _left(pairs: Sequence[Line]) -> float:
     """Mean robust accuracy of AT and its challengers."""
-    accuracies = [pairs[0].robust[1], *(one.robust[1] + one.difference[0] for one in pairs)]
+    accuracies: list[float] = [pairs[0]["robust_b"], *(one["robust_b"] + one["difference"] for one in pairs)]
     return sum(accuracies) / len(accuracies)
 
 
-def _sentence(method: str, found: Sequence[Comparison]) -> str:
-    signs = [one.significant * (1 if one.difference[0] > 0 else -1) for one in found]
+def _sentence(method: str, found: Sequence[Line]) -> str:
+    signs = [(one["p_holm"] <= SIGNIFICANCE) * (1 if one["difference"] > 0 else -1) for one in found]
     label = method_label(method)
     return (
         f"{label[0].upper()}{label[1:]} is significantly more robust than AT in {signs.count(1)} of {len(found)} "

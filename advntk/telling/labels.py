@@ -49,6 +49,11 @@ def method_label(method: str, checkpoint: str = "final") -> str:
     return f"{name} ({choice})" if choice else name
 
 
+def named(pair: tuple[str, str]) -> str:
+    """:func:`method_label` of a method with its checkpoint."""
+    return method_label(*pair)
+
+
 def listed(methods: Sequence[str]) -> str:
     """Methods in words, one after the other."""
     return ", ".join(map(method_label, methods))

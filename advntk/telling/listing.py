@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -36,26 +36,28 @@ class Column:
 
     Attributes:
         name: in the CSV file; empty: it is only printed.
-        of: its value of a line: a function, or an attribute of the line such as ``spec.depth``; by default ``name``.
+        of: its value of a line: a function, or the line's fields that it is made of; by default ``name``.
         head: its title where it is printed; empty: it is only in the CSV file.
         text: how a value is printed.
         words: whether it holds words, which are aligned to the left.
     """
 
     name: str = ""
-    of: str | Callable[[Any], Any] = ""
+    of: str | tuple[str, ...] | Callable[[Any], Any] = ""
     head: str = ""
     text: Callable[[Any], str] = str
     words: bool = False
 
     def value(self, line: Any) -> Any:
         """Its value of a line."""
-        return self.of(line) if callable(self.of) else operator.attrgetter(self.of or self.name)(line)
+        if not isinstance(line, dict):
+            return self.of(line) if callable(self.of) else operator.attrgetter(str(self.of or self.name))(line)
+        return tuple(line[name] for name in self.of) if isinstance(self.of, tuple) else line[self.of or self.name]
 
     def cell(self, line: Any) -> str:
         """The same as it is printed, a dash for what is not known."""
         value = self.value(line)
-        return EMPTY if value is None or value == "" or value != value else self.text(value)
+        return EMPTY if value is None or value == "" or value != value else self.text(value) or EMPTY
 
 
 def parted(names: Iterable[str], of: str) -> list[Column]:
@@ -83,8 +85,25 @@ def points(interval: tuple[float, float, float]) -> str:
     return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * value for value in interval))
 
 
-def csv_frame(columns: Sequence[Column], lines: Iterable[Any]) -> pd.DataFrame:
+def table(columns: Sequence[Column], lines: Iterable[Mapping[str, Any]], *more: str) -> pd.DataFrame:
+    """A row for each line; its columns are those of the CSV file, and more that are needed for printing only."""
+    return pd.DataFrame(list(lines), columns=[*(column.name for column in columns if column.name), *more])
+
+
+def lines_of(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a frame, by the names of its columns."""
+    return cast(list[dict[str, Any]], frame.to_dict("records")) if isinstance(frame, pd.DataFrame) else list(frame)
+
+
+def groups(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Rows of equal values, with these values; in the order of categories, or else as they come."""
+    yield from frame.groupby(list(by), observed=True, sort=isinstance(frame[by[0]].dtype, pd.CategoricalDtype))
+
+
+def csv_frame(columns: Sequence[Column], lines: Any) -> pd.DataFrame:
     """All columns that have a name, a row for each line."""
+    if isinstance(lines, pd.DataFrame):
+        return lines[[column.name for column in columns if column.name]]
     named = [column for column in columns if column.name]
     values = [[column.value(line) for column in named] for line in lines]
     return pd.DataFrame(values, columns=[column.name for column in named])
@@ -161,7 +180,7 @@ def listing_of(
         title=title,
         caption=caption,
         head=[column.head for column in shown],
-        lines=[[column.cell(line) for column in shown] for line in lines],
+        lines=[[column.cell(line) for column in shown] for line in lines_of(lines)],
         notes=notes,
         words=sum(column.words for column in shown),
     )

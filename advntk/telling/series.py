@@ -14,7 +14,7 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import Interval, accuracy_interval
 from advntk.telling import labels
 
-CLEAN: dict[str, Any] = {"linestyle": (0, (1, 1.5)), "linewidth": 1.1}
+DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.5)), "linewidth": 1.1}
 """The line of a clean accuracy beside robust ones."""
 _LINE: dict[str, Any] = {"markersize": 4, "markeredgewidth": 0, "linewidth": 1.3, "zorder": 3}
 _OPEN: dict[str, Any] = {"linestyle": "", "markersize": 4, "markerfacecolor": "white", "zorder": 4}

@@ -16,7 +16,7 @@ from advntk.foundation.strength import Sweep, SweepName
 from advntk.telling import labels
 from advntk.telling.layout import grid
 from advntk.telling.series import (
-    CLEAN,
+    DOTTED,
     Point,
     attack_in_words,
     draw_series,
@@ -54,7 +54,7 @@ def strength(suite: Suite) -> Figure:
         draw_series(axes, config.methods, points, intervals="band", markersize=3.2)
         for (method, _), sweeps in mine.items():
             clean = float(np.mean([sweep.clean_correct / sweep.n_test for sweep in sweeps]))
-            axes.axhline(100 * clean, color=labels.method_colours(config.methods)[method], zorder=1.5, **CLEAN)
+            axes.axhline(100 * clean, color=labels.method_colours(config.methods)[method], zorder=1.5, **DOTTED)
         _scale(axes, sorted({point.x for point in points}), logarithmic=kind == "steps")
         if kind == "radius":
             axes.axvline(eps255, zorder=1.4, **_MARK)
@@ -156,7 +156,7 @@ def _handles(suite: Suite, kinds: Sequence[SweepName]) -> list[Line2D]:
     """One entry for each method and checkpoint, and the lines that belong to none."""
     handles = method_handles(suite.config.methods, [(sweep.method, sweep.checkpoint) for sweep in suite.sweeps])
     if kinds:
-        handles.append(Line2D([], [], color="#777777", label="clean accuracy", **CLEAN))
+        handles.append(Line2D([], [], color="#777777", label="clean accuracy", **DOTTED))
     if "radius" in kinds:
         handles.append(Line2D([], [], label="radius trained for", **_MARK))
     return handles

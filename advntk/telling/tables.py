@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,16 +14,19 @@ from advntk.telling.claims import claims_frame, claims_listings
 from advntk.telling.comparisons import comparison_listings, comparisons_frame
 from advntk.telling.cost import cost_frame, cost_listings
 from advntk.telling.frames import (
-    Row,
+    CLEAN,
     attack_settings,
+    ends,
     footnotes,
+    in_order,
+    orders_of,
+    results,
     results_frame,
     robust_cell,
-    rows,
     sizes_caption,
     span_of,
 )
-from advntk.telling.labels import NORMS, method_label, radius_label
+from advntk.telling.labels import NORMS, method_label, named, radius_label
 from advntk.telling.listing import (
     EMPTY,
     NOTHING,
@@ -34,7 +35,9 @@ from advntk.telling.listing import (
     accuracy,
     captioned_once,
     csv_text,
+    groups,
     latex_page,
+    lines_of,
     listing_of,
     percent,
 )
@@ -77,31 +80,29 @@ def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
 
 def results_listings(suite: Suite) -> Iterator[Listing]:
     """Accuracies of each dataset, radius and kind of network; then those after each stage of composed attacks."""
-    config, norm, found = suite.config, NORMS[suite.config.norm], rows(suite)
+    config, norm, found = suite.config, NORMS[suite.config.norm], results(suite)
     kinds = dict.fromkeys(spec.kind for spec in config.specs())
-    for dataset, eps255, kind in itertools.product(config.datasets, config.eps255, kinds):
-        mine = [row for row in found if (row.dataset, row.eps255, row.architecture) == (dataset, eps255, kind)]
-        if mine:
-            yield _results(mine, config.seeds, f"{dataset}, {kind}, {radius_label(eps255)} ({norm})")
-    for dataset, eps255, attack in itertools.product(config.datasets, config.eps255, config.attacks):
-        place = (dataset, eps255, attack)
-        mine = [row for row in found if (row.dataset, row.eps255, row.attack) == place and row.stages]
-        if mine:
-            yield _stages(mine, f"{dataset}, {radius_label(eps255)} ({norm}): stages of {mine[0].attack_label}")
+    ordered = in_order(found, orders_of(suite) | {"architecture": kinds})
+    for (dataset, eps255, kind), mine in groups(ordered, ["dataset", "eps255", "architecture"]):
+        yield _results(mine, config.seeds, f"{dataset}, {kind}, {radius_label(eps255)} ({norm})")
+    staged = ordered[ordered["stages"].astype(bool)]
+    for (dataset, eps255, _), mine in groups(staged, ["dataset", "eps255", "attack"]):
+        attack = mine["attack_label"].iloc[0]
+        yield _stages(mine, f"{dataset}, {radius_label(eps255)} ({norm}): stages of {attack}")
 
 
-def _results(found: Sequence[Row], seeds: int, title: str) -> Listing:
+def _results(found: pd.DataFrame, seeds: int, title: str) -> Listing:
     """Accuracies of one dataset and radius."""
     notes: dict[str, str] = {}
     cells = [
         (
-            row.spec.label,
-            method_label(row.method, row.checkpoint),
-            accuracy(row.clean),
-            row.attack_label,
+            row["network"],
+            method_label(row["method"], row["checkpoint"]),
+            accuracy(ends(row, CLEAN)),
+            row["attack_label"],
             robust_cell(row, seeds, notes),
         )
-        for row in found
+        for row in lines_of(found)
     ]
     head, lines = accuracies(cells)
     return Listing(
@@ -132,25 +133,21 @@ def accuracies(cells: Iterable[tuple[str, str, str, str, str]]) -> tuple[list[st
     return ["network", "method", *across], lines
 
 
-def _stages(found: Sequence[Row], title: str) -> Listing:
+def _stages(found: pd.DataFrame, title: str) -> Listing:
     """Robust accuracy after each stage of one attack."""
-    names = dict.fromkeys(name for row in found for name in row.stages)
+    after = pd.DataFrame(list(found["stages"]), index=found.index)
     return listing_of(
         [
-            Column(of="spec.label", head="network", words=True),
-            Column(of=lambda row: method_label(row.method, row.checkpoint), head="method", words=True),
-            Column(of=lambda row: row.clean[0], head="clean", text=percent),
-            *(Column(of=partial(_after, name), head=name, text=percent) for name in names),
+            Column(of="network", head="network", words=True),
+            Column(of=("method", "checkpoint"), head="method", text=named, words=True),
+            Column(of="clean_mean", head="clean", text=percent),
+            *(Column(of=name, head=name, text=percent) for name in map(str, after)),
         ],
-        found,
+        found.join(after),
         title=title,
         caption="Robust accuracy in percent after each stage of the attack and all stages before it, mean over seeds; "
-        f"n_test = {span_of(row.n_test for row in found)}, seeds = {span_of(row.seeds for row in found)}.",
+        f"n_test = {span_of(found['n_test'])}, seeds = {span_of(found['seeds'])}.",
     )
-
-
-def _after(stage: str, row: Row) -> float | None:
-    return row.stages.get(stage)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,6 +146,5 @@ def test_other_examples_are_refused(planted):
         for method in ("ntk", "at")
     )
     moved = [at[0], replace(at[1], record=at[1].record.model_copy(update={"split_hash": "other"}))]
-    for other in (moved, at[:1]):
-        with pytest.raises(InputError, match="cannot be compared"):
-            _compare(ntk, other)
+    with pytest.raises(InputError, match="cannot be compared"):
+        _compare(ntk, moved)

@@ -12,7 +12,7 @@ from advntk.foundation.recipes import Check, late_gain
 from advntk.telling.comparisons import comparisons
 from advntk.telling.convergence import unconverged
 from advntk.telling.figures import FIGURES
-from advntk.telling.frames import results_frame, rows
+from advntk.telling.frames import results, results_frame
 from advntk.telling.layout import style
 from advntk.telling.methods_table import method_listings, methods_frame
 from advntk.telling.stories.early_stopping import method_claims
@@ -91,11 +91,11 @@ def test_late_gain_counts_from_the_last_report_before_four_fifths():
 @pytest.mark.parametrize(("robust", "moved"), [(RISING, 0.0), (FLAT, 0.05), (SLOW, None)])
 def test_what_has_not_converged_is_marked_and_not_compared(build, robust, moved):
     suite = suite_of(build, robust, moved)
-    assert not [one for one in comparisons(suite) if "at" in (one.a[0], one.b[0])]
+    assert "at" not in comparisons(suite)[["method_a", "method_b"]].to_numpy()
     assert not [claim for claim in method_claims(comparisons(suite)) if "AT" in claim.claim]
     frame = results_frame(suite)
     assert set(frame[frame["unconverged"].notna()]["method"]) == {"at"}
-    assert all(row.flags for row in rows(suite) if row.method == "at")
+    assert results(suite).query("method == 'at'")["flags"].astype(bool).all()
     table = methods_frame(suite)
     assert set(table[table["method"] == "at"]["standing"]) == {""}
     lines = [line for listing in method_listings(suite) for line in listing.lines if line[0].startswith("AT")]
@@ -105,7 +105,7 @@ def test_what_has_not_converged_is_marked_and_not_compared(build, robust, moved)
 
 def test_what_has_converged_is_compared_at_the_checkpoint_best_on_val(build):
     suite = suite_of(build, FLAT, 0.0)
-    assert {side for one in comparisons(suite) for side in (one.a, one.b) if side[0] == "at"} == {("at", "best_val")}
+    assert set(comparisons(suite).query("method_b == 'at'")["checkpoint_b"]) == {"best_val"}
     assert any("AT (best on val)" in claim.claim for claim in method_claims(comparisons(suite)))
     assert results_frame(suite)["unconverged"].isna().all()
 

@@ -1,10 +1,10 @@
 """E4: networks by their names, the claims of a suite's records, and each verdict on findings of known answer."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from advntk.foundation.architecture import Architecture
-from advntk.telling.comparisons import Comparison
+from advntk.telling.comparisons import DIFFERENCE
 from advntk.telling.stories.early_stopping import ENTRY as STORY
 from advntk.telling.stories.early_stopping import method_claims
 from advntk.theory.experiments.early_stopping import ENTRY, Options
@@ -65,35 +65,16 @@ def test_the_time_is_chosen_on_val_and_not_on_test(told):
     assert STORY.claims(told)[2].interval == pytest.approx((0.0, 0.0, 0.0), abs=0.001)
 
 
-def compared(a, b, robust, difference, attack="pgd"):
-    return Comparison(
-        dataset="digits",
-        spec=Architecture(family="mlp", depth=3),
-        attack=attack,
-        eps255=16,
-        a=a,
-        b=b,
-        n_test=50,
-        seeds=3,
-        own_seeds=((0, 1, 2), (0, 1, 2)),
-        robust=robust,
-        difference=difference,
-        only_a=1,
-        only_b=2,
-        p=0.5,
-    )
-
-
 def test_adv_ntk_is_compared_under_its_strongest_attack_and_with_its_own_sign():
-    early, own, at = ("early_stopped_ntk", "final"), ("advntk", "last"), ("at", "best_val")
-    found = method_claims(
-        [
-            compared(early, own, (0.6, 0.5), (0.1, 0.05, 0.15)),
-            compared(early, own, (0.6, 0.4), (0.2, 0.15, 0.25), attack="pgd_margin"),
-            compared(own, at, (0.5, 0.3), (0.2, 0.1, 0.3)),
-            compared(("ntk", "final"), own, (0.1, 0.5), (-0.4, -0.5, -0.3)),
-        ]
-    )
+    shared = {"dataset": "digits", "network": "mlp-3", "eps255": 16, "n_test": 50, "seeds": 3, "p_holm": 0.5}
+    names = ["method_a", "checkpoint_a", "method_b", "checkpoint_b", "attack", "robust_a", "robust_b", *DIFFERENCE]
+    lines = [
+        ("early_stopped_ntk", "final", "advntk", "last", "pgd", 0.6, 0.5, 0.1, 0.05, 0.15),
+        ("early_stopped_ntk", "final", "advntk", "last", "pgd_margin", 0.6, 0.4, 0.2, 0.15, 0.25),
+        ("advntk", "last", "at", "best_val", "pgd", 0.5, 0.3, 0.2, 0.1, 0.3),
+        ("ntk", "final", "advntk", "last", "pgd", 0.1, 0.5, -0.4, -0.5, -0.3),
+    ]
+    found = method_claims(pd.DataFrame(lines, columns=names).assign(verdict="", **shared))
     assert [claim.verdict for claim in found] == ["does not hold", "holds"]
     assert found[0].interval == pytest.approx((-0.2, -0.25, -0.15))
     assert "pgd_margin" in found[0].quantity

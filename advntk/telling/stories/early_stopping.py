@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
-from advntk.telling.comparisons import Comparison, comparisons
+from advntk.telling.comparisons import DIFFERENCE, Line, comparisons, seen_from
+from advntk.telling.frames import ends
 from advntk.telling.labels import method_label
 from advntk.telling.layout import line_with_band, panels, points, span
+from advntk.telling.listing import lines_of
 from advntk.telling.over_time import POINT, attacked, chosen
 from advntk.telling.story import Claim, Story, Told, above, below
 
@@ -97,41 +99,35 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
     ]
 
 
-def method_claims(found: Iterable[Comparison]) -> list[Claim]:
+def method_claims(compared: pd.DataFrame) -> list[Claim]:
     """Adv-NTK against AT and against early-stopped NTK: a claim for each dataset, network and radius.
 
     Args:
-        found: comparisons of a suite, which has none of a training that has not converged; of several attacks the one
-            under which Adv-NTK is least robust counts.
+        compared: comparisons of a suite, which has none of a training that has not converged; of several attacks the
+            one under which Adv-NTK is least robust counts.
 
     Returns:
         Claims; none where the suite has no Adv-NTK.
     """
-    strongest: dict[tuple[object, ...], Claim] = {}
-    least: dict[tuple[object, ...], float] = {}
-    for one in found:
-        sides = {one.a[0]: (one.a, one.robust[0]), one.b[0]: (one.b, one.robust[1])}
-        rival = next((name for name in RIVALS if name in sides), None)
-        if "advntk" not in sides or rival is None:
-            continue
-        key, (own, robust) = (one.dataset, one.spec.label, one.eps255, rival), sides["advntk"]
-        if robust < least.get(key, np.inf):
-            least[key] = robust
-            strongest[key] = _method_claim(one, own, sides[rival][0])
-    return list(strongest.values())
+    strongest: dict[tuple[object, ...], Line] = {}
+    for one in seen_from(lines_of(compared), "advntk"):
+        key = (one["dataset"], one["network"], one["eps255"], one["method_b"])
+        if one["method_b"] in RIVALS and one["robust_a"] < strongest.get(key, {"robust_a": np.inf})["robust_a"]:
+            strongest[key] = one
+    return [_method_claim(one) for one in strongest.values()]
 
 
-def _method_claim(one: Comparison, own: tuple[str, str], rival: tuple[str, str]) -> Claim:
-    mean, low, high = one.difference
-    interval = (mean, low, high) if one.a == own else (-mean, -high, -low)
+def _method_claim(one: Line) -> Claim:
+    own, rival = (method_label(one[f"method_{side}"], one[f"checkpoint_{side}"]) for side in "ab")
+    interval = ends(one, DIFFERENCE)
     return Claim(
-        claim=f"{method_label(*own)} is more robust than {method_label(*rival)} ({one.dataset}, {one.spec.label})",
-        source=PAPER if rival[0] == "at" else SUITE,
-        quantity=f"difference of robust accuracies, {one.attack} at {one.eps255:g}/255, paired",
+        claim=f"{own} is more robust than {rival} ({one['dataset']}, {one['network']})",
+        source=PAPER if one["method_b"] == "at" else SUITE,
+        quantity=f"difference of robust accuracies, {one['attack']} at {one['eps255']:g}/255, paired",
         interval=interval,
         expected="above 0",
         verdict=above(interval),
-        setup=f"Records of this suite: {one.n_test} test images, {one.seeds} seeds",
+        setup=f"Records of this suite: {one['n_test']} test images, {one['seeds']} seeds",
     )
 
 
