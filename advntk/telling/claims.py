@@ -3,65 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import asdict
 
 import pandas as pd
 
-from advntk.foundation.findings import FIGURE
-from advntk.telling.listing import Column, Listing, csv_frame, listing_of, parted
-from advntk.telling.story import Claim, Story
+from advntk.foundation.statistics import Interval
+from advntk.telling.listing import Column, Listing, groups, listing_of, table
 from advntk.telling.suite_file import Suite
 from advntk.telling.told_stories import stories
 
 
-class Line(NamedTuple):
-    """A claim, and the experiment that it is of."""
-
-    name: str
-    story: Story
-    claim: Claim
-
-
-def _interval(one: Line) -> str:
+def _value(interval: Interval) -> str:
     """The value and its interval; what is rounding beside the rest is 0."""
-    least = 1e-12 * max(map(abs, one.claim.interval))
-    return "{:.3g} [{:.3g}, {:.3g}]".format(*(end if abs(end) > least else 0.0 for end in one.claim.interval))
+    least = 1e-12 * max(map(abs, interval))
+    return "{:.3g} [{:.3g}, {:.3g}]".format(*(end if abs(end) > least else 0.0 for end in interval))
 
 
+INTERVAL = ("value", "lo", "hi")
 COLUMNS = (
-    Column("experiment", "story.number"),
-    *(Column(name, f"claim.{name}", name, words=True) for name in ("claim", "source", "quantity")),
-    *parted(("value", "lo", "hi"), "claim.interval"),
-    Column(of=_interval, head="value", words=True),
-    Column("expected", "claim.expected", "expected", words=True),
-    Column("verdict", "claim.verdict"),
-    Column("condition", "claim.condition"),
-    Column(of=lambda one: f"{one.claim.verdict} {one.claim.condition}".strip(), head="verdict", words=True),
-    Column("setup", "claim.setup"),
-    Column("figure", lambda one: f"{FIGURE}{one.name}"),
+    Column("experiment"),
+    *(Column(name, head=name, words=True) for name in ("claim", "source", "quantity")),
+    *map(Column, INTERVAL),
+    Column(of=INTERVAL, head="value", text=_value, words=True),
+    Column("expected", head="expected", words=True),
+    *map(Column, ("verdict", "condition")),
+    Column(of=("verdict", "condition"), head="verdict", text=lambda both: " ".join(both).strip(), words=True),
+    *map(Column, ("setup", "figure")),
 )
 
 
-def claims_of(suite: Suite) -> Iterator[Line]:
-    """All claims, in the order of their experiments."""
-    for name, (story, told) in stories(suite).items():
-        for claim in story.claims(told):
-            yield Line(name, story, claim)
-
-
-def claims_frame(suite: Suite) -> pd.DataFrame:
-    """One row a claim: ``COLUMNS``."""
-    return csv_frame(COLUMNS, claims_of(suite))
+def claims_of(suite: Suite) -> pd.DataFrame:
+    """One row a claim, in the order of their experiments: ``COLUMNS``."""
+    lines = [
+        {**asdict(one), **dict(zip(INTERVAL, one.interval, strict=True)), "experiment": story.number, "figure": figure}
+        for figure, (story, told) in stories(suite).items()
+        for one in story.claims(told)
+    ]
+    return table(COLUMNS, lines)
 
 
 def claims_listings(suite: Suite) -> Iterator[Listing]:
     """The same for readers, a table for each experiment."""
-    for name, (story, told) in stories(suite).items():
-        lines = [Line(name, story, claim) for claim in story.claims(told)]
-        setups = dict.fromkeys(line.claim.setup for line in lines)
+    told = stories(suite)
+    for (figure,), found in groups(claims_of(suite), ["figure"]):
+        story, _ = told[figure]
         yield listing_of(
             COLUMNS,
-            lines,
+            found,
             title=f"{story.number}: {story.title}",
-            caption=f"{story.question} 95% intervals. {' '.join(f'{setup}.' for setup in setups)}",
+            caption=f"{story.question} 95% intervals. {' '.join(f'{setup}.' for setup in found['setup'].unique())}",
         )

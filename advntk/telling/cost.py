@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Record
+from advntk.telling.frames import in_order, orders_of
 from advntk.telling.labels import attack_label, method_label
 from advntk.telling.listing import Column, Listing, csv_frame, listing_of, percent
 from advntk.telling.suite_file import Suite
@@ -57,11 +58,8 @@ def jobs(suite: Suite) -> pd.DataFrame:
     for transfer in suite.transfers:
         found += _job("transfer", transfer.dataset, transfer.timing, attack=transfer.attack)
     frame = pd.DataFrame(found, columns=[*_KEYS, *_NAMES, "wall_s", *_NUMBERS])
-    networks = [spec.label for spec in suite.config.specs()]
-    orders = (suite.config.datasets, RULES, networks, suite.config.methods, suite.config.attacks)
-    for name, order in zip(_KEYS, orders, strict=True):
-        categories = dict.fromkeys([*order, *frame[name]])
-        frame[name] = pd.Categorical(frame[name], categories=list(categories), ordered=True)
+    orders = orders_of(suite) | {"rule": RULES}
+    frame = in_order(frame, {name: orders[name] for name in _KEYS})
     return frame.astype(dict.fromkeys(_NUMBERS, float)).sort_values(_KEYS, kind="stable")
 
 
@@ -123,9 +121,9 @@ def _seconds(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _parts(cost: Any) -> str:
-    known = {name.removesuffix("_s"): getattr(cost, name) for name in PARTS}
-    return ", ".join(f"{name} {_seconds(seconds)}" for name, seconds in known.items() if seconds == seconds)
+def _parts(values: Sequence[float]) -> str:
+    known = {name.removesuffix("_s"): value for name, value in zip(PARTS, values, strict=True) if value == value}
+    return ", ".join(f"{name} {_seconds(value)}" for name, value in known.items())
 
 
 _TIMED = (
@@ -135,25 +133,20 @@ _TIMED = (
     Column("max_s", head="max (s)", text=_seconds),
 )
 _PEAK = Column("peak_mb", head="peak (MiB)", text="{:.0f}".format)
-_ATTACKED = (
-    Column("images", head="images", text="{:.0f}".format),
-    Column("ms_per_image", head="ms per image", text=_seconds),
-)
 COLUMNS = (
     Column("dataset"),
     Column("rule", head="rule", words=True),
     Column(of="network", head="network", words=True),
-    Column("architecture"),
-    Column("depth"),
-    Column("method"),
-    Column(of=lambda cost: cost.method and method_label(cost.method), head="method", words=True),
+    *map(Column, ("architecture", "depth")),
+    Column("method", head="method", text=method_label, words=True),
     Column("attack"),
     Column(of="attack_label", head="attack", words=True),
-    Column(of=_parts, head="of which (s)", words=True),
+    Column(of=PARTS, head="of which (s)", text=_parts, words=True),
     *_TIMED,
     _PEAK,
-    *(Column(name) for name in PARTS),
-    *_ATTACKED,
+    *map(Column, PARTS),
+    Column("images", head="images", text="{:.0f}".format),
+    Column("ms_per_image", head="ms per image", text=_seconds),
 )
 
 
@@ -163,7 +156,7 @@ def _each(found: pd.DataFrame) -> pd.DataFrame:
 
 def cost_frame(suite: Suite) -> pd.DataFrame:
     """One row for each dataset × rule × network × method × attack: ``COLUMNS``."""
-    return csv_frame(COLUMNS, _each(jobs(suite)).itertuples())
+    return csv_frame(COLUMNS, _each(jobs(suite)))
 
 
 def cost_listings(suite: Suite) -> Iterator[Listing]:
@@ -173,15 +166,16 @@ def cost_listings(suite: Suite) -> Iterator[Listing]:
         yield by_rule(suite)
     attacked = found[found["images"].notna()]
     if len(attacked):
+        by_attack = costs(attacked, ["attack_label"])
         yield listing_of(
             [
                 Column(of="attack_label", head="attack", words=True),
                 Column(of="jobs", head="evaluations"),
                 Column(of="attack_s", head="seconds", text=_seconds),
-                Column(of=lambda cost: cost.images * cost.jobs, head="images", text="{:.0f}".format),
+                Column(of="all_images", head="images", text="{:.0f}".format),
                 Column(of="ms_per_image", head="ms per image", text=_seconds),
             ],
-            costs(attacked, ["attack_label"]).itertuples(),
+            by_attack.assign(all_images=by_attack["images"] * by_attack["jobs"]),
             title="All evaluations of each attack",
             caption="Seconds that the attack took, all jobs together, and images attacked.",
         )
@@ -190,7 +184,7 @@ def cost_listings(suite: Suite) -> Iterator[Listing]:
     for dataset, mine in found.groupby("dataset", observed=True):
         yield listing_of(
             COLUMNS,
-            pd.concat([_each(mine), _each(mine.assign(**total))]).itertuples(),
+            pd.concat([_each(mine), _each(mine.assign(**total))]),
             title=str(dataset),
             caption="Jobs over seeds and radii: seconds of all, of one (mean) and of the longest; of which: seconds of "
             "all that went into solving, attacking, taking gradients and measuring curves, where a job reports them "
@@ -202,16 +196,15 @@ def cost_listings(suite: Suite) -> Iterator[Listing]:
 def by_rule(suite: Suite) -> Listing:
     """Time and memory of each rule, and of all."""
     found = jobs(suite)
-    rules = costs(found.sort_values("rule"), ["rule"])
-    all_s = float(rules["total_s"].sum())
+    rules = pd.concat([costs(mine, ["rule"]) for mine in (found.sort_values("rule"), found.assign(rule="total"))])
     return listing_of(
         [
             Column(of="rule", head="rule", words=True),
             *_TIMED,
-            Column(of=lambda cost: cost.total_s / all_s if all_s else np.nan, head="share (%)", text=percent),
+            Column(of="share", head="share (%)", text=percent),
             _PEAK,
         ],
-        pd.concat([rules, costs(found.assign(rule="total"), ["rule"])]).itertuples(),
+        rules.assign(share=rules["total_s"] / (found["wall_s"].sum() or np.nan)),
         title="All jobs of each rule",
         caption="Wall time of what the suite measured: all jobs together, mean, longest job, share of the whole; "
         f"largest memory of a process. {_ADDED} Preparing data, splits, tables and figures are not in it. {_TIMES}",

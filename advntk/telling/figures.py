@@ -15,7 +15,7 @@ from advntk.telling.curves_figure import curves
 from advntk.telling.layout import save, style
 from advntk.telling.strength_figure import strength
 from advntk.telling.suite_file import Suite
-from advntk.telling.transfer_figure import transfer
+from advntk.telling.transfer import transfer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ PICTURES: dict[str, Picture] = {
     "depth": Picture(title="accuracy over depth", wanted=_several_depths, draw=depth),
     "overfitting": Picture(
         title="robust overfitting",
-        wanted=lambda suite: bool(overfitting.overfitting(suite)),
+        wanted=lambda suite: not overfitting.overfitting(suite).empty,
         draw=overfitting.figure,
     ),
     "radius": Picture(title="accuracy over the radius", wanted=lambda suite: len(suite.config.eps255) > 1, draw=radius),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,38 +35,22 @@ class Column:
 
     Attributes:
         name: in the CSV file; empty: it is only printed.
-        of: its value of a line: a function, or the line's fields that it is made of; by default ``name``.
+        of: the frame's column, or columns, that it prints; by default ``name``.
         head: its title where it is printed; empty: it is only in the CSV file.
         text: how a value is printed.
         words: whether it holds words, which are aligned to the left.
     """
 
     name: str = ""
-    of: str | tuple[str, ...] | Callable[[Any], Any] = ""
+    of: str | tuple[str, ...] = ""
     head: str = ""
     text: Callable[[Any], str] = str
     words: bool = False
 
-    def value(self, line: Any) -> Any:
-        """Its value of a line."""
-        if not isinstance(line, dict):
-            return self.of(line) if callable(self.of) else operator.attrgetter(str(self.of or self.name))(line)
-        return tuple(line[name] for name in self.of) if isinstance(self.of, tuple) else line[self.of or self.name]
-
-    def cell(self, line: Any) -> str:
-        """The same as it is printed, a dash for what is not known."""
-        value = self.value(line)
+    def cell(self, line: Mapping[str, Any]) -> str:
+        """Its value of a line as it is printed, a dash for what is not known."""
+        value = tuple(line[name] for name in self.of) if isinstance(self.of, tuple) else line[self.of or self.name]
         return EMPTY if value is None or value == "" or value != value else self.text(value) or EMPTY
-
-
-def parted(names: Iterable[str], of: str) -> list[Column]:
-    """Columns of the CSV file for the parts of one value, such as the mean and the ends of an interval."""
-    value = operator.attrgetter(of)
-
-    def part(index: int) -> Callable[[Any], Any]:
-        return lambda line: value(line)[index]
-
-    return [Column(name, part(index)) for index, name in enumerate(names)]
 
 
 def percent(fraction: float) -> str:
@@ -90,9 +73,9 @@ def table(columns: Sequence[Column], lines: Iterable[Mapping[str, Any]], *more: 
     return pd.DataFrame(list(lines), columns=[*(column.name for column in columns if column.name), *more])
 
 
-def lines_of(frame: Any) -> list[dict[str, Any]]:
+def lines_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a frame, by the names of its columns."""
-    return cast(list[dict[str, Any]], frame.to_dict("records")) if isinstance(frame, pd.DataFrame) else list(frame)
+    return cast(list[dict[str, Any]], frame.to_dict("records"))
 
 
 def groups(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -100,13 +83,9 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[Any, pd.Dat
     yield from frame.groupby(list(by), observed=True, sort=isinstance(frame[by[0]].dtype, pd.CategoricalDtype))
 
 
-def csv_frame(columns: Sequence[Column], lines: Any) -> pd.DataFrame:
-    """All columns that have a name, a row for each line."""
-    if isinstance(lines, pd.DataFrame):
-        return lines[[column.name for column in columns if column.name]]
-    named = [column for column in columns if column.name]
-    values = [[column.value(line) for column in named] for line in lines]
-    return pd.DataFrame(values, columns=[column.name for column in named])
+def csv_frame(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
+    """Those columns that the CSV file has."""
+    return frame[[column.name for column in columns if column.name]]
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -172,7 +151,7 @@ class Listing:
 
 
 def listing_of(
-    columns: Sequence[Column], lines: Iterable[Any], *, title: str, caption: str, notes: Sequence[str] = ()
+    columns: Sequence[Column], frame: pd.DataFrame, *, title: str, caption: str, notes: Sequence[str] = ()
 ) -> Listing:
     """Those columns that have a title, as a printed table; the ones with words lead."""
     shown = [column for column in columns if column.head]
@@ -180,7 +159,7 @@ def listing_of(
         title=title,
         caption=caption,
         head=[column.head for column in shown],
-        lines=[[column.cell(line) for column in shown] for line in lines_of(lines)],
+        lines=[[column.cell(line) for column in shown] for line in lines_of(frame)],
         notes=notes,
         words=sum(column.words for column in shown),
     )

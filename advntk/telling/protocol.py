@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from advntk.foundation.records import AttackRecord, Evaluation, Record
+from advntk.foundation.records import AttackRecord
 from advntk.telling.frames import evaluated, span_of
-from advntk.telling.labels import NORMS, method_label, radius_label
-from advntk.telling.listing import Column, Listing, csv_frame, listing_of, percent
+from advntk.telling.labels import NORMS, named, radius_label
+from advntk.telling.listing import Column, Listing, csv_frame, groups, listing_of, percent, table
 from advntk.telling.suite_file import Suite
 
 _PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
 """Options of PGD that the reference code's attack on kernels lacks, as the reference code attacks networks."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Protocols:
-    """One predictor under both protocols.
-
-    Attributes:
-        record: of its first seed, under the suite's attack.
-        checkpoint: which of its checkpoints.
-        reference_attack: what the reference code does to such a predictor, by its name.
-        ours: evaluations under the suite's attack, by seed.
-        theirs: the same under ``reference_attack``.
-    """
-
-    record: Record
-    checkpoint: str
-    reference_attack: str
-    ours: Sequence[Evaluation]
-    theirs: Sequence[Evaluation]
-
-    def largest(self, evaluations: Sequence[Evaluation]) -> float:
-        """Largest perturbation in the norm of the threat model, 1/255."""
-        size = {"linf": "max_linf255", "l2": "max_l2_255", "l1": "max_l1_255"}[self.record.threat.norm]
-        return float(max(getattr(one, size) for one in evaluations))
+_SIZES = {"linf": "max_linf255", "l2": "max_l2_255", "l1": "max_l1_255"}
 
 
 def attack_pair(suite: Suite) -> tuple[str, str] | None:
@@ -62,83 +37,87 @@ def _differ_by_gradient(attack: AttackRecord, reference: AttackRecord) -> bool:
     return all(attack.options.get(name) == value for name, value in expected.items())
 
 
-def protocols(suite: Suite) -> list[Protocols]:
-    """All predictors, in the order of the configuration's lists; none where the suite lacks one of the attacks."""
-    pair = attack_pair(suite)
-    if pair is None:
-        return []
+def protocols(suite: Suite) -> pd.DataFrame:
+    """What both protocols say of each predictor; no rows where the suite lacks one of the attacks.
+
+    Returns:
+        Columns ``COLUMNS`` and network, in the order of the configuration's lists. ``attack`` is the suite's,
+        ``reference_attack`` what the reference code does to such a predictor; ``clean`` and ``robust`` are accuracies
+        under the former, ``reference`` what is correct under the latter whatever the clean image's class,
+        ``reference_robust`` what is correct without it too; fractions, means over seeds. ``max_size255`` and
+        ``reference_max_size255`` are the largest perturbations in the norm of the threat model, in 1/255.
+    """
     key, long = ["dataset", "eps255", "network", "method", "checkpoint"], evaluated(suite)
-    plain, fixed = (long[long["attack"] == name] for name in pair)
+    plain, fixed = (long[long["attack"] == name] for name in attack_pair(suite) or ("", ""))
     both = plain.merge(fixed[[*key, "seed", "item"]], on=[*key, "seed"], suffixes=("", "_fixed"))
-    return [_protocols(group) for _, group in both.groupby(key, observed=True)]
+    return table(COLUMNS, [_line(group) for _, group in groups(both, key)], "network")
 
 
-def _protocols(group: pd.DataFrame) -> Protocols:
+def _line(group: pd.DataFrame) -> dict[str, Any]:
     """One predictor, a row a seed: its records under plain PGD and under the reference code's attack on kernels."""
     checkpoint = group["checkpoint"].iloc[0]
     plain, fixed = ([item.record for item in group[name]] for name in ("item", "item_fixed"))
-    reference = plain if plain[0].kind == "network" else fixed
-    return Protocols(
-        record=plain[0],
-        checkpoint=checkpoint,
-        reference_attack=reference[0].attack.name,
-        ours=[record.evaluations[checkpoint] for record in plain],
-        theirs=[record.evaluations[checkpoint] for record in reference],
+    record, reference = plain[0], plain if plain[0].kind == "network" else fixed
+    numbers = {"n_test", "clean_accuracy", "robust_accuracy", "attacked_correct", *_SIZES.values()}
+    ours, theirs = (
+        pd.DataFrame([one.evaluations[checkpoint].model_dump(include=numbers) for one in records])
+        for records in (plain, reference)
     )
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
+    size = _SIZES[record.threat.norm]
+    return {
+        "dataset": record.dataset,
+        "network": record.architecture.label,
+        "architecture": record.architecture.kind,
+        "depth": record.architecture.depth,
+        "method": record.method,
+        "checkpoint": checkpoint,
+        "kind": record.kind,
+        "eps255": record.threat.eps255,
+        "n_test": ours["n_test"][0],
+        "seeds": len(ours),
+        "attack": record.attack.name,
+        "reference_attack": reference[0].attack.name,
+        "clean": ours["clean_accuracy"].mean(),
+        "robust": ours["robust_accuracy"].mean(),
+        "reference": (theirs["attacked_correct"] / theirs["n_test"]).mean(),
+        "reference_robust": theirs["robust_accuracy"].mean(),
+        "max_size255": ours[size].max(),
+        "reference_max_size255": theirs[size].max(),
+    }
 
 
 _size = "{:.2f}".format
 COLUMNS = (
-    Column("dataset", "record.dataset"),
-    Column(of="record.architecture.label", head="network", words=True),
-    Column("architecture", "record.architecture.kind"),
-    Column("depth", "record.architecture.depth"),
-    Column("method", "record.method"),
-    Column("checkpoint"),
-    Column(of=lambda one: method_label(one.record.method, one.checkpoint), head="method", words=True),
-    Column("kind", "record.kind", "kind", words=True),
-    Column("eps255", "record.threat.eps255"),
-    Column("n_test", lambda one: one.ours[0].n_test),
-    Column("seeds", lambda one: len(one.ours)),
-    Column("attack", "record.attack.name"),
-    Column("reference_attack"),
-    Column("clean", lambda one: _mean(x.clean_accuracy for x in one.ours), "clean", percent),
-    Column("robust", lambda one: _mean(x.robust_accuracy for x in one.ours), "robust", percent),
-    Column("reference", lambda one: _mean(x.attacked_correct / x.n_test for x in one.theirs), "reference", percent),
-    Column(
-        "reference_robust", lambda one: _mean(x.robust_accuracy for x in one.theirs), "reference, clean too", percent
-    ),
-    Column("max_size255", lambda one: one.largest(one.ours), "largest, robust", _size),
-    Column("reference_max_size255", lambda one: one.largest(one.theirs), "largest, reference", _size),
+    Column("dataset"),
+    Column(of="network", head="network", words=True),
+    *map(Column, ("architecture", "depth", "method", "checkpoint")),
+    Column(of=("method", "checkpoint"), head="method", text=named, words=True),
+    Column("kind", head="kind", words=True),
+    *map(Column, ("eps255", "n_test", "seeds", "attack", "reference_attack")),
+    Column("clean", head="clean", text=percent),
+    Column("robust", head="robust", text=percent),
+    Column("reference", head="reference", text=percent),
+    Column("reference_robust", head="reference, clean too", text=percent),
+    Column("max_size255", head="largest, robust", text=_size),
+    Column("reference_max_size255", head="largest, reference", text=_size),
 )
 
 
 def protocol_frame(suite: Suite) -> pd.DataFrame:
-    """One row for each dataset × ε × network × method × checkpoint.
-
-    Returns:
-        ``COLUMNS``; accuracies are fractions, sizes of perturbations in 1/255.
-    """
+    """What the CSV file has of :func:`protocols`."""
     return csv_frame(COLUMNS, protocols(suite))
 
 
 def protocol_listings(suite: Suite) -> Iterator[Listing]:
     """Both protocols side by side, a table for each dataset and radius."""
     norm, found = NORMS[suite.config.norm], protocols(suite)
-    for (dataset, eps255), group in itertools.groupby(
-        found, key=lambda one: (one.record.dataset, one.record.threat.eps255)
-    ):
-        mine = list(group)
-        attack, n_test = mine[0].record.attack.name, mine[0].ours[0].n_test
+    for (dataset, eps255), mine in groups(found, ["dataset", "eps255"]):
+        attack, n_test = mine[["attack", "n_test"]].iloc[0]
         yield listing_of(
             COLUMNS,
             mine,
             title=f"{dataset}, {radius_label(eps255)} ({norm})",
-            caption=f"Percent, mean over seeds; n_test = {n_test}, seeds = {span_of(len(one.ours) for one in mine)}. "
+            caption=f"Percent, mean over seeds; n_test = {n_test}, seeds = {span_of(mine['seeds'])}. "
             f"Robust is the suite's number: correct on the clean image and under {attack}, which takes a fresh "
             "gradient at each step and stays within ε. Reference is what the reference code counts: correct under its "
             "attack, whatever the clean image's class, where its attack on kernels follows one gradient from a random "
@@ -149,7 +128,7 @@ def protocol_listings(suite: Suite) -> Iterator[Listing]:
                 f"Largest: largest perturbation found, {norm}, in 1/255.",
             ],
         )
-    if not found:
+    if found.empty:
         yield Listing(
             title="No such evaluation",
             caption="The table needs an attack of kind reference_fixed_gradient and one of kind pgd with equal options "

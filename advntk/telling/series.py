@@ -129,7 +129,7 @@ def seed_counts(pairs: Iterable[tuple[Hashable, int]]) -> list[int]:
     return [len(known) for known in seeds.values()]
 
 
-def interval_of_counts(counts: Sequence[tuple[int, int]]) -> Interval:
+def interval_of_counts(counts: Sequence[Sequence[int]]) -> Interval:
     """Mean accuracy and its 95% interval over seeds and images, from (correct, total) of each seed.
 
     Which images are right is not known: they are taken to be the same for all seeds and right by as much in common as

@@ -62,21 +62,6 @@ class Claim:
     condition: str = ""
     setup: str
 
-    @property
-    def value(self) -> float:
-        """Of the quantity."""
-        return self.interval[0]
-
-    @property
-    def lo(self) -> float:
-        """Lower end of the interval."""
-        return self.interval[1]
-
-    @property
-    def hi(self) -> float:
-        """Upper end of the interval."""
-        return self.interval[2]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Told:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling.claims import claims_frame, claims_listings
+from advntk.telling.claims import claims_listings, claims_of
 from advntk.telling.comparisons import comparison_listings, comparisons_frame
 from advntk.telling.cost import cost_frame, cost_listings
 from advntk.telling.frames import (
@@ -45,8 +45,7 @@ from advntk.telling.methods_table import method_listings, methods_frame
 from advntk.telling.overfitting import overfitting_frame, overfitting_listings
 from advntk.telling.protocol import protocol_frame, protocol_listings
 from advntk.telling.suite_file import Suite
-from advntk.telling.transfer import transfer_frame
-from advntk.telling.transfer_table import transfer_listings
+from advntk.telling.transfer import transfer_listings, transfers
 
 
 def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
@@ -172,10 +171,10 @@ TABLES: dict[str, Table] = {
     "overfitting": Table(title="Robust overfitting", frame=overfitting_frame, listings=overfitting_listings),
     "cost": Table(title="Cost", frame=cost_frame, listings=cost_listings),
     "transfer": Table(
-        title="Transfer between infinitely wide and finite networks", frame=transfer_frame, listings=transfer_listings
+        title="Transfer between infinitely wide and finite networks", frame=transfers, listings=transfer_listings
     ),
     "reference_protocol": Table(
         title="The reference code's protocol", frame=protocol_frame, listings=protocol_listings
     ),
-    "claims": Table(title="Claims of the theory, measured", frame=claims_frame, listings=claims_listings),
+    "claims": Table(title="Claims of the theory, measured", frame=claims_of, listings=claims_listings),
 }

@@ -10,8 +10,7 @@ from typing import get_args
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.foundation.findings import FIGURE
-from advntk.telling.claims import claims_listings
+from advntk.telling.claims import claims_listings, claims_of
 from advntk.telling.layout import save_png, style
 from advntk.telling.listing import Listing
 from advntk.telling.made import made
@@ -61,7 +60,7 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
     sections, written = [head, _made(suite_facts=made(suite)), *(f"**{note}**\n" for note in suite.notes)], [out]
     sections.append(_overview(suite).body())
     for (name, (story, told)), listing in zip(stories(suite).items(), claims_listings(suite), strict=True):
-        figure = out.parent / "figures" / f"{FIGURE}{name}.png"
+        figure = out.parent / "figures" / f"{name}.png"
         with style():
             save_png(draw(name, suite), figure)
         written.append(figure)
@@ -78,9 +77,9 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
 
 def _overview(suite: Suite) -> Listing:
     """Verdicts of each experiment, counted."""
-    lines = []
-    for story, told in stories(suite).values():
-        verdicts = [claim.verdict for claim in story.claims(told)]
+    lines, claims = [], claims_of(suite)
+    for name, (story, _) in stories(suite).items():
+        verdicts = list(claims.loc[claims["figure"] == name, "verdict"])
         anchor = re.sub(r"[^\w -]", "", f"{story.number}: {story.title}".lower()).replace(" ", "-")
         counts = [str(verdicts.count(verdict)) for verdict in get_args(Verdict)]
         lines.append([f"[{story.number}](#{anchor})", story.question, *counts])

@@ -15,15 +15,11 @@ from advntk.telling.suite_file import Suite
 
 
 def stories(suite: Suite) -> dict[str, tuple[Story, Told]]:
-    """The stories of the experiments that a suite ran, with their findings, by the experiments' numbers."""
-    names = list(dict.fromkeys(one.experiment for one in suite.findings))
-    found = {
-        name: (
-            registry.get(STORIES, name),
-            Told(findings=[one for one in suite.findings if one.experiment == name], suite=suite),
-        )
-        for name in names
-    }
+    """The stories of the experiments that a suite ran, with their findings, by their figures' names, in their order."""
+    found = {}
+    for name in dict.fromkeys(one.experiment for one in suite.findings):
+        findings = [one for one in suite.findings if one.experiment == name]
+        found[f"{FIGURE}{name}"] = registry.get(STORIES, name), Told(findings=findings, suite=suite)
     return dict(sorted(found.items(), key=lambda item: _position(item[1][0].number)))
 
 
@@ -34,7 +30,7 @@ def _position(number: str) -> tuple[int, str]:
 
 def figures(suite: Suite) -> dict[str, Callable[[Suite], Figure]]:
     """What draws the figure of each experiment that a suite ran, by the figure's name."""
-    return {f"{FIGURE}{name}": partial(draw, name) for name in stories(suite)}
+    return {name: partial(draw, name) for name in stories(suite)}
 
 
 def draw(name: str, suite: Suite) -> Figure:

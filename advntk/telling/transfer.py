@@ -1,138 +1,228 @@
-"""Transfer as data: accuracy of each predictor on the images made against every other."""
+"""Transfer: accuracy of each predictor on the images made against every other, as a table and as a figure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from advntk.foundation.config import SuiteConfig
-from advntk.foundation.strength import Shown, Transfer
-from advntk.telling import labels
-from advntk.telling.listing import Column, csv_frame, parted
-from advntk.telling.series import interval_of_counts
+from advntk.foundation.statistics import Interval
+from advntk.foundation.strength import Shown
+from advntk.telling.frames import ends, in_order, orders_of, span_of
+from advntk.telling.labels import NORMS, attack_label, method_label, radius_label
+from advntk.telling.layout import grid
+from advntk.telling.listing import (
+    EMPTY,
+    Column,
+    Listing,
+    accuracy,
+    groups,
+    lines_of,
+    listing_of,
+    percent,
+    table,
+)
+from advntk.telling.series import attack_in_words, interval_of_counts
 from advntk.telling.suite_file import Suite
 
-Cell = tuple[str, float, str]
-"""Dataset, radius and attack."""
+_CELL, _LETTER = 0.34, 0.064  # inches
+_WIDEST = 14.0
+_HALF = 47  # percent: darker cells have white numbers
+_OUTLINE = "#d55e00"
+
+_PLACE = ["dataset", "eps255", "attack"]
+_PARTS = ("architecture", "method", "checkpoint", "kind")
+_PREDICTORS = [f"{role}_{part}" for role in ("source", "target") for part in _PARTS]
+ROBUST = ("robust", "lo", "hi")
+COLUMNS = [*map(Column, (*_PLACE, *_PREDICTORS, "n_test", "seeds", "clean", *ROBUST))]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Name:
-    """A predictor of a transfer; ``kind`` is kernel or network."""
-
-    architecture: str
-    method: str
-    checkpoint: str
-    kind: str
-
-    @property
-    def text(self) -> str:
-        """Such as ``mlp-3 AT (last)``."""
-        return f"{self.architecture} {labels.method_label(self.method, self.checkpoint)}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crossing:
-    """One predictor on the images made against one, over all seeds; accuracies are fractions.
-
-    Attributes:
-        cell: dataset, radius and attack.
-        source: what the images were made against.
-        target: what is shown them.
-        clean: mean accuracy of the target on clean images.
-        robust: (mean, low, high) of its accuracy, clean and on these images; 95% interval over seeds and
-            examples.
-    """
-
-    cell: Cell
-    source: Name
-    target: Name
-    n_test: int
-    seeds: int
-    clean: float
-    robust: tuple[float, float, float]
-
-
-def crossings(suite: Suite) -> dict[Cell, list[Crossing]]:
-    """All pairs of predictors of each dataset, radius and attack, sources outer.
-
-    Returns:
-        Cells and predictors in the order of the configuration's lists, kernels of an architecture before its finite
-        networks.
-    """
-    config = suite.config
-    found: dict[Cell, list[Transfer]] = {}
-    for dataset in config.datasets:
-        for eps255 in config.eps255:
-            for attack in config.attacks:
-                cell = (dataset, eps255, attack)
-                mine = [item for item in suite.transfers if _cell(item) == cell]
-                if mine:
-                    found[cell] = sorted(mine, key=lambda item: item.seed)
-    return {cell: _crossings(items, config) for cell, items in found.items()}
-
-
-def _cell(item: Transfer) -> Cell:
-    return item.dataset, item.threat.eps255, item.attack.name
-
-
-def _crossings(items: list[Transfer], config: SuiteConfig) -> list[Crossing]:
-    """All pairs of predictors that every seed has."""
-    places = [{_name(shown): i for i, shown in enumerate(item.predictors)} for item in items]
-    order = {spec.label: i for i, spec in enumerate(config.specs())}
-    names = [name for name in places[0] if all(name in place for place in places)]
-    names.sort(key=lambda name: (order[name.architecture], name.kind == "network", config.methods.index(name.method)))
-    both = list(zip(items, places, strict=True))
-    return [
-        Crossing(
-            cell=_cell(items[0]),
-            source=source,
-            target=target,
-            n_test=items[0].n_test,
-            seeds=len(items),
-            clean=sum(item.clean_correct[place[target]] / item.n_test for item, place in both) / len(items),
-            robust=interval_of_counts(
-                [(item.robust_correct[place[source]][place[target]], item.n_test) for item, place in both]
-            ),
-        )
-        for source in names
-        for target in names
-    ]
-
-
-def _name(shown: Shown) -> Name:
-    return Name(
-        architecture=shown.architecture.label, method=shown.method, checkpoint=shown.checkpoint, kind=shown.kind
-    )
-
-
-def names_of(pairs: Iterable[Crossing]) -> list[Name]:
-    """The predictors, each once, in their order."""
-    return list(dict.fromkeys(pair.target for pair in pairs))
-
-
-COLUMNS = (
-    *parted(("dataset", "eps255", "attack"), "cell"),
-    *(
-        Column(f"{role}_{part}", f"{role}.{part}")
-        for role in ("source", "target")
-        for part in ("architecture", "method", "checkpoint", "kind")
-    ),
-    Column("n_test"),
-    Column("seeds"),
-    Column("clean"),
-    *parted(("robust", "lo", "hi"), "robust"),
-)
-
-
-def transfer_frame(suite: Suite) -> pd.DataFrame:
+def transfers(suite: Suite) -> pd.DataFrame:
     """One row for each dataset, radius, attack, predictor that the images were made against, and predictor shown them.
 
     Returns:
-        ``COLUMNS``; ``clean`` is the target's accuracy on clean images, ``robust`` that on images classified
-        correctly both clean and as the source's attack left them, with its 95% interval ``lo``, ``hi`` over
-        seeds and examples; fractions. Rows follow the configuration's lists, kernels before finite networks.
+        Columns ``COLUMNS``; ``clean`` is the target's accuracy on clean images, ``robust`` that on images classified
+        correctly both clean and as the source's attack left them, with its 95% interval ``lo``, ``hi`` over seeds and
+        examples; fractions. Pairs are those that every seed has; rows follow the configuration's lists, kernels of an
+        architecture before its finite networks.
     """
-    return csv_frame(COLUMNS, (pair for pairs in crossings(suite).values() for pair in pairs))
+    methods, networks = suite.config.methods, [spec.label for spec in suite.config.specs()]
+
+    def position(one: tuple[int, Shown]) -> tuple[int, bool, int]:
+        _, shown = one
+        return networks.index(shown.architecture.label), shown.kind == "network", methods.index(shown.method)
+
+    lines = [
+        {
+            **{"dataset": item.dataset, "eps255": item.threat.eps255, "attack": item.attack.name, "seed": item.seed},
+            **_named("source", source),
+            **_named("target", target),
+            "n_test": item.n_test,
+            "clean": item.clean_correct[j] / item.n_test,
+            "correct": item.robust_correct[i][j],
+        }
+        for item in sorted(suite.transfers, key=lambda item: item.seed)
+        for (i, source), (j, target) in itertools.product(sorted(enumerate(item.predictors), key=position), repeat=2)
+    ]
+    frame = pd.DataFrame(lines, columns=[*_PLACE, "seed", *_PREDICTORS, "n_test", "clean", "correct"])
+    orders = orders_of(suite)
+    frame = in_order(frame, {name: orders[name] for name in _PLACE}).sort_values(_PLACE, kind="stable")
+    found = [
+        {
+            **dict(zip([*_PLACE, *_PREDICTORS], key, strict=True)),
+            "n_test": mine["n_test"].iloc[0],
+            "seeds": len(mine),
+            "clean": mine["clean"].mean(),
+            **dict(
+                zip(ROBUST, interval_of_counts(list(zip(mine["correct"], mine["n_test"], strict=True))), strict=True)
+            ),
+        }
+        for _, cell in groups(frame, _PLACE)
+        for key, mine in cell.groupby([*_PLACE, *_PREDICTORS], observed=True, sort=False)
+        if len(mine) == cell["seed"].nunique()
+    ]
+    return table(COLUMNS, found)
+
+
+def _named(role: str, shown: Shown) -> dict[str, str]:
+    values = (shown.architecture.label, shown.method, shown.checkpoint, shown.kind)
+    return {f"{role}_{part}": value for part, value in zip(_PARTS, values, strict=True)}
+
+
+def transfer_listings(suite: Suite) -> Iterator[Listing]:
+    """A printed table for each dataset, radius and attack."""
+    for (dataset, eps255, attack), found in groups(transfers(suite), _PLACE):
+        pairs, seeds = pd.DataFrame(_pairs(found), columns=_PAIR), found["seeds"].iloc[0]
+        alone = " (one seed: the spread over seeds is not in it)" if seeds == 1 else ""
+        yield listing_of(
+            PRINTED,
+            pairs,
+            title=f"{dataset}, {radius_label(eps255)} ({NORMS[suite.config.norm]}), attack {attack}",
+            caption="Accuracy in percent, ± half the width of its 95% interval over seeds and test images"
+            f"{alone}; n_test = {found['n_test'].iloc[0]}, seeds = {seeds}. White-box: on images made against the "
+            "predictor itself. Kernel → net: the finite network on images made against the kernel; net → kernel: back. "
+            "Where a predictor is right less often on the other's images than on its own, its own attack missed images "
+            "that break it.",
+            notes=list(_answers(pairs)),
+        )
+
+
+_PAIR = ["network", "kernel", "net", "kernel_clean", "net_clean", "kernel_own", "net_own", "to_net", "to_kernel"]
+PRINTED = (
+    *(Column(of=name, head=name, words=True) for name in ("network", "kernel", "net")),
+    Column(of="kernel_clean", head="kernel clean", text=percent),
+    Column(of="net_clean", head="net clean", text=percent),
+    Column(of="kernel_own", head="kernel white-box", text=accuracy),
+    Column(of="net_own", head="net white-box", text=accuracy),
+    Column(of="to_net", head="kernel → net", text=accuracy),
+    Column(of="to_kernel", head="net → kernel", text=accuracy),
+)
+
+
+def _pairs(found: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """All pairs of a kernel and a finite network of one architecture, each on its own images and on the other's."""
+    cells = {(_predictor(one, "source"), _predictor(one, "target")): one for one in lines_of(found)}
+    for (source, target), one in cells.items():
+        kinds = one["source_kind"], one["target_kind"]
+        if kinds == ("kernel", "network") and one["source_architecture"] == one["target_architecture"]:
+            kernel, net, back = cells[source, source], cells[target, target], cells[target, source]
+            yield {
+                "network": one["source_architecture"],
+                "kernel": method_label(one["source_method"], one["source_checkpoint"]),
+                "net": method_label(one["target_method"], one["target_checkpoint"]),
+                "kernel_clean": kernel["clean"],
+                "net_clean": net["clean"],
+                "kernel_own": ends(kernel, ROBUST),
+                "net_own": ends(net, ROBUST),
+                "to_net": ends(one, ROBUST),
+                "to_kernel": ends(back, ROBUST),
+            }
+
+
+def _predictor(one: Mapping[str, Any], role: str) -> str:
+    """A predictor in words, such as ``mlp-3 AT (last)``."""
+    return f"{one[f'{role}_architecture']} {method_label(one[f'{role}_method'], one[f'{role}_checkpoint'])}"
+
+
+def _answers(pairs: pd.DataFrame) -> Iterator[str]:
+    """Of each architecture in a sentence: what part of the white-box loss the other's images reach, both ways."""
+    for network, mine in pairs.groupby("network", sort=False):
+        to_net, to_kernel = (
+            _shares(zip(mine[f"{own}_clean"], mine[f"{own}_own"], mine[other], strict=True))
+            for own, other in (("net", "to_net"), ("kernel", "to_kernel"))
+        )
+        yield (
+            f"{network}: images made against the kernel cost the finite network {to_net} of the accuracy that "
+            f"images made against itself cost it; back, the network's cost the kernel {to_kernel}."
+        )
+
+
+def _shares(found: Iterable[tuple[float, Interval, Interval]]) -> str:
+    """Of what predictors lose to their own images, what they lose to the other's: ``81%``, or ``70–81%``."""
+    lost = [(clean - own[0], clean - other[0]) for clean, own, other in found]
+    shares = [round(100 * to_other / to_own) for to_own, to_other in lost if to_own > 0]
+    return f"{span_of(shares)}%" if shares else EMPTY
+
+
+def transfer(suite: Suite) -> Figure:
+    """Accuracy of each predictor (column) on the images made against each (row), and on clean ones."""
+    found = transfers(suite)
+    attacks = {item.attack.name: item.attack for item in suite.transfers}
+    bands: dict[str, dict[str, pd.DataFrame]] = {}
+    for (dataset, eps255, attack), mine in groups(found, _PLACE):
+        name = attack_label(attack, inside_threat_model=attacks[attack].inside_threat_model)
+        bands.setdefault(dataset, {})[f"{radius_label(eps255)}\n{name}"] = mine
+    names = [[_predictor(one, "target") for one in lines_of(mine)] for _, mine in groups(found, _PLACE)]
+    most = max((len(set(own)) for own in names), default=0)
+    room = _LETTER * max((len(name) for own in names for name in own), default=0)
+    width = max(2.15, _CELL * most + 0.4 + room / 2)
+    settings = "; ".join(map(attack_in_words, attacks.values()))
+    sizes = f"seeds = {span_of(found['seeds'])}, n_test = {span_of(found['n_test'])}"
+    return grid(
+        bands,
+        _draw,
+        title="Transfer: accuracy (%) on images made against other predictors",
+        notes=[
+            *[f"{NORMS[suite.config.norm]} threat model; {settings}.", f"Means over seeds; {sizes}."]
+            * bool(len(found)),
+            *suite.notes,
+        ],
+        y_label="images made against",
+        x_label="shown to",
+        across=max(1, int(_WIDEST / width)),
+        size=(width, _CELL * (most + 1) + 0.8 + room),
+    )
+
+
+def _draw(axes: Axes, pairs: pd.DataFrame) -> None:
+    """One matrix with clean accuracies below it; the diagonal, the attack on the predictor itself, is outlined."""
+    count = int(len(pairs) ** 0.5)
+    shown = lines_of(pairs)[:count]
+    texts = [_predictor(one, "target") for one in shown]
+    values = 100 * np.vstack([pairs["robust"].to_numpy().reshape(count, count), pairs["clean"][:count]])
+    sns.heatmap(
+        values,
+        **{"ax": axes, "cmap": "cividis", "vmin": 0, "vmax": 100, "cbar": False, "linewidths": 0.6},
+        **{"annot": True, "fmt": ".0f", "annot_kws": {"size": 7}},
+        **{"xticklabels": texts, "yticklabels": [*texts, "clean"]},
+    )
+    for text, value in zip(axes.texts, values.ravel(), strict=True):
+        text.set_color("black" if value > _HALF else "white")
+    for i in range(count):
+        axes.add_patch(Rectangle((i, i), 1, 1, fill=False, edgecolor=_OUTLINE, linewidth=1.6, zorder=3, clip_on=False))
+    for i, (before, after) in enumerate(itertools.pairwise(shown), start=1):
+        other = before["target_architecture"] != after["target_architecture"]
+        if other or before["target_kind"] != after["target_kind"]:
+            width = 3.5 if other else 1.8
+            axes.axhline(i, color="white", linewidth=width, zorder=2)
+            axes.axvline(i, color="white", linewidth=width, zorder=2)
+    axes.axhline(count, color="white", linewidth=6, zorder=2)
+    axes.tick_params(axis="x", rotation=90)
+    axes.tick_params(axis="y", rotation=0)

@@ -14,7 +14,7 @@ from advntk.telling.figures import FIGURES, write_figure
 from advntk.telling.frames import curves_frame, read_suite, results_frame
 from advntk.telling.labels import method_colours
 from advntk.telling.layout import save, style
-from advntk.telling.transfer import transfer_frame
+from advntk.telling.transfer import transfers as transfers_of
 from tests.telling import test_telling_strength as strength
 from tests.telling import test_telling_transfer as transfer
 from tests.telling.conftest import Builder
@@ -110,7 +110,7 @@ NUMBERS = {
     "overfitting": (6, lambda suite: of_training(suite, ["robust_accuracy"], method=["at"], split=["train", "test"])),
     "radius": (6, of_results),
     "strength": (18, of_sweeps),
-    "transfer": (4, lambda suite: np.round(100 * transfer_frame(suite)[["robust", "clean"]].to_numpy().ravel())),
+    "transfer": (4, lambda suite: np.round(100 * transfers_of(suite)[["robust", "clean"]].to_numpy().ravel())),
 }
 
 

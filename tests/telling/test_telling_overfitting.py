@@ -49,7 +49,7 @@ def test_best_step_is_that_of_each_seeds_own_curve(planted):
         if curve.method == "at":
             val = curve.rows[curve.rows["split"] == "val"].set_index("step")["robust_accuracy"]
             steps.append(val.idxmax())
-    assert overfitting(planted)[0].steps[0] == np.mean(steps)
+    assert overfitting(planted)["best_step"][0] == np.mean(steps)
 
 
 def test_the_figure_has_a_panel_a_method_with_what_is_lost(planted):
@@ -63,5 +63,5 @@ def test_the_figure_has_a_panel_a_method_with_what_is_lost(planted):
 def test_trained_on_val_there_is_no_best_checkpoint(build):
     builder = build(**ONE, protocol="reference", methods=["ntk"]).fill()
     suite = read_suite(builder.write())
-    assert overfitting(suite) == []
+    assert overfitting(suite).empty
     assert not list(overfitting_listings(suite))

@@ -13,9 +13,7 @@ from advntk.foundation.strength import Shown, Transfer
 from advntk.foundation.threat import ThreatModel
 from advntk.telling.layout import style
 from advntk.telling.suite_file import Suite
-from advntk.telling.transfer import transfer_frame
-from advntk.telling.transfer_figure import transfer
-from advntk.telling.transfer_table import transfer_listings
+from advntk.telling.transfer import transfer, transfer_listings, transfers
 from tests.telling.conftest import QUICK
 
 N = 200
@@ -51,15 +49,15 @@ def full(**changes):
     config = suite.config
     predictors = [shown(method, spec) for spec in config.specs() for method in config.methods]
     count = len(predictors)
-    transfers = []
+    found = []
     for name in config.attacks:
         attack = pair().attack.model_copy(update={"name": name, "inside_threat_model": name == "pgd"})
         for eps255 in config.eps255:
             for seed in range(config.seeds):
                 robust = np.random.default_rng(seed).integers(0, N + 1, (count, count)).tolist()
                 own = {"threat": ThreatModel(eps255=eps255), "seed": seed, "attack": attack}
-                transfers.append(make(predictors, [190] * count, robust, **own))
-    return replace(suite, transfers=tuple(transfers))
+                found.append(make(predictors, [190] * count, robust, **own))
+    return replace(suite, transfers=tuple(found))
 
 
 def row(frame, source, target):
@@ -69,7 +67,7 @@ def row(frame, source, target):
 
 
 def test_frame_has_source_and_target_the_right_way_round():
-    frame = transfer_frame(suite_of([pair()], seeds=1))
+    frame = transfers(suite_of([pair()], seeds=1))
     assert row(frame, "ntk", "at")["robust"] == pytest.approx(120 / N)
     assert row(frame, "at", "ntk")["robust"] == pytest.approx(40 / N)
     assert row(frame, "ntk", "at")["clean"] == pytest.approx(180 / N)
@@ -78,7 +76,7 @@ def test_frame_has_source_and_target_the_right_way_round():
 
 def test_frame_is_the_mean_over_seeds_whatever_order_each_lists_its_predictors_in():
     turned = make([shown("ntk"), shown("at")], [170, 160], [[20, 140], [60, 80]], seed=1)
-    frame = transfer_frame(suite_of([turned, pair()]))
+    frame = transfers(suite_of([turned, pair()]))
     found = row(frame, "ntk", "at")
     outcomes = [np.arange(N) < 120, np.arange(N) < 140]
     assert tuple(found[["robust", "lo", "hi"]]) == accuracy_interval(outcomes, [np.arange(N)] * 2)

@@ -57,9 +57,9 @@ def told():
 def test_verdicts_follow_the_intervals(told):
     found = {claim.claim: claim for claim in STORY.claims(told)}
     assert found["a deeper mlp nears Θ⁻¹Y later"].verdict == "holds"
-    assert found["a deeper mlp nears Θ⁻¹Y later"].value == pytest.approx(1, abs=0.05)
+    assert found["a deeper mlp nears Θ⁻¹Y later"].interval[0] == pytest.approx(1, abs=0.05)
     assert found["a deeper cnn nears Θ⁻¹Y later"].verdict == "does not hold"
-    assert found["a deeper mlp keeps its best robust accuracy longer"].value == pytest.approx(0, abs=0.02)
+    assert found["a deeper mlp keeps its best robust accuracy longer"].interval[0] == pytest.approx(0, abs=0.02)
     assert found["a deeper mlp reaches more robust accuracy"].verdict == "open"
     assert found["robust accuracy falls along AT (mlp-2)"].verdict == "holds"
     assert found["robust accuracy falls along AT (resnet-18)"].verdict == "does not hold"

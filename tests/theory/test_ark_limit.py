@@ -67,7 +67,7 @@ def findings(power, mean=1.0, noise=0.001, level=1.0):
 def test_verdicts_follow_from_the_intervals(made, verdicts):
     claims = STORY.claims(made)
     assert [claim.verdict for claim in claims] == verdicts
-    assert all(claim.lo <= claim.value <= claim.hi for claim in claims)
+    assert all(claim.interval[1] <= claim.interval[0] <= claim.interval[2] for claim in claims)
 
 
 def test_the_caption_tells_the_powers_and_the_figure_has_a_line_for_each_dimension():

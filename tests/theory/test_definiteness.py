@@ -98,7 +98,7 @@ def test_what_rounding_made_negative_counts_as_the_floor(told):
     name = "Ξ^½ΘΞ^½ is positive definite (mlp-relu)"
     claim = next(claim for claim in STORY.claims(told) if claim.claim == name)
     assert claim.verdict == "open"
-    assert claim.lo <= claim.value <= claim.hi
+    assert claim.interval[1] <= claim.interval[0] <= claim.interval[2]
     assert claim.value > (2 * -5 - 13.1) / 3
     told.findings[0].found["blocks"][0][0] = -1e-6  # more than rounding
     assert {claim.claim: claim.verdict for claim in STORY.claims(told)}[name] == "does not hold"

@@ -118,20 +118,20 @@ def test_each_claim_is_decided_by_its_interval():
     assert found["AT tends to the natural solution Θ⁻¹Y (digits mlp-3, true labels)"].verdict == "holds"
     falls = "robust accuracy falls on the way (robust overfitting; digits mlp-3, {})"
     assert found[falls.format("30% wrong labels")].verdict == "holds"
-    assert found[falls.format("30% wrong labels")].value == pytest.approx(0.3)
+    assert found[falls.format("30% wrong labels")].interval[0] == pytest.approx(0.3)
     assert found[falls.format("true labels")].verdict == "does not hold"
     earlier = found["a stronger attack reaches its best robust accuracy earlier (digits mlp-3, true labels)"]
-    assert (earlier.verdict, earlier.value) == ("holds", pytest.approx(np.log(10)))
+    assert (earlier.verdict, earlier.interval[0]) == ("holds", pytest.approx(np.log(10)))
     ends = "AT with {} has come to the standard-trained network at ln t = 4 (finite mlp, true labels)"
     assert found[ends.format("inner flow")].verdict == "holds"
     assert found[ends.format("PGD")].verdict == "does not hold"
     more = "AT with {} reaches more robust accuracy than clean training at its own best time (finite mlp, true labels)"
     assert found[more.format("PGD")].verdict == "holds"
-    assert found[more.format("PGD")].value == pytest.approx(0.2)
+    assert found[more.format("PGD")].interval[0] == pytest.approx(0.2)
     assert found[more.format("inner flow")].verdict == "does not hold"
     wide = "width 64 reaches more robust accuracy than width 16 (finite mlp, {}, true labels)"
     assert found[wide.format("PGD")].verdict == "holds"
-    assert found[wide.format("PGD")].value == pytest.approx(0.3)
+    assert found[wide.format("PGD")].interval[0] == pytest.approx(0.3)
     assert found[wide.format("clean")].verdict == "does not hold"
     factor = "{} multiplies the training error by a factor that stays the same (finite mlp, true labels)"
     assert found[factor.format("inner flow")].verdict == "holds"

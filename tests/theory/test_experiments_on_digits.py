@@ -46,6 +46,6 @@ def test_experiment_runs_and_is_told(name):
     story, told = registry.get(STORIES, name), told_of(name, entry, options, found)
     claims = story.claims(told)
     assert claims
-    assert all(claim.lo <= claim.value <= claim.hi for claim in claims)
+    assert all(claim.interval[1] <= claim.interval[0] <= claim.interval[2] for claim in claims)
     assert story.figure(told).axes
     assert len(story.caption(told)) > 100
