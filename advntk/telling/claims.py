@@ -1,16 +1,49 @@
-"""The table of claims: each with a value, an interval, what was expected of it, and a verdict."""
+"""The stories of the experiments that a suite ran: their figures, and the table of their claims."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from advntk.foundation import registry
+from advntk.foundation.findings import FIGURE, STORIES
 from advntk.foundation.statistics import Interval
 from advntk.telling.listing import Column, Listing, groups, listing_of, table
+from advntk.telling.story import Story, Told
 from advntk.telling.suite_file import Suite
-from advntk.telling.told_stories import stories
+
+
+def stories(suite: Suite) -> dict[str, tuple[Story, Told]]:
+    """The stories of the experiments that a suite ran, with their findings, by their figures' names, in their order."""
+    found = {}
+    for name in dict.fromkeys(one.experiment for one in suite.findings):
+        findings = [one for one in suite.findings if one.experiment == name]
+        found[f"{FIGURE}{name}"] = registry.get(STORIES, name), Told(findings=findings, suite=suite)
+    return dict(sorted(found.items(), key=lambda item: _position(item[1][0].number)))
+
+
+def _position(number: str) -> tuple[int, str]:
+    digits = "".join(letter for letter in number if letter.isdigit())
+    return int(digits), number
+
+
+def figures(suite: Suite) -> dict[str, Callable[[Suite], Figure]]:
+    """What draws the figure of each experiment that a suite ran, by the figure's name."""
+    return {name: partial(draw, name) for name in stories(suite)}
+
+
+def draw(name: str, suite: Suite) -> Figure:
+    """The figure of one experiment, with what must be said of the suite in its corner."""
+    story, told = stories(suite)[name]
+    figure = story.figure(told)
+    if suite.notes:
+        figure.text(0.995, 0.995, textwrap.fill(" ".join(suite.notes), 70), ha="right", va="top", size=6)
+    return figure
 
 
 def _value(interval: Interval) -> str:
@@ -35,7 +68,9 @@ COLUMNS = (
 def claims_of(suite: Suite) -> pd.DataFrame:
     """One row a claim, in the order of their experiments: ``COLUMNS``."""
     lines = [
-        {**asdict(one), **dict(zip(INTERVAL, one.interval, strict=True)), "experiment": story.number, "figure": figure}
+        asdict(one)
+        | dict(zip(INTERVAL, one.interval, strict=True))
+        | {"experiment": story.number, "setup": one.setup or story.setup(told), "figure": figure}
         for figure, (story, told) in stories(suite).items()
         for one in story.claims(told)
     ]

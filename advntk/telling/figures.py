@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import overfitting, told_stories
+from advntk.telling import claims, overfitting
 from advntk.telling.accuracy_figures import depth, radius
 from advntk.telling.curves_figure import curves
 from advntk.telling.layout import save, style
@@ -66,7 +66,7 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
     Raises:
         ConfigError: there is no such figure.
     """
-    known = FIGURES | told_stories.figures(suite)
+    known = FIGURES | claims.figures(suite)
     if name not in known:
         raise ConfigError(
             f"unknown figure '{name}'{nearest(name, known)}", where="figures", remedy=f"allowed: {', '.join(known)}"

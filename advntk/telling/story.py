@@ -1,8 +1,10 @@
-"""What a theory experiment's findings say: a figure, claims with values and intervals, and a caption in plain words."""
+"""What a theory experiment's findings say: a figure, claims with values and intervals, and a caption; helpers of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,9 +12,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import Interval
+from advntk.foundation.statistics import Interval, power_of, student_interval
 from advntk.telling.suite_file import Suite
 
+POINT = 0.01
+"""Of accuracy, or of a relative distance: smaller effects do not count."""
+NEEDED = -0.4
+"""The power of the width below which a quantity counts as falling like width^−½, the theorem's rate, or faster."""
+EXPECTED = f"-0.5 (below {NEEDED})"
 Verdict = Literal["holds", "holds if", "does not hold", "open"]
 
 
@@ -21,21 +28,11 @@ def wrong_labels(share: float) -> str:
     return f"{100 * share:g}% wrong labels" if share else "true labels"
 
 
-def above(interval: Interval, bound: float = 0.0) -> Verdict:
-    """Whether a quantity is above a bound; an interval that reaches the bound leaves it open."""
-    return "holds" if interval[1] > bound else "does not hold" if interval[2] < bound else "open"
-
-
-def below(interval: Interval, bound: float = 0.0) -> Verdict:
-    """Whether a quantity is below a bound; an interval that reaches the bound leaves it open."""
-    return "holds" if interval[2] < bound else "does not hold" if interval[1] > bound else "open"
-
-
-def within(interval: Interval, low: float, high: float) -> Verdict:
-    """Whether a quantity is between two bounds."""
-    if low < interval[1] and interval[2] < high:
-        return "holds"
-    return "does not hold" if interval[2] < low or interval[1] > high else "open"
+def verdict_on(interval: Interval, *, above: float = -np.inf, below: float = np.inf) -> Verdict:
+    """Whether a quantity is between two bounds; an interval that reaches a bound leaves it open."""
+    if interval[2] < above or interval[1] > below:
+        return "does not hold"
+    return "holds" if above < interval[1] and interval[2] < below else "open"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class Claim:
         expected: what the claim asks the quantity to be.
         verdict: whether it does; ``holds if`` names its condition, ``open`` means that the interval does not decide.
         condition: of ``holds if``; of ``does not hold`` what stood in the way, if it is known.
-        setup: networks, data, sizes, seeds.
+        setup: networks, data, sizes, seeds; empty: those of the story.
     """
 
     claim: str
@@ -59,8 +56,52 @@ class Claim:
     interval: Interval
     expected: str
     verdict: Verdict
-    condition: str = ""
+    condition: str
     setup: str
+
+
+def judged(
+    claim: str,
+    source: str,
+    quantity: str,
+    interval: Interval,
+    *,
+    above: float = -np.inf,
+    below: float = np.inf,
+    expected: str = "",
+    condition: str = "",
+    verdict: Verdict | None = None,
+    setup: str = "",
+) -> Claim:
+    """A claim that asks a quantity to be above one bound, below another, or both.
+
+    Args:
+        claim: as the attribute of :class:`Claim`, as are source, quantity, interval, condition and setup.
+        source: see there.
+        quantity: see there.
+        interval: see there.
+        above: lower bound.
+        below: upper bound.
+        expected: the bounds in words, where more is to be said.
+        condition: see there.
+        verdict: where it is not the bounds alone that decide.
+        setup: see there.
+
+    Returns:
+        The claim with its verdict.
+    """
+    bounds = f"{above:g} to {below:g}" if np.isfinite([above, below]).all() else ""
+    one_sided = f"above {above:g}" if np.isfinite(above) else f"below {below:g}"
+    return Claim(
+        claim=claim,
+        source=source,
+        quantity=quantity,
+        interval=interval,
+        expected=expected or bounds or one_sided,
+        verdict=verdict or verdict_on(interval, above=above, below=below),
+        condition=condition,
+        setup=setup,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +125,10 @@ class Told:
         """Of one setting, each once, in the order of the units."""
         return list(dict.fromkeys(one.settings[key] for one in self.findings))
 
+    def array(self, *keys: str, **settings: object) -> np.ndarray:
+        """What findings with these settings have under nested keys, one after the other in front."""
+        return np.array([functools.reduce(operator.getitem, keys, one.found) for one in self.of(**settings)])
+
     def test_images(self, **settings: object) -> list[np.ndarray]:
         """Which test images the outcomes of findings with these settings are of, indices into their pool; by seed."""
         return [np.array(one.found["test_images"]) for one in self.of(**settings)]
@@ -106,6 +151,7 @@ class Story:
         title: of its section.
         question: one sentence.
         figure: draws it, within ``layout.style()``.
+        setup: networks, data, sizes, seeds.
         claims: at least one.
         caption: what the figure shows, sizes, seeds and intervals, and what was found, in plain words with numbers.
     """
@@ -113,6 +159,62 @@ class Story:
     number: str
     title: str
     question: str
+    setup: Callable[[Told], str]
     figure: Callable[[Told], Figure]
     claims: Callable[[Told], list[Claim]]
     caption: Callable[[Told], str]
+
+
+def chosen(curves: Mapping[str, Any], row: int | None = None) -> int:
+    """Position of the time of best robust accuracy on val, the earliest of equals.
+
+    Args:
+        curves: with ``robust_val``, (T,) or (S, T).
+        row: which strength, where there are several.
+
+    Returns:
+        An index of the times.
+    """
+    values = np.asarray(curves["robust_val"] if row is None else curves["robust_val"][row])
+    return int(values.argmax())
+
+
+def attacked(told: Told) -> list[str]:
+    """Networks whose robust accuracy was measured."""
+    return [name for name in told.values("network") if "robust_test" in told.of(network=name)[0].found]
+
+
+def power(widths: Sequence[int], rows: Iterable[np.ndarray], *, upper: bool = False) -> Interval:
+    """Power of the width in a quantity.
+
+    Args:
+        widths: ascending.
+        rows: the quantity at all widths, one row a network.
+        upper: over the upper half of four widths or more, where a plateau would show.
+
+    Returns:
+        Mean over networks with its interval.
+    """
+    first = len(widths) // 2 if upper and len(widths) > 3 else 0
+    return student_interval([power_of(widths[first:], list(network[first:])) for network in rows])
+
+
+def shared(d: Sequence[int], widths: Sequence[int]) -> list[int]:
+    """Widths that are input dimensions too."""
+    return [width for width in widths if width in d]
+
+
+def power_along(d: Sequence[int], widths: Sequence[int], tables: Iterable[np.ndarray]) -> Interval:
+    """Power of the width in a quantity where the input dimension is the width.
+
+    Args:
+        d: input dimensions.
+        widths: at least two of them are among ``d``.
+        tables: the quantity, (d, widths), one table a network.
+
+    Returns:
+        Mean over networks with its interval.
+    """
+    sizes = shared(d, widths)
+    at_d, at_width = [list(d).index(size) for size in sizes], [list(widths).index(size) for size in sizes]
+    return power(sizes, (table[at_d, at_width] for table in tables))

@@ -10,13 +10,12 @@ from typing import get_args
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.claims import claims_listings, claims_of
+from advntk.telling.claims import claims_listings, claims_of, draw, stories
 from advntk.telling.layout import save_png, style
 from advntk.telling.listing import Listing
 from advntk.telling.made import made
 from advntk.telling.story import Verdict
 from advntk.telling.suite_file import Suite, read_suite
-from advntk.telling.told_stories import draw, stories
 
 _HEAD = """\
 # The theory, measured
@@ -68,7 +67,7 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
             f"## {story.number}: {story.title}\n",
             f"{story.question}\n",
             f"![{story.title}](figures/{figure.name})\n",
-            f"{story.caption(told)}\n",
+            f"{story.caption(told)} {story.setup(told)}.\n",
             replace(listing, caption="The claims, with 95% intervals:").body(),
         ]
     files.write_text(out, "\n".join(sections))

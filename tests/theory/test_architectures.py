@@ -70,6 +70,4 @@ def test_figure_and_caption_say_what_was_found(told):
     rows = [[tick.get_text() for tick in panel.get_yticklabels()] for panel in STORY.figure(told).axes]
     assert "cnn_average-2" in rows[1]
     assert rows[0] == rows[2] == [name for name in rows[1] if name != "cnn_average-2"]
-    text = STORY.caption(told)
-    assert "Best robust accuracy is 0.50 [" in text
-    assert "mlp: time of half the distance 1.0" in text
+    assert "Best robust accuracy is 0.50 [" in STORY.caption(told)

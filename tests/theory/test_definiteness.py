@@ -84,10 +84,8 @@ def test_verdicts_follow_the_intervals(told):
 def test_figure_and_caption_say_what_was_found(told):
     assert len(STORY.figure(told).axes) == 2
     text = STORY.caption(told)
-    assert "10^-2.0 for ARK" in text
-    assert (
-        "For mlp-erf, mlp-gelu the smallest eigenvalue of Ξ^½ΘΞ^½ is, in a seed or more, below float64's floor" in text
-    )
+    assert "at worst 10^-2.0" in text
+    assert "mlp-erf, mlp-gelu" in text
 
 
 def test_what_rounding_made_negative_counts_as_the_floor(told):
@@ -99,6 +97,6 @@ def test_what_rounding_made_negative_counts_as_the_floor(told):
     claim = next(claim for claim in STORY.claims(told) if claim.claim == name)
     assert claim.verdict == "open"
     assert claim.interval[1] <= claim.interval[0] <= claim.interval[2]
-    assert claim.value > (2 * -5 - 13.1) / 3
+    assert claim.interval[0] > (2 * -5 - 13.1) / 3
     told.findings[0].found["blocks"][0][0] = -1e-6  # more than rounding
     assert {claim.claim: claim.verdict for claim in STORY.claims(told)}[name] == "does not hold"

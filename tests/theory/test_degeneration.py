@@ -152,6 +152,4 @@ def test_other_findings_give_other_verdicts():
 def test_figure_and_caption_say_what_was_found():
     drawn = STORY.figure(told())
     assert len(drawn.axes) == 6
-    text = STORY.caption(told())
-    assert "4 seeds" in text
-    assert "0.30 [" in text
+    assert "0.30 [" in STORY.caption(told())

@@ -84,5 +84,5 @@ def test_adv_ntk_is_compared_under_its_strongest_attack_and_with_its_own_sign():
 def test_figure_and_caption_say_what_was_found(told):
     assert len(STORY.figure(told).axes) == 4
     text = STORY.caption(told)
-    assert "one number for mlp-relu, and" in text
+    assert "one number for mlp-relu." in text
     assert "mlp-erf 0.200 [" in text

@@ -73,4 +73,4 @@ def test_figure_and_caption_say_what_was_found():
     assert len(STORY.figure(told()).axes) == 2
     text = STORY.caption(told())
     assert "the ODE's to 1e-11" in text
-    assert "mlp-relu, η_i(t) of its own phase for each image: 0.001 (0.1)" in text
+    assert "the relative gap is 0.001 to" in text

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.layout import panels, points, span
-from advntk.telling.over_time import POINT, attacked, chosen
-from advntk.telling.story import Claim, Story, Told, above
+from advntk.telling.story import POINT, Claim, Story, Told, attacked, chosen, judged
 
 OPEN = "open question of Fu & Wang 2024"
 Measure = Callable[[dict[str, Any]], float]
@@ -85,43 +84,25 @@ def _ladders(told: Told) -> list[str]:
 
 def claims(told: Told) -> list[Claim]:
     """How depth moves time and accuracy, and which networks lose robust accuracy."""
-    found, setup = [], _setup(told)
+    found = []
     for family in _ladders(told):
-        steps = " to ".join(str(depth) for depth in (depths(told, family)[0], depths(told, family)[-1]))
-        for claim, quantity, measure in (
-            (f"a deeper {family} nears Θ⁻¹Y later", "ln of the time at which the distance is ½", ln_half_distance),
+        shallowest, *_, deepest = depths(told, family)
+        for words, quantity, measure in (
+            ("nears Θ⁻¹Y later", "ln of the time at which the distance is ½", ln_half_distance),
             (
-                f"a deeper {family} keeps its best robust accuracy longer",
+                "keeps its best robust accuracy longer",
                 "ln of the factor of time from the best until half of what is lost is lost",
                 ln_window,
             ),
-            (f"a deeper {family} reaches more robust accuracy", "best robust accuracy", best_robust),
+            ("reaches more robust accuracy", "best robust accuracy", best_robust),
         ):
+            of_depth = f"slope of the {quantity} in ln depth, depth {shallowest} to {deepest}"
             tilt = slope(told, family, measure)
-            found.append(
-                Claim(
-                    claim=claim,
-                    source=OPEN,
-                    quantity=f"slope of the {quantity} in ln depth, depth {steps}",
-                    interval=tilt,
-                    expected="above 0",
-                    verdict=above(tilt),
-                    setup=setup,
-                )
-            )
+            found.append(judged(f"a deeper {family} {words}", OPEN, of_depth, tilt, above=0))
     for network in attacked(told):
-        fallen = over_seeds(told, network, lost)
-        found.append(
-            Claim(
-                claim=f"robust accuracy falls along AT ({network})",
-                source=OPEN,
-                quantity="robust accuracy at the best time minus at t = ∞",
-                interval=fallen,
-                expected=f"above {POINT:g}",
-                verdict=above(fallen, POINT),
-                setup=setup,
-            )
-        )
+        sentence = f"robust accuracy falls along AT ({network})"
+        quantity, fallen = "robust accuracy at the best time minus at t = ∞", over_seeds(told, network, lost)
+        found.append(judged(sentence, OPEN, quantity, fallen, above=POINT))
     return found
 
 
@@ -158,21 +139,13 @@ def figure(told: Told) -> Figure:
 
 
 def caption(told: Told) -> str:
-    """What was found."""
+    """What was found beyond the claims."""
     reached = {network: over_seeds(told, network, best_robust) for network in attacked(told)}
-    best = max(reached, key=lambda network: reached[network][0])
-    worst = min(reached, key=lambda network: reached[network][0])
-    times = {network: over_seeds(told, network, ln_half_distance)[0] for network in told.values("network")}
-    tilts = "; ".join(
-        f"{family}: time of half the distance {span(slope(told, family, ln_half_distance))}, time from the best to "
-        f"half lost {span(slope(told, family, ln_window))}, accuracy {span(slope(told, family, best_robust))}"
-        for family in _ladders(told)
-    )
-    trend = f" Slopes in ln depth: {tilts}." if tilts else ""
+    best, worst = (pick(reached, key=lambda network: reached[network][0]) for pick in (max, min))
+    times = [over_seeds(told, network, ln_half_distance)[0] for network in told.values("network")]
     return (
-        f"{_setup(told)}. Best robust accuracy is {span(reached[best])} for {best} and {span(reached[worst])} for "
-        f"{worst}. Half the distance to the natural solution is gone at ln t = {min(times.values()):.1f} to "
-        f"{max(times.values()):.1f}.{trend}"
+        f"Best robust accuracy is {span(reached[best])} for {best} and {span(reached[worst])} for {worst}. Half the "
+        f"distance to the natural solution is gone at ln t = {min(times):.1f} to {max(times):.1f}."
     )
 
 
@@ -180,6 +153,7 @@ ENTRY = Story(
     number="E9",
     title="Architectures",
     question="How do a network's kind and depth change the robustness that is reached and how soon it is lost?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, student_interval
-from advntk.telling.layout import line_with_band, panels, span
-from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
-from advntk.telling.story import Claim, Story, Told, below, within
+from advntk.foundation.statistics import student_interval
+from advntk.telling.layout import line_with_band, panels
+from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, judged, power, power_along, shared
 
 
 def _deviations(told: Told, family: str) -> np.ndarray:
     """(seeds, sides, widths)."""
-    return np.array([one.found["deviation"] for one in told.of(family=family)])
+    return told.array("deviation", family=family)
 
 
 def _sizes(told: Told, family: str) -> tuple[list[int], list[int]]:
@@ -22,84 +21,66 @@ def _sizes(told: Told, family: str) -> tuple[list[int], list[int]]:
     return list(first.found["d"]), list(first.options["widths"])
 
 
-def _families(told: Told) -> list[str]:
-    return list(told.options["families"])
-
-
-def slope_in_width(told: Told, family: str) -> Interval:
-    """Power of the width at the smallest d, over its upper half, where a plateau would show."""
-    _, widths = _sizes(told, family)
-    return power(widths, _deviations(told, family)[:, 0], upper=True)
-
-
-def slope_in_both(told: Told, family: str) -> Interval:
-    """Power of the width where d is the width."""
-    return power_along(*_sizes(told, family), _deviations(told, family))
-
-
 def claims(told: Told) -> list[Claim]:
     """The limit at fixed d, the limit in both, and the mean."""
-    found = []
-    for family in _families(told):
-        d, widths = _sizes(told, family)
-        fixed = slope_in_width(told, family)
-        mean = student_interval([float(np.mean(np.array(one.found["mean"])[:, -1])) for one in told.of(family=family)])
-        limit = _over_limit(told, family)
-        setup = _setup(told, family)
-        found += [
-            Claim(
-                claim=f"ARK of a wide {family} tends to κ I as its width grows, at fixed input dimension",
-                source="assumed for the closed form (Fu & Wang 2024)",
-                quantity=f"power of the width in ‖ARK/κ − I‖, d = {d[0]}, upper half of the widths",
-                interval=fixed,
+    return [claim for family in told.options["families"] for claim in _claims(told, family)]
+
+
+def _claims(told: Told, family: str) -> list[Claim]:
+    (d, widths), deviations, setup = _sizes(told, family), _deviations(told, family), _setup_of(told, family)
+    found = [
+        judged(
+            f"ARK of a wide {family} tends to κ I as its width grows, at fixed input dimension",
+            "assumed for the closed form (Fu & Wang 2024)",
+            f"power of the width in ‖ARK/κ − I‖, d = {d[0]}, upper half of the widths",
+            power(widths, deviations[:, 0], upper=True),
+            below=NEEDED,
+            expected=EXPECTED,
+            setup=setup,
+        ),
+        judged(
+            f"at fixed input dimension, ARK of a wide {family} is as far from κ I as a Wishart matrix",
+            "this suite",
+            f"‖ARK/κ − I‖ over √(c (c + 1)/d), d = {d[0]}, width {widths[-1]}",
+            student_interval(list(deviations[:, 0, -1] / _wishart(told, d[0]))),
+            above=0.9,
+            below=1.1,
+            expected="1 within 10% (d degrees of freedom)",
+            setup=setup,
+        ),
+        judged(
+            f"the mean of a finite {family}'s ARK is κ I",
+            "this suite (κ by recursion)",
+            f"mean of ARK_kk/κ over all d, width {widths[-1]}",
+            student_interval(list(told.array("mean", family=family)[:, :, -1].mean(axis=1))),
+            above=0.95,
+            below=1.05,
+            expected="1 within 5%",
+            setup=setup,
+        ),
+    ]
+    if len(both_sizes := shared(d, widths)) > 1:
+        found.append(
+            judged(
+                f"ARK of a wide {family} tends to κ I as width and input dimension grow together",
+                "this suite",
+                f"power of the width in ‖ARK/κ − I‖, d = width = {', '.join(map(str, both_sizes))}",
+                power_along(d, widths, deviations),
+                below=NEEDED,
                 expected=EXPECTED,
-                verdict=below(fixed, NEEDED),
                 setup=setup,
-            ),
-            Claim(
-                claim=f"at fixed input dimension, ARK of a wide {family} is as far from κ I as a Wishart matrix",
-                source="this suite",
-                quantity=f"‖ARK/κ − I‖ over √(c (c + 1)/d), d = {d[0]}, width {widths[-1]}",
-                interval=limit,
-                expected="1 within 10% (d degrees of freedom)",
-                verdict=within(limit, 0.9, 1.1),
-                setup=setup,
-            ),
-            Claim(
-                claim=f"the mean of a finite {family}'s ARK is κ I",
-                source="this suite (κ by recursion)",
-                quantity=f"mean of ARK_kk/κ over all d, width {widths[-1]}",
-                interval=mean,
-                expected="1 within 5%",
-                verdict=within(mean, 0.95, 1.05),
-                setup=setup,
-            ),
-        ]
-        if len(both_sizes := shared(d, widths)) > 1:
-            both = slope_in_both(told, family)
-            found.append(
-                Claim(
-                    claim=f"ARK of a wide {family} tends to κ I as width and input dimension grow together",
-                    source="this suite",
-                    quantity=f"power of the width in ‖ARK/κ − I‖, d = width = {', '.join(map(str, both_sizes))}",
-                    interval=both,
-                    expected=EXPECTED,
-                    verdict=below(both, NEEDED),
-                    setup=setup,
-                )
             )
+        )
     return found
 
 
-def _over_limit(told: Told, family: str) -> Interval:
-    """The deviation at the smallest d and the largest width over that of a Wishart matrix."""
-    d, _ = _sizes(told, family)
+def _wishart(told: Told, d: int) -> float:
+    """The deviation of a Wishart matrix of d degrees of freedom."""
     classes = told.options["classes"]
-    wishart = np.sqrt(classes * (classes + 1) / d[0])
-    return student_interval([seed[0, -1] / wishart for seed in _deviations(told, family)])
+    return float(np.sqrt(classes * (classes + 1) / d))
 
 
-def _setup(told: Told, family: str) -> str:
+def _setup_of(told: Told, family: str) -> str:
     options, (d, widths) = told.options, _sizes(told, family)
     return (
         f"{family}-{options['depth'] - (family == 'cnn')}, {options['activation']}: {options['seeds']} networks, "
@@ -108,9 +89,13 @@ def _setup(told: Told, family: str) -> str:
     )
 
 
+def _setup(told: Told) -> str:
+    return ". ".join(_setup_of(told, family) for family in told.options["families"])
+
+
 def figure(told: Told) -> Figure:
     """Deviation over width, a line for each d."""
-    families, classes = _families(told), told.options["classes"]
+    families = told.options["families"]
     drawn, axes = panels(
         [f"{family}: ‖ARK/κ − I‖ over width" for family in families],
         title="Does ARK tend to κ I?",
@@ -120,31 +105,26 @@ def figure(told: Told) -> Figure:
         values, (d, widths) = _deviations(told, family), _sizes(told, family)
         for index, size in enumerate(d):
             colour = line_with_band(panel, widths, values[:, index], f"d = {size}")
-            panel.axhline(np.sqrt(classes * (classes + 1) / size), color=colour, ls=":", lw=0.8)
+            panel.axhline(_wishart(told, size), color=colour, ls=":", lw=0.8)
         panel.set(xscale="log", yscale="log", xlabel="width", ylabel="deviation")
         panel.legend()
     return drawn
 
 
 def caption(told: Told) -> str:
-    """What was found."""
+    """What was found beyond the claims."""
     parts = []
-    for family in _families(told):
-        d, widths = _sizes(told, family)
-        last, grown = _deviations(told, family)[:, :, -1].mean(axis=0), len(shared(d, widths)) > 1
-        parts.append(
-            f"{family}: at d = {d[0]} the deviation falls with the width to the power "
-            f"{span(slope_in_width(told, family))} over the upper half of the widths and is {last[0]:.2f} at width "
-            f"{widths[-1]}, {span(_over_limit(told, family))} times that of a Wishart matrix of d degrees of freedom"
-            + (f"; where d is the width, its power is {span(slope_in_both(told, family))}." if grown else ".")
-        )
-    return " ".join(parts) + " " + " ".join(f"{_setup(told, family)}." for family in _families(told))
+    for family in told.options["families"]:
+        (d, widths), deviation = _sizes(told, family), _deviations(told, family)[:, 0, -1].mean()
+        parts.append(f"{family}: at d = {d[0]} and width {widths[-1]} the deviation is {deviation:.2f}.")
+    return " ".join(parts)
 
 
 ENTRY = Story(
     number="E2",
     title="ARK against κ I",
     question="Does the adversarial regularisation kernel of a finite network become a number times the identity?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, power_of, student_interval
 from advntk.telling.layout import COLOURS, line_with_band, panels, span
-from advntk.telling.story import Claim, Story, Told, above, below, wrong_labels
+from advntk.telling.story import Claim, Story, Told, judged, wrong_labels
 
 WORDS = {
     "squared": "squared loss, inner flow",
@@ -22,21 +22,9 @@ GONE = 0.1
 ROUNDING = 1e-12
 
 
-def _noise(told: Told) -> list[float]:
-    return list(told.options["noise"])
-
-
-def _strengths(told: Told) -> list[float]:
-    return list(told.options["strengths"])
-
-
-def _losses(told: Told) -> list[str]:
-    return list(told.options["losses"])
-
-
 def _series(told: Told, noise: float, loss: str, name: str) -> np.ndarray:
     """(seeds, strengths, times), or with clean and robust behind for val and test."""
-    return np.array([one.found[loss][name] for one in told.of(noise=noise)])
+    return told.array(loss, name, noise=noise)
 
 
 def _moments(told: Told) -> np.ndarray:
@@ -101,87 +89,67 @@ def off_path(told: Told, noise: float, loss: str) -> Interval:
 def claims(told: Told) -> list[Claim]:
     """Degeneration, clocks, robustness over time, and the two losses side by side; for each share of wrong labels."""
     found = []
-    strongest, setup = _strengths(told)[-1], _setup(told)
-    for noise in _noise(told):
-        labels = wrong_labels(noise)
-        for loss in _losses(told):
-            power, distance, rest = (measure(told, noise, loss) for measure in (decay, off_path, left))
-            degeneration = "AT degeneration (Fu & Wang 2024)" if loss == "squared" else OPEN
-            found += [
-                Claim(
-                    claim=f"AT nears clean training as t grows ({WORDS[loss]}, {labels})",
-                    source=degeneration,
-                    quantity=f"power of t in the distance of directions at equal t, second half of the times down to "
-                    f"{ROUNDING:g}, strength {strongest:g}",
-                    interval=power,
-                    expected="below 0",
-                    verdict=below(power),
-                    setup=setup,
-                ),
-                Claim(
-                    claim=f"AT has come to clean training at t = {_moments(told)[-1]:g} ({WORDS[loss]}, {labels})",
-                    source=degeneration,
-                    quantity=f"distance of directions at that t over the largest before, strength {strongest:g}",
-                    interval=rest,
-                    expected=f"below {GONE:g}",
-                    verdict=below(rest, GONE),
-                    setup=setup,
-                ),
-                Claim(
-                    claim=f"AT is clean training on another clock ({WORDS[loss]}, {labels})",
-                    source="this suite (exact for ReLU and squared loss)" if loss == "squared" else OPEN,
-                    quantity=f"largest distance from clean training's path, strength {strongest:g}",
-                    interval=distance,
-                    expected=f"below {ON_PATH:g}",
-                    verdict=below(distance, ON_PATH),
-                    setup=setup,
-                ),
-            ]
-            more, lost = gain(told, noise, loss), overfitting(told, noise, loss)
-            found += [
-                Claim(
-                    claim=f"AT reaches more robustness than clean training stopped in time ({WORDS[loss]}, {labels})",
-                    source="this suite",
-                    quantity="difference in robust accuracy, t and strength chosen on val",
-                    interval=more,
-                    expected="above 0",
-                    verdict=above(more),
-                    setup=setup,
-                ),
-                Claim(
-                    claim=f"long AT loses robustness ({WORDS[loss]}, {labels})",
-                    source="robust overfitting (Fu & Wang 2024)" if loss == "squared" else OPEN,
-                    quantity=f"robust accuracy at the t chosen on val less that at the last t, strength {strongest:g}",
-                    interval=lost,
-                    expected="above 0",
-                    verdict=above(lost),
-                    setup=setup,
-                ),
-            ]
-        found += _against_squared(told, noise, labels)
+    for noise in told.options["noise"]:
+        for loss in told.options["losses"]:
+            found += _claims(told, noise, loss)
+        for loss in told.options["losses"]:
+            if loss != "squared" and "squared" in told.options["losses"]:
+                own, squared = (chosen(told, noise, one, attacked=True) for one in (loss, "squared"))
+                found.append(
+                    judged(
+                        "AT under cross-entropy reaches more robustness than under squared loss "
+                        f"({WORDS[loss]}, {wrong_labels(noise)})",
+                        "this suite",
+                        "difference in robust accuracy, t and strength chosen on val",
+                        difference_interval(own, squared, told.test_images(noise=noise)),
+                        above=0,
+                    )
+                )
     return found
 
 
-def _against_squared(told: Told, noise: float, labels: str) -> list[Claim]:
-    """Cross-entropy less squared loss, both at their best by val."""
-    lines = []
-    for loss in _losses(told):
-        if loss != "squared" and "squared" in _losses(told):
-            own, squared = (chosen(told, noise, one, attacked=True) for one in (loss, "squared"))
-            more = difference_interval(own, squared, told.test_images(noise=noise))
-            lines.append(
-                Claim(
-                    claim="AT under cross-entropy reaches more robustness than under squared loss "
-                    f"({WORDS[loss]}, {labels})",
-                    source="this suite",
-                    quantity="difference in robust accuracy, t and strength chosen on val",
-                    interval=more,
-                    expected="above 0",
-                    verdict=above(more),
-                    setup=_setup(told),
-                )
-            )
-    return lines
+def _claims(told: Told, noise: float, loss: str) -> list[Claim]:
+    where, strongest = f"({WORDS[loss]}, {wrong_labels(noise)})", told.options["strengths"][-1]
+    paper = loss == "squared"
+    degeneration = "AT degeneration (Fu & Wang 2024)" if paper else OPEN
+    return [
+        judged(
+            f"AT nears clean training as t grows {where}",
+            degeneration,
+            f"power of t in the distance of directions at equal t, second half of the times down to {ROUNDING:g}, "
+            f"strength {strongest:g}",
+            decay(told, noise, loss),
+            below=0,
+        ),
+        judged(
+            f"AT has come to clean training at t = {_moments(told)[-1]:g} {where}",
+            degeneration,
+            f"distance of directions at that t over the largest before, strength {strongest:g}",
+            left(told, noise, loss),
+            below=GONE,
+        ),
+        judged(
+            f"AT is clean training on another clock {where}",
+            "this suite (exact for ReLU and squared loss)" if paper else OPEN,
+            f"largest distance from clean training's path, strength {strongest:g}",
+            off_path(told, noise, loss),
+            below=ON_PATH,
+        ),
+        judged(
+            f"AT reaches more robustness than clean training stopped in time {where}",
+            "this suite",
+            "difference in robust accuracy, t and strength chosen on val",
+            gain(told, noise, loss),
+            above=0,
+        ),
+        judged(
+            f"long AT loses robustness {where}",
+            "robust overfitting (Fu & Wang 2024)" if paper else OPEN,
+            f"robust accuracy at the t chosen on val less that at the last t, strength {strongest:g}",
+            overfitting(told, noise, loss),
+            above=0,
+        ),
+    ]
 
 
 def _setup(told: Told) -> str:
@@ -196,8 +164,8 @@ def _setup(told: Told) -> str:
 
 def figure(told: Told) -> Figure:
     """Robust accuracy over t for each loss and noise, and the distance from clean training."""
-    losses, strengths, moments = _losses(told), _strengths(told), _moments(told)
-    shares = _noise(told)
+    losses, strengths, shares = (told.options[name] for name in ("losses", "strengths", "noise"))
+    moments = _moments(told)
     titles = [f"{WORDS[loss]}\n{wrong_labels(share)}" for share in shares for loss in losses]
     titles += [f"{WORDS[loss]}\n{wrong_labels(shares[-1])}" for loss in losses]
     drawn, axes = panels(
@@ -229,24 +197,19 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    parts = []
-    for share in _noise(told):
-        for loss in _losses(told):
-            parts.append(
-                f"{WORDS[loss]}, {wrong_labels(share)}: late in training the distance from clean training goes "
-                f"with t to the power {span(decay(told, share, loss))}, and at the last t "
-                f"{span(left(told, share, loss))} of its largest is left; the distance from clean training's path is "
-                f"at most {span(off_path(told, share, loss), 3)}; AT's best robust accuracy less clean training's is "
-                f"{span(gain(told, share, loss), 3)}, and the last t loses {span(overfitting(told, share, loss), 3)} "
-                "against the chosen one."
-            )
-    return f"{_setup(told)}. " + " ".join(part[0].upper() + part[1:] for part in parts)
+    gains = "; ".join(
+        f"{WORDS[loss]}, {wrong_labels(share)}: {span(gain(told, share, loss), 3)}"
+        for share in told.options["noise"]
+        for loss in told.options["losses"]
+    )
+    return f"AT's best robust accuracy less clean training's, t and strength chosen on val: {gains}."
 
 
 ENTRY = Story(
     number="E8",
     title="Cross-entropy in place of squared loss",
     question="Does adversarial training degenerate under cross-entropy too, and is it more robust on the way?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.layout import COLOURS, panels
-from advntk.telling.story import Claim, Story, Told, Verdict, above
+from advntk.telling.story import Claim, Story, Told, Verdict, judged, verdict_on
 
 PAPER = "assumed by Fu & Wang 2024"
 MARKS = "os^Dv"
@@ -19,7 +19,7 @@ ARK_FLOOR = 10 * float(np.finfo(np.float64).eps)
 
 def smallest(told: Told, network: str, name: str) -> np.ndarray:
     """Smallest eigenvalue over the largest: (seeds, radii), or (seeds, radii, strengths)."""
-    return np.array([one.found[name] for one in told.of(network=network)])
+    return told.array(name, network=network)
 
 
 def floor(told: Told, name: str) -> float:
@@ -59,36 +59,32 @@ def _definite(told: Told, network: str, name: str) -> Verdict:
     if (smallest(told, network, name) < -floor(told, name)).any():
         return "does not hold"
     sure = not lost_in_rounding(told, network, name)
-    return above(worst_log(told, network, name), float(np.log10(floor(told, name)))) if sure else "open"
+    edge = float(np.log10(floor(told, name)))
+    return verdict_on(worst_log(told, network, name), above=edge) if sure else "open"
 
 
 def claims(told: Told) -> list[Claim]:
     """ARK, Θ, and the two products, for each network."""
-    found, setup = [], _setup(told)
+    found, strongest = [], told.options["exposures"][-1]
     for network in told.values("network"):
         for name, matrix in (("ark", "ARK of a finite network"), ("theta", "Θ"), ("blocks", "Ξ^½ΘΞ^½")):
-            interval, edge = worst_log(told, network, name), float(np.log10(floor(told, name)))
             found.append(
-                Claim(
-                    claim=f"{matrix} is positive definite ({network})",
-                    source=PAPER,
-                    quantity="log10 of the smallest eigenvalue over the largest, the worst radius and strength",
-                    interval=interval,
-                    expected=f"above float64's floor, {edge:.1f}, below which it cannot tell",
+                judged(
+                    f"{matrix} is positive definite ({network})",
+                    PAPER,
+                    "log10 of the smallest eigenvalue over the largest, the worst radius and strength",
+                    worst_log(told, network, name),
+                    expected=f"above float64's floor, {np.log10(floor(told, name)):.1f}, below which it cannot tell",
                     verdict=_definite(told, network, name),
-                    setup=setup,
                 )
             )
-        paid, strongest = cost(told, network), told.options["exposures"][-1]
         found.append(
-            Claim(
-                claim=f"a strong attack makes the closed form worse conditioned ({network})",
-                source="this suite",
-                quantity=f"log10 of the condition number of Ξ^½ΘΞ^½ over that of Θ, mean ARK ηS = {strongest:g}",
-                interval=paid,
-                expected="above 0",
-                verdict=above(paid),
-                setup=setup,
+            judged(
+                f"a strong attack makes the closed form worse conditioned ({network})",
+                "this suite",
+                f"log10 of the condition number of Ξ^½ΘΞ^½ over that of Θ, mean ARK ηS = {strongest:g}",
+                cost(told, network),
+                above=0,
             )
         )
     return found
@@ -151,26 +147,16 @@ def _draw_ark(axes: Axes, told: Told) -> None:
 def caption(told: Told) -> str:
     """What was found."""
     names = told.values("network")
-    low = {
-        name: min((worst_log(told, network, name)[0], network) for network in names)
+    worst = {
+        name: "10^{:.1f} ({})".format(*min((worst_log(told, network, name)[0], network) for network in names))
         for name in ("ark", "theta", "blocks")
     }
-    paid = {network: cost(told, network)[0] for network in names}
-    most = max(paid, key=lambda network: paid[network])
-    edge = np.log10(floor(told, "blocks"))
-    below = [network for network in names if lost_in_rounding(told, network, "blocks")]
-    verdict = (
-        f"For {', '.join(below)} the smallest eigenvalue of Ξ^½ΘΞ^½ is, in a seed or more, below float64's floor of "
-        f"10^{edge:.1f}, where no computation in float64 can tell its sign."
-        if below
-        else f"Ξ^½ΘΞ^½ stays above float64's floor of 10^{edge:.1f} for every network."
-    )
+    below = ", ".join(network for network in names if lost_in_rounding(told, network, "blocks"))
     return (
-        f"{_setup(told)}. As the exponential of a symmetric matrix, Ξ is positive definite by construction; what is at "
-        f"stake is the conditioning. The smallest eigenvalue over the largest is at worst 10^{low['ark'][0]:.1f} for "
-        f"ARK ({low['ark'][1]}), 10^{low['theta'][0]:.1f} for Θ ({low['theta'][1]}) and 10^{low['blocks'][0]:.1f} for "
-        f"Ξ^½ΘΞ^½ ({low['blocks'][1]}). {verdict} The strongest attack multiplies the condition number by "
-        f"10^{min(paid.values()):.1f} to 10^{paid[most]:.1f} ({most}; means over seeds)."
+        f"The smallest eigenvalue over the largest is at worst {worst['ark']} for ARK, {worst['theta']} for Θ and "
+        f"{worst['blocks']} for Ξ^½ΘΞ^½. Networks of which a seed or more is below float64's floor of "
+        f"10^{np.log10(floor(told, 'blocks')):.1f}, where the sign cannot be told: {below or 'none'}. Ξ, the "
+        "exponential of a symmetric matrix, is positive definite by construction."
     )
 
 
@@ -178,6 +164,7 @@ ENTRY = Story(
     number="E5",
     title="Positive definiteness and conditioning",
     question="Are ARK, Θ and Ξ^½ΘΞ^½ positive definite, and can float64 tell?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.layout import line_with_band, panels, span
-from advntk.telling.over_time import POINT, chosen
-from advntk.telling.story import Claim, Story, Told, above, below, wrong_labels
+from advntk.telling.story import POINT, Claim, Story, Told, chosen, judged, wrong_labels
 
 PAPER = "Fu & Wang 2024, AT degeneration"
 TRAININGS = {"clean": "clean", "flow": "inner flow", "pgd": "PGD"}
@@ -110,119 +109,99 @@ def wider(told: Told, training: str, noise: float) -> Interval:
 
 def claims(told: Told) -> list[Claim]:
     """Degeneration, robust overfitting and the order of strengths on kernels; then finite networks."""
-    found = []
-    for network in _networks(told):
-        for noise in told.options["noise"]:
-            found += _kernel_claims(told, network, noise)
-    for noise in told.options["finite_noise"]:
-        found += _finite_claims(told, noise)
-    return found + _width_claims(told)
-
-
-def _width_claims(told: Told) -> list[Claim]:
-    """The wide finite network against the narrow one."""
-    options, found = told.options, []
-    for noise in _compared(told):
-        for training, name in TRAININGS.items():
-            more = wider(told, training, noise)
-            found.append(
-                Claim(
-                    claim=f"width {options['finite_width']} reaches more robust accuracy than width "
-                    f"{options['narrow_width']} (finite mlp, {name}, {wrong_labels(noise)})",
-                    source="open question of Fu & Wang 2024",
-                    quantity="difference of best-on-val robust accuracies",
-                    interval=more,
-                    expected=f"above {POINT:g}",
-                    verdict=above(more, POINT),
-                    setup=_finite_setup(told),
-                )
-            )
+    options = told.options
+    cells = [(network, noise) for network in _networks(told) for noise in options["noise"]]
+    found = [claim for network, noise in cells for claim in _kernel_claims(told, network, noise)]
+    for noise in options["finite_noise"]:
+        for training in ("flow", "pgd"):
+            found += _finite_claims(told, training, noise)
+    found += [
+        judged(
+            f"width {options['finite_width']} reaches more robust accuracy than width {options['narrow_width']} "
+            f"(finite mlp, {name}, {wrong_labels(noise)})",
+            "open question of Fu & Wang 2024",
+            "difference of best-on-val robust accuracies",
+            wider(told, training, noise),
+            above=POINT,
+            setup=_finite_setup(told),
+        )
+        for noise in _compared(told)
+        for training, name in TRAININGS.items()
+    ]
     return found
 
 
 def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[Claim]:
-    options, name = told.options, f"{network[0]} {network[1]}-{told.options['depth']}"
-    left, fallen, earlier = (measure(told, network, noise) for measure in (distance_left, lost, sooner))
-    strongest, setup = options["exposures"][-1], _kernel_setup(told)
-    where = f"{name}, {wrong_labels(noise)}"
+    options, (dataset, family) = told.options, network
+    weakest, *_, strongest = options["exposures"]
+    where, setup = f"{dataset} {family}-{options['depth']}, {wrong_labels(noise)}", _kernel_setup(told)
     return [
-        Claim(
-            claim=f"AT tends to the natural solution Θ⁻¹Y ({where})",
-            source=PAPER,
-            quantity="relative distance of AT at the last finite time, largest over strengths",
-            interval=left,
-            expected=f"below {POINT:g}",
-            verdict=below(left, POINT),
+        judged(
+            f"AT tends to the natural solution Θ⁻¹Y ({where})",
+            PAPER,
+            "relative distance of AT at the last finite time, largest over strengths",
+            distance_left(told, network, noise),
+            below=POINT,
             setup=setup,
         ),
-        Claim(
-            claim=f"robust accuracy falls on the way (robust overfitting; {where})",
-            source=PAPER,
-            quantity=f"robust accuracy at the best time minus at t = ∞, κηS = {strongest:g}",
-            interval=fallen,
-            expected=f"above {POINT:g}",
-            verdict=above(fallen, POINT),
+        judged(
+            f"robust accuracy falls on the way (robust overfitting; {where})",
+            PAPER,
+            f"robust accuracy at the best time minus at t = ∞, κηS = {strongest:g}",
+            lost(told, network, noise),
+            above=POINT,
             setup=setup,
         ),
-        Claim(
-            claim=f"a stronger attack reaches its best robust accuracy earlier ({where})",
-            source=PAPER,
-            quantity=f"ln of the best time at κηS = {options['exposures'][0]:g} over that at {strongest:g}",
-            interval=earlier,
-            expected=f"above 0; {strongest - options['exposures'][0]:g} where κ is one number",
-            verdict=above(earlier),
+        judged(
+            f"a stronger attack reaches its best robust accuracy earlier ({where})",
+            PAPER,
+            f"ln of the best time at κηS = {weakest:g} over that at {strongest:g}",
+            sooner(told, network, noise),
+            above=0,
+            expected=f"above 0; {strongest - weakest:g} where κ is one number",
             setup=setup,
         ),
     ]
 
 
-def _finite_claims(told: Told, noise: float) -> list[Claim]:
-    found = []
-    where, setup, last = f"finite mlp, {wrong_labels(noise)}", _finite_setup(told), told.options["finite_log_times"][1]
-    for training in ("flow", "pgd"):
-        name = TRAININGS[training]
-        apart, fallen = finite_distance(told, training, noise), finite_lost(told, training, noise)
-        grown, more = factor_range(told, training, noise), finite_gain(told, training, noise)
-        found += [
-            Claim(
-                claim=f"AT with {name} reaches more robust accuracy than clean training at its own best time ({where})",
-                source="this suite",
-                quantity="difference of best-on-val robust accuracies, paired",
-                interval=more,
-                expected=f"above {POINT:g}",
-                verdict=above(more, POINT),
-                setup=setup,
-            ),
-            Claim(
-                claim=f"AT with {name} has come to the standard-trained network at ln t = {last} ({where})",
-                source=PAPER,
-                quantity="relative distance on test images at that time, minus clean training's own; over the last "
-                f"e-fold of time AT's fell by a factor of {span(still_falling(told, training, noise))}",
-                interval=apart,
-                expected="below 0.05",
-                verdict=below(apart, 0.05),
-                setup=setup,
-            ),
-            Claim(
-                claim=f"robust accuracy falls along AT with {name} ({where})",
-                source=PAPER,
-                quantity="robust accuracy at the best time minus at the last",
-                interval=fallen,
-                expected=f"above {POINT:g}",
-                verdict=above(fallen, POINT),
-                setup=setup,
-            ),
-            Claim(
-                claim=f"{name} multiplies the training error by a factor that stays the same ({where})",
-                source="assumed for Ξ(t) = t Ξ' (Fu & Wang 2024)",
-                quantity="ln of ‖f(x_S) − y‖/‖f(x) − y‖, largest over t minus smallest",
-                interval=grown,
-                expected=f"below {STEADY:g}",
-                verdict=below(grown, STEADY),
-                setup=setup,
-            ),
-        ]
-    return found
+def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
+    name, last = TRAININGS[training], told.options["finite_log_times"][1]
+    where, setup = f"(finite mlp, {wrong_labels(noise)})", _finite_setup(told)
+    return [
+        judged(
+            f"AT with {name} reaches more robust accuracy than clean training at its own best time {where}",
+            "this suite",
+            "difference of best-on-val robust accuracies, paired",
+            finite_gain(told, training, noise),
+            above=POINT,
+            setup=setup,
+        ),
+        judged(
+            f"AT with {name} has come to the standard-trained network at ln t = {last} {where}",
+            PAPER,
+            "relative distance on test images at that time, minus clean training's own; over the last e-fold of time "
+            f"AT's fell by a factor of {span(still_falling(told, training, noise))}",
+            finite_distance(told, training, noise),
+            below=0.05,
+            setup=setup,
+        ),
+        judged(
+            f"robust accuracy falls along AT with {name} {where}",
+            PAPER,
+            "robust accuracy at the best time minus at the last",
+            finite_lost(told, training, noise),
+            above=POINT,
+            setup=setup,
+        ),
+        judged(
+            f"{name} multiplies the training error by a factor that stays the same {where}",
+            "assumed for Ξ(t) = t Ξ' (Fu & Wang 2024)",
+            "ln of ‖f(x_S) − y‖/‖f(x) − y‖, largest over t minus smallest",
+            factor_range(told, training, noise),
+            below=STEADY,
+            setup=setup,
+        ),
+    ]
 
 
 def _kernel_setup(told: Told) -> str:
@@ -244,6 +223,10 @@ def _finite_setup(told: Told) -> str:
         f"gradient flow, PGD at {options['finite_eps255']:g}/255, inner flow of mean ARK ηS "
         f"{options['finite_exposure']:g}, {len(_finite(told, options['finite_noise'][0]))} networks"
     )
+
+
+def _setup(told: Told) -> str:
+    return f"{_kernel_setup(told)}. {_finite_setup(told)}"
 
 
 def figure(told: Told) -> Figure:
@@ -316,40 +299,29 @@ def _draw_finite(axes: list[Axes], told: Told, noise: float) -> None:
 
 def caption(told: Told) -> str:
     """What was found."""
-    options, parts = told.options, []
-    for network in _networks(told):
-        name = f"{network[0]} {network[1]}"
-        left = max(distance_left(told, network, noise)[0] for noise in options["noise"])
-        falls = [f"{span(lost(told, network, noise))} with {wrong_labels(noise)}" for noise in options["noise"]]
-        parts.append(
-            f"{name}: at the last time AT is within {left:.1e} of the natural solution; from its best time to the end "
-            f"robust accuracy of the strongest attack's training falls by {', '.join(falls)}; it reaches its best "
-            f"{span(sooner(told, network, options['noise'][-1]), 1)} e-folds of time before clean training."
-        )
-    for noise in options["finite_noise"]:
-        ends = "; ".join(
-            f"{TRAININGS[training]} reaches {span(finite_gain(told, training, noise))} more robust accuracy than clean "
-            f"training; at ln t = {options['finite_log_times'][1]} it is "
-            f"{span(finite_distance(told, training, noise))} farther from the standard-trained network than clean "
-            "training is, and its factor has ranged over "
-            f"{span(factor_range(told, training, noise), 1)} e-folds"
-            for training in ("flow", "pgd")
-        )
-        parts.append(f"Finite networks, {wrong_labels(noise)}: {ends}.")
-    for noise in _compared(told):
-        gains = ", ".join(f"{span(wider(told, training, noise))} ({name})" for training, name in TRAININGS.items())
-        parts.append(
-            f"Width {options['finite_width']} against {options['narrow_width']}, best robust accuracy: {gains}."
-        )
+    options = told.options
+    falls = "; ".join(
+        f"{span(lost(told, network, noise))} ({' '.join(network)}, {wrong_labels(noise)})"
+        for network in _networks(told)
+        for noise in options["noise"]
+    )
+    gains = "; ".join(
+        f"{span(finite_gain(told, training, noise))} ({TRAININGS[training]}, {wrong_labels(noise)})"
+        for noise in options["finite_noise"]
+        for training in ("flow", "pgd")
+    )
     relu = "With ReLU, AT of a kernel is clean training on a faster clock (E4): it passes through the same predictors. "
-    clock = relu if options["activation"] == "relu" else ""
-    return f"{_kernel_setup(told)}. {_finite_setup(told)}. {clock}" + " ".join(parts)
+    return (relu if options["activation"] == "relu" else "") + (
+        f"Robust accuracy that the strongest AT of a kernel loses from its best time to the end: {falls}. What AT of a "
+        f"finite network reaches more than clean training: {gains}."
+    )
 
 
 ENTRY = Story(
     number="E3",
     title="Degeneration of adversarial training",
     question="Does adversarial training end at the solution of clean training, and is robustness lost on the way?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

@@ -14,8 +14,7 @@ from advntk.telling.frames import ends
 from advntk.telling.labels import method_label
 from advntk.telling.layout import line_with_band, panels, points, span
 from advntk.telling.listing import lines_of
-from advntk.telling.over_time import POINT, attacked, chosen
-from advntk.telling.story import Claim, Story, Told, above, below
+from advntk.telling.story import POINT, Claim, Story, Told, attacked, chosen, judged
 
 SUITE = "this suite"
 PAPER = "Fu & Wang 2024"
@@ -60,43 +59,35 @@ def _of_methods(told: Told) -> list[Claim]:
 
 
 def _network_claims(told: Told, network: str) -> list[Claim]:
-    varies, gap = spread(told, network), identity(told, network)
-    strongest, setup = told.options["exposures"][-1], _setup(told)
+    strongest = told.options["exposures"][-1]
     found = [
-        Claim(
-            claim=f"κ is one number for all images ({network})",
-            source=SUITE,
-            quantity="standard deviation of κ over images / mean",
-            interval=varies,
+        judged(
+            f"κ is one number for all images ({network})",
+            SUITE,
+            "standard deviation of κ over images / mean",
+            spread(told, network),
+            below=SAME_KAPPA,
             expected="0 to rounding",
-            verdict=below(varies, SAME_KAPPA),
-            setup=setup,
         ),
-        Claim(
-            claim=f"AT is clean training on a clock e^κηS times as fast ({network})",
-            source=SUITE,
-            quantity=f"max |f_AT(t) − f_clean(t e^κηS)| / max |f_clean|, κηS = {strongest:g}",
-            interval=gap,
-            expected=f"below {ROUNDING:g}",
-            verdict=below(gap, ROUNDING),
-            setup=setup,
+        judged(
+            f"AT is clean training on a clock e^κηS times as fast ({network})",
+            SUITE,
+            f"max |f_AT(t) − f_clean(t e^κηS)| / max |f_clean|, κηS = {strongest:g}",
+            identity(told, network),
+            below=ROUNDING,
         ),
     ]
-    if network not in attacked(told):
-        return found
-    more = gain(told, network)
-    return [
-        *found,
-        Claim(
-            claim=f"AT reaches more robust accuracy than clean training stopped at its own best time ({network})",
-            source=SUITE,
-            quantity=f"difference of best-on-val robust accuracies, κηS = {strongest:g}, paired",
-            interval=more,
-            expected=f"above {POINT:g}",
-            verdict=above(more, POINT),
-            setup=setup,
-        ),
-    ]
+    if network in attacked(told):
+        found.append(
+            judged(
+                f"AT reaches more robust accuracy than clean training stopped at its own best time ({network})",
+                SUITE,
+                f"difference of best-on-val robust accuracies, κηS = {strongest:g}, paired",
+                gain(told, network),
+                above=POINT,
+            )
+        )
+    return found
 
 
 def method_claims(compared: pd.DataFrame) -> list[Claim]:
@@ -120,13 +111,12 @@ def method_claims(compared: pd.DataFrame) -> list[Claim]:
 def _method_claim(one: Line) -> Claim:
     own, rival = (method_label(one[f"method_{side}"], one[f"checkpoint_{side}"]) for side in "ab")
     interval = ends(one, DIFFERENCE)
-    return Claim(
-        claim=f"{own} is more robust than {rival} ({one['dataset']}, {one['network']})",
-        source=PAPER if one["method_b"] == "at" else SUITE,
-        quantity=f"difference of robust accuracies, {one['attack']} at {one['eps255']:g}/255, paired",
-        interval=interval,
-        expected="above 0",
-        verdict=above(interval),
+    return judged(
+        f"{own} is more robust than {rival} ({one['dataset']}, {one['network']})",
+        PAPER if one["method_b"] == "at" else SUITE,
+        f"difference of robust accuracies, {one['attack']} at {one['eps255']:g}/255, paired",
+        interval,
+        above=0,
         setup=f"Records of this suite: {one['n_test']} test images, {one['seeds']} seeds",
     )
 
@@ -187,33 +177,23 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    networks = list(told.options["networks"])
-    same = [network for network in networks if spread(told, network)[2] < SAME_KAPPA]
-    other = [network for network in networks if network not in same]
-    parts = []
-    if same:
-        worst = max(identity(told, network)[0] for network in same)
-        parts.append(
-            f"κ is one number for {', '.join(same)}, and AT there is clean training on a faster clock to {worst:.0e}."
-        )
-    if other:
-        told_of = "; ".join(
-            f"{network}: by {100 * spread(told, network)[0]:.1f}%, gap {identity(told, network)[0]:.2g}"
-            for network in other
-        )
-        parts.append(f"Elsewhere κ varies over images ({told_of}).")
+    networks = told.options["networks"]
+    same = ", ".join(network for network in networks if spread(told, network)[2] < SAME_KAPPA)
     gains = "; ".join(f"{network} {span(gain(told, network), 3)}" for network in attacked(told))
-    parts.append(f"Best robust accuracy of AT minus that of clean training, times chosen on val: {gains}.")
+    text = f"κ is one number for {same or 'no network'}. " + (
+        f"Best robust accuracy of AT minus that of clean training, times chosen on val: {gains}."
+    )
     if methods := _of_methods(told):
         listed = "; ".join(f"{_pair(claim)}: {span(claim.interval, 3)}" for claim in methods)
-        parts.append(f"The suite's methods, difference of robust accuracy: {listed}.")
-    return f"{_setup(told)}. " + " ".join(parts)
+        text += f" The suite's methods, difference of robust accuracy: {listed}."
+    return text
 
 
 ENTRY = Story(
     number="E4",
     title="Adversarial training and early stopping",
     question="When is adversarial training of a wide network more than clean training stopped at another time?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

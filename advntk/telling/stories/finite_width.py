@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, student_interval
 from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels, span
-from advntk.telling.powers import EXPECTED, NEEDED, power, power_along, shared
-from advntk.telling.story import Claim, Story, Told, above, below
+from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, judged, power, power_along, shared
 
 NAMES = {
     "natural": "natural, t = ∞",
@@ -25,17 +24,18 @@ _PAPER, _HERE = "assumed for Adv-NTK's diagonal (Fu & Wang 2024)", "this suite"
 
 def _mass(told: Told) -> np.ndarray:
     """(seeds, inputs, widths)."""
-    return np.array([one.found["mass"] for one in told.of(kind="mass")])
+    return told.array("mass", kind="mass")
 
 
 def _inputs(told: Told) -> tuple[list[str], list[int]]:
+    """Names and dimensions of the inputs: the data first, then normal ones."""
     found = told.of(kind="mass")[0].found
     return list(found["inputs"]), list(found["d"])
 
 
-def _change(told: Told, part: str) -> np.ndarray:
-    """(seeds, times)."""
-    return np.array([one.found["change"][part] for one in told.of(kind="adv")])
+def _change(told: Told) -> Interval:
+    """Relative change of AT's test logits by ARK's diagonal alone, the largest over t."""
+    return student_interval(list(told.array("change", "diagonal", kind="adv").max(axis=1)))
 
 
 def _outcomes(told: Told, name: str, kind: str = "robust") -> list[np.ndarray]:
@@ -47,69 +47,44 @@ def _difference(told: Told, one: str, other: str) -> Interval:
     return difference_interval(_outcomes(told, one), _outcomes(told, other), told.test_images(kind="adv"))
 
 
-def slope_at_data(told: Told) -> Interval:
-    """Power of the width in the off-diagonal mass on the data, over its upper half, where a plateau would show."""
-    return power(told.options["widths"], _mass(told)[:, 0], upper=True)
-
-
-def slope_in_both(told: Told) -> Interval:
-    """Power of the width where the dimension of normal inputs is the width."""
-    return power_along(_normal(told), told.options["widths"], _mass(told)[:, 1:])
-
-
-def _normal(told: Told) -> list[int]:
-    """Dimensions of the normal inputs, which come after the data."""
-    return _inputs(told)[1][1:]
-
-
 def claims(told: Told) -> list[Claim]:
     """The blocks over the width, what leaving out the rest changes, and freedoms in pairs."""
-    options, (names, d) = told.options, _inputs(told)
-    fixed = slope_at_data(told)
-    last = student_interval(list(_mass(told)[:, 0, -1]))
-    change = student_interval(list(_change(told, "diagonal").max(axis=1)))
-    setup = _setup(told)
+    options, (names, d), mass = told.options, _inputs(told), _mass(told)
+    widths, normal = options["widths"], d[1:]
     found = [
-        Claim(
-            claim="blocks of exp(ARK η S) become diagonal as the width grows, at the data's dimension",
-            source=_PAPER,
-            quantity=f"power of the width in the off-diagonal mass, {names[0]}, d = {d[0]}, upper half of the widths",
-            interval=fixed,
+        judged(
+            "blocks of exp(ARK η S) become diagonal as the width grows, at the data's dimension",
+            _PAPER,
+            f"power of the width in the off-diagonal mass, {names[0]}, d = {d[0]}, upper half of the widths",
+            power(widths, mass[:, 0], upper=True),
+            below=NEEDED,
             expected=EXPECTED,
-            verdict=below(fixed, NEEDED),
-            setup=setup,
         ),
-        Claim(
-            claim=f"blocks of exp(ARK η S) are diagonal at width {options['widths'][-1]}",
-            source=_PAPER,
-            quantity=f"off-diagonal mass over the diagonal's, {names[0]}",
-            interval=last,
-            expected=f"below {SMALL_MASS}",
-            verdict=below(last, SMALL_MASS),
-            setup=setup,
+        judged(
+            f"blocks of exp(ARK η S) are diagonal at width {widths[-1]}",
+            _PAPER,
+            f"off-diagonal mass over the diagonal's, {names[0]}",
+            student_interval(list(mass[:, 0, -1])),
+            below=SMALL_MASS,
         ),
-        Claim(
-            claim="what is off the diagonal of ARK changes adversarial training little",
-            source=_PAPER,
-            quantity=f"relative change of test logits, largest over t, width {options['width']}",
-            interval=change,
-            expected=f"below {SMALL_CHANGE}",
-            verdict=below(change, SMALL_CHANGE),
-            setup=setup,
+        judged(
+            "what is off the diagonal of ARK changes adversarial training little",
+            _PAPER,
+            f"relative change of test logits, largest over t, width {options['width']}",
+            _change(told),
+            below=SMALL_CHANGE,
         ),
     ]
-    if len(both_sizes := shared(_normal(told), options["widths"])) > 1:
-        both = slope_in_both(told)
+    if len(both_sizes := shared(normal, widths)) > 1:
         found.append(
-            Claim(
-                claim="blocks of exp(ARK η S) become diagonal as width and input dimension grow together",
-                source=_HERE,
-                quantity="power of the width in the off-diagonal mass, normal inputs, d = width = "
+            judged(
+                "blocks of exp(ARK η S) become diagonal as width and input dimension grow together",
+                _HERE,
+                "power of the width in the off-diagonal mass, normal inputs, d = width = "
                 f"{', '.join(map(str, both_sizes))}",
-                interval=both,
+                power_along(normal, widths, mass[:, 1:]),
+                below=NEEDED,
                 expected=EXPECTED,
-                verdict=below(both, NEEDED),
-                setup=setup,
             )
         )
     for one, other, sentence in (
@@ -117,18 +92,8 @@ def claims(told: Told) -> list[Claim]:
         ("per_class", "diagonal", "a diagonal for each class is more robust than a shared one, finite width"),
         ("blocks", "diagonal", "blocks are more robust than the diagonal, finite width"),
     ):
-        interval = _difference(told, one, other)
-        found.append(
-            Claim(
-                claim=sentence,
-                source=_HERE,
-                quantity=f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired",
-                interval=interval,
-                expected="above 0",
-                verdict=above(interval),
-                setup=setup,
-            )
-        )
+        quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
+        found.append(judged(sentence, _HERE, quantity, _difference(told, one, other), above=0))
     return found
 
 
@@ -164,7 +129,7 @@ def figure(told: Told) -> Figure:
     mass.set_ylim(means.min() / 3, means.max() * 1.6)  # a wide band may reach below 0, which a logarithm has not
     times = told.of(kind="adv")[0].found["times"]
     for part, label in (("diagonal", "ARK's diagonal alone"), ("kappa", "κ I for ARK")):
-        line_with_band(change, times, _change(told, part), label, markersize=0)
+        line_with_band(change, times, told.array("change", part, kind="adv"), label, markersize=0)
     change.set(xscale="log", xlabel="t · mean diagonal of Θ", ylabel="relative change", ylim=(0, None))
     for panel in (mass, change):
         panel.legend()
@@ -175,20 +140,13 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    options, (names, d) = told.options, _inputs(told)
-    values = {name: float(np.mean(_outcomes(told, name))) for name in NAMES}
-    listed = ", ".join(f"{value:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name, value in values.items())
-    more = _difference(told, "blocks", "diagonal")
-    change = student_interval(list(_change(told, "diagonal").max(axis=1)))
-    last = student_interval(list(_mass(told)[:, 0, -1]))
-    grown = len(shared(_normal(told), options["widths"])) > 1
-    both = f"; on normal inputs with d = width, to the power {span(slope_in_both(told))}" if grown else ""
+    values = {name: float(np.mean(_outcomes(told, key))) for key, name in NAMES.items()}
+    listed = ", ".join(f"{value:.2f} ({name.removeprefix('Ξ: ')})" for name, value in values.items())
     return (
-        f"{_setup(told)}. On {names[0]} (d = {d[0]}) the off-diagonal mass of exp(ARK η S) is {span(last)} of the "
-        f"diagonal's at width {options['widths'][-1]} and falls with the width to the power "
-        f"{span(slope_at_data(told))}{both}. Leaving it out changes the logits of adversarial "
-        f"training by up to {span(change)} of their size. Robust test accuracy: {listed}; blocks against the diagonal "
-        f"{span(more)}."
+        f"At width {told.options['widths'][-1]} the off-diagonal mass of exp(ARK η S) is "
+        f"{span(student_interval(list(_mass(told)[:, 0, -1])))} of the diagonal's on {_inputs(told)[0][0]}; leaving it "
+        f"out changes the logits of adversarial training by up to {span(_change(told))} of their size. Robust test "
+        f"accuracy: {listed}."
     )
 
 
@@ -196,6 +154,7 @@ ENTRY = Story(
     number="E6b",
     title="A diagonal Ξ at finite width",
     question="A finite network's ARK is a matrix for each image: what is lost where Ξ is a diagonal?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, geometric_interval, student_interval
 from advntk.telling.layout import line_with_band, panels, span
-from advntk.telling.story import Claim, Story, Told, Verdict, above, below, within
+from advntk.telling.story import Claim, Story, Told, Verdict, judged, verdict_on
 
 WORDS = {"frozen": "both Jacobians frozen", "theta": "linear in θ alone"}
 SAME = (0.8, 1.25)
@@ -89,122 +89,92 @@ def breaks(one: Finding, name: str) -> str:
     return span(breaking(one, name)) + (f" (of {count} networks{beyond})" if beyond else "")
 
 
-def _within(weakest: Interval, strongest: Interval, threshold: float) -> Verdict:
-    """Whether errors are below a threshold at all attacks, at the weak ones, or at none."""
-    if strongest[2] < threshold:
-        return "holds"
-    if weakest[2] < threshold and strongest[1] > threshold:
-        return "holds if"
-    return "does not hold" if weakest[1] > threshold else "open"
-
-
 def _accuracy(told: Told, name: str) -> Claim:
+    """A linearisation under the strongest attack; the condition is the attack up to which it is accurate."""
     one = _default(told)
-    options, found = one.options, errors(one, name)
-    weakest, strongest = (student_interval(list(found[:, at])) for at in (0, -1))
-    threshold = options["threshold"]
-    verdict = _within(weakest, strongest, threshold)
-    return Claim(
-        claim=f"the linearisation ({WORDS[name]}) is accurate to {threshold:.0%} in AT up to κηS = "
-        f"{options['strengths'][-1]:g}",
-        source="linearised AT (Fu & Wang 2024)" if name == "frozen" else "this suite",
-        quantity=f"error at κηS = {options['strengths'][-1]:g} (past {threshold:.0%} from κηS on: {breaks(one, name)})",
-        interval=strongest,
-        expected=f"below {threshold:g}",
-        verdict=verdict,
-        condition=f"κηS is below {breaking(one, name)[1]:.2g}" if verdict == "holds if" else "",
-        setup=_setup(told),
+    threshold, strongest = one.options["threshold"], one.options["strengths"][-1]
+    weak, strong = (student_interval(list(errors(one, name)[:, at])) for at in (0, -1))
+    breaking_on_the_way = weak[2] < threshold < strong[1]
+    verdict: Verdict = verdict_on(strong, below=threshold)
+    if verdict != "holds" and not breaking_on_the_way:
+        verdict = "does not hold" if weak[1] > threshold else "open"
+    return judged(
+        f"the linearisation ({WORDS[name]}) is accurate to {threshold:.0%} in AT up to κηS = {strongest:g}",
+        "linearised AT (Fu & Wang 2024)" if name == "frozen" else "this suite",
+        f"error at κηS = {strongest:g} (past {threshold:.0%} from κηS on: {breaks(one, name)})",
+        strong,
+        below=threshold,
+        verdict="holds if" if breaking_on_the_way else verdict,
+        condition=f"κηS is below {breaking(one, name)[1]:.2g}" if breaking_on_the_way else "",
     )
 
 
 def _same(told: Told, one: Finding, at: int) -> Claim:
     """A variant against the default under one attack, by position."""
-    found, strength = ratio(told, one, "frozen", at), one.options["strengths"][at]
+    strength, threshold = one.options["strengths"][at], one.options["threshold"]
     changed, value = str(one.settings["variant"]).split(".", 1)
-    return Claim(
-        claim=f"{changed} = {value} changes the error of the frozen linearisation by no more than a quarter, κηS = "
+    return judged(
+        f"{changed} = {value} changes the error of the frozen linearisation by no more than a quarter, κηS = "
         f"{strength:g}",
-        source="this suite",
-        quantity=f"error over the default's (past {one.options['threshold']:.0%} from κηS on: {breaks(one, 'frozen')})",
-        interval=found,
-        expected=f"{SAME[0]:g} to {SAME[1]:g}",
-        verdict=within(found, *SAME),
-        setup=_setup(told),
+        "this suite",
+        f"error over the default's (past {threshold:.0%} from κηS on: {breaks(one, 'frozen')})",
+        ratio(told, one, "frozen", at),
+        above=SAME[0],
+        below=SAME[1],
     )
 
 
 def _descent(told: Told) -> Claim:
     """Gradient descent at the largest learning rate; the condition is the largest at which it is accurate."""
     one = _default(told)
-    options, setup, descent = one.options, _setup(told), np.array(one.found["descent"])
-    rates, threshold = options["rates"], options["threshold"]
-    accurate = [
-        rate for at, rate in enumerate(rates) if below(student_interval(list(descent[:, at])), threshold) == "holds"
-    ]
-    fastest = student_interval(list(descent[:, -1]))
-    verdict = below(fastest, threshold)
+    rates, threshold = one.options["rates"], one.options["threshold"]
+    found = [student_interval(list(errors_at_rate)) for errors_at_rate in np.array(one.found["descent"]).T]
+    accurate = [rate for rate, at in zip(rates, found, strict=True) if verdict_on(at, below=threshold) == "holds"]
+    verdict = verdict_on(found[-1], below=threshold)
     conditional = verdict == "does not hold" and bool(accurate)
-    return Claim(
-        claim=f"gradient descent follows the frozen closed form to {threshold:.0%} at learning rates up to "
-        f"{rates[-1]:.0%} of the largest stable one",
-        source="gradient flow for small steps (Fu & Wang 2024)",
-        quantity=f"error at the largest learning rate, κηS = {options['strengths'][0]:g}",
-        interval=fastest,
-        expected=f"below {threshold:g}",
+    return judged(
+        f"gradient descent follows the frozen closed form to {threshold:.0%} at learning rates up to {rates[-1]:.0%} "
+        "of the largest stable one",
+        "gradient flow for small steps (Fu & Wang 2024)",
+        f"error at the largest learning rate, κηS = {one.options['strengths'][0]:g}",
+        found[-1],
+        below=threshold,
         verdict="holds if" if conditional else verdict,
         condition=f"the learning rate is at most {max(accurate):.0%} of it" if conditional else "",
-        setup=setup,
-    )
-
-
-def _inner(told: Told) -> Claim:
-    """What the steps of the inner flow add to the errors."""
-    one = _default(told)
-    found = student_interval(list(np.array(one.found["inner"])[:, 0] / errors(one, "frozen")[:, -1]))
-    return Claim(
-        claim="the integrator of the inner flow adds little to the errors",
-        source="this suite",
-        quantity=f"change by twice the steps over the error of the frozen linearisation, κηS = "
-        f"{one.options['strengths'][-1]:g}",
-        interval=found,
-        expected="below 0.2",
-        verdict=below(found, 0.2),
-        setup=_setup(told),
     )
 
 
 def claims(told: Told) -> list[Claim]:
-    """Where it breaks; which Jacobian breaks it; each factor; time and learning rate."""
+    """Where it breaks; which Jacobian breaks it; each factor; time and learning rate; the integrator."""
     one = _default(told)
-    options, setup = one.options, _setup(told)
-    frozen, theta = errors(one, "frozen"), errors(one, "theta")
-    quotient = geometric_interval(frozen[:, -1] / theta[:, -1])
-    longer = errors_by_time(one, "frozen")[:, len(options["strengths"]) // 2]
-    growth = student_interval(list(np.log(longer[:, -1] / longer[:, 0])))
+    strengths, frozen = one.options["strengths"], errors(one, "frozen")
+    longer = errors_by_time(one, "frozen")[:, len(strengths) // 2]
     return [
         _accuracy(told, "frozen"),
         _accuracy(told, "theta"),
-        Claim(
-            claim="under a strong attack freezing the input Jacobian costs more than linearising in θ",
-            source="this suite",
-            quantity=f"error with both Jacobians frozen over that of linear in θ, κηS = {options['strengths'][-1]:g}",
-            interval=quotient,
-            expected="above 1",
-            verdict=above(quotient, 1),
-            setup=setup,
+        judged(
+            "under a strong attack freezing the input Jacobian costs more than linearising in θ",
+            "this suite",
+            f"error with both Jacobians frozen over that of linear in θ, κηS = {strengths[-1]:g}",
+            geometric_interval(frozen[:, -1] / errors(one, "theta")[:, -1]),
+            above=1,
         ),
         *(_same(told, other, at) for other in told.findings if other is not one for at in (0, -1)),
-        Claim(
-            claim="the frozen linearisation gets worse with training time",
-            source="this suite",
-            quantity="logarithm of the error at the last training time over that at the first, middle κηS",
-            interval=growth,
-            expected="above 0",
-            verdict=above(growth),
-            setup=setup,
+        judged(
+            "the frozen linearisation gets worse with training time",
+            "this suite",
+            "logarithm of the error at the last training time over that at the first, middle κηS",
+            student_interval(list(np.log(longer[:, -1] / longer[:, 0]))),
+            above=0,
         ),
         _descent(told),
-        _inner(told),
+        judged(
+            "the integrator of the inner flow adds little to the errors",
+            "this suite",
+            f"change by twice the steps over the error of the frozen linearisation, κηS = {strengths[-1]:g}",
+            student_interval(list(np.array(one.found["inner"])[:, 0] / frozen[:, -1])),
+            below=0.2,
+        ),
     ]
 
 
@@ -275,35 +245,24 @@ def figure(told: Told) -> Figure:
 def caption(told: Told) -> str:
     """What was found."""
     one = _default(told)
-    threshold = one.options["threshold"]
-    strengths = one.options["strengths"]
-    parts = [
-        f"{words}: the error passes {threshold:.0%} at κηS {breaks(one, name)}; at {strengths[-1]:g}, where the "
-        "attack at the start of training moves an image by "
-        f"{span(student_interval(list(np.array(one.found['size'])[:, -1])))} of its distance from grey, it is "
-        f"{span(student_interval(list(errors(one, name)[:, -1])))}."
-        for name, words in WORDS.items()
-    ]
-    others = "; ".join(
-        f"{' = '.join(other.settings['variant'].split('.', 1))}: {span(ratio(told, other, 'frozen', 0))} and "
-        f"{span(ratio(told, other, 'frozen', -1))} (past {threshold:.0%} at κηS {breaks(other, 'frozen')})"
-        for other in told.findings
-        if other is not one
+    threshold, strongest = one.options["threshold"], one.options["strengths"][-1]
+    moved = student_interval(list(np.array(one.found["size"])[:, -1]))
+    parts = [f"{breaks(one, name)} ({words})" for name, words in WORDS.items()]
+    text = (
+        f"The error passes {threshold:.0%} at κηS {' and '.join(parts)}. At {strongest:g} the attack at the start of "
+        f"training moves an image by {span(moved)} of its distance from grey."
     )
     diverged = sum(int(np.sum(one.found["diverged"])) for one in told.findings)
     if diverged:
-        parts.append(f"in {diverged} trainings the attack made the outputs infinite; their error counts as 1.")
-    text = " ".join(part[0].upper() + part[1:] for part in parts)
-    return (
-        f"{_setup(told)}. {text} Error over the default's with both Jacobians frozen, at κηS = {strengths[0]:g} and "
-        f"{strengths[-1]:g}: {others}."
-    )
+        text += f" In {diverged} trainings the attack made the outputs infinite; their error counts as 1."
+    return text
 
 
 ENTRY = Story(
     number="E7",
     title="Where the linearisation breaks",
     question="How accurate is the linearised network in adversarial training, and from which attack on is it not?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

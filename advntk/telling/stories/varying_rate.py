@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.layout import COLOURS, panels, points
-from advntk.telling.story import Claim, Story, Told, Verdict, below
+from advntk.telling.story import Claim, Story, Told, judged, verdict_on
 
 PAPER = "closed form of AT (Fu & Wang 2024)"
 EXACT = 1e-8
@@ -42,39 +42,32 @@ def claims(told: Told) -> list[Claim]:
     return [_general(told), *(_one(told, network, name) for network, name in _cells(told))]
 
 
-def _verdict(told: Told, network: str, name: str) -> Verdict:
-    return below(gap(told, network, name), EXACT)
-
-
 def _general(told: Told) -> Claim:
     """Exact wherever Ξ' does not turn, and nowhere else; the interval is that of the worst case."""
-    still = [cell for cell in _cells(told) if turning(told, *cell) < STILL]
-    as_told = all(_verdict(told, *cell) == ("holds" if cell in still else "does not hold") for cell in _cells(told))
-    worst = max((gap(told, *cell) for cell in _cells(told)), key=lambda interval: interval[0])
-    everywhere = below(worst, EXACT)
-    conditional = bool(still) and as_told and everywhere != "holds"
-    return Claim(
-        claim="the closed form with Ξ(t) = ∫ exp(κ η S) solves AT for any η(t)",
-        source=PAPER,
-        quantity="gap to the ODE's logits on test images, largest over t, relative; the worst network and η(t)",
-        interval=worst,
-        expected=f"below {EXACT:g}",
-        verdict="holds if" if conditional else everywhere,
+    verdicts = {cell: verdict_on(gap(told, *cell), below=EXACT) for cell in _cells(told)}
+    still = [cell for cell in verdicts if turning(told, *cell) < STILL]
+    as_told = all(verdict == ("holds" if cell in still else "does not hold") for cell, verdict in verdicts.items())
+    worst = max((gap(told, *cell) for cell in verdicts), key=lambda interval: interval[0])
+    conditional = bool(still) and as_told and verdict_on(worst, below=EXACT) != "holds"
+    return judged(
+        "the closed form with Ξ(t) = ∫ exp(κ η S) solves AT for any η(t)",
+        PAPER,
+        "gap to the ODE's logits on test images, largest over t, relative; the worst network and η(t)",
+        worst,
+        below=EXACT,
+        verdict="holds if" if conditional else None,
         condition=CONDITION if conditional else "",
-        setup=_setup(told),
     )
 
 
 def _one(told: Told, network: str, name: str) -> Claim:
-    return Claim(
-        claim=f"the closed form solves AT with {WORDS[name]} ({network})",
-        source=PAPER,
-        quantity="gap to the ODE's logits on test images, largest over t, relative; "
+    return judged(
+        f"the closed form solves AT with {WORDS[name]} ({network})",
+        PAPER,
+        "gap to the ODE's logits on test images, largest over t, relative; "
         f"turning of Ξ'(t): {turning(told, network, name):.1g}",
-        interval=gap(told, network, name),
-        expected=f"below {EXACT:g}",
-        verdict=_verdict(told, network, name),
-        setup=_setup(told),
+        gap(told, network, name),
+        below=EXACT,
     )
 
 
@@ -117,25 +110,23 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    still = [cell for cell in _cells(told) if turning(told, *cell) < STILL]
-    turned = [cell for cell in _cells(told) if cell not in still]
+    cells = _cells(told)
+    still, turned = ([cell for cell in cells if (turning(told, *cell) < STILL) == which] for which in (True, False))
     parts = []
     if still:
         worst = max(gap(told, *cell)[0] for cell in still)
         parts.append(f"Where Ξ'(t) is a number times a constant matrix, the closed form is the ODE's to {worst:.0e}.")
     if turned:
-        listed = "; ".join(
-            f"{network}, {WORDS[name]}: {gap(told, network, name)[0]:.1g} ({turning(told, network, name):.1g})"
-            for network, name in turned
-        )
-        parts.append(f"Elsewhere it is not; relative gap, and how much Ξ'(t) turns: {listed}.")
-    return f"{_setup(told)}. " + " ".join(parts)
+        gaps = [gap(told, *cell)[0] for cell in turned]
+        parts.append(f"Elsewhere it is not: the relative gap is {min(gaps):.1g} to {max(gaps):.1g}.")
+    return " ".join(parts)
 
 
 ENTRY = Story(
     number="E10",
     title="An attack that changes along training",
     question="Does the closed form describe adversarial training where the attack's rate η varies with time?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.layout import COLOURS, line_with_band, panels, span
-from advntk.telling.powers import EXPECTED, NEEDED, power
-from advntk.telling.story import Claim, Story, Told, above, below
+from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, judged, power, verdict_on
 
 NONE = 0.01
 """A relative gap that counts as none."""
@@ -61,66 +60,51 @@ def left_over(told: Told, d: int) -> Interval:
     return student_interval(list(law(told, d)[:, 1]))
 
 
-def between(told: Told) -> Interval:
-    """What is left at infinite width at the smallest d less that at the largest, same seeds of networks."""
-    smallest, *_, largest = _dimensions(told)
-    return student_interval(list(law(told, smallest)[:, 1] - law(told, largest)[:, 1]))
-
-
 def _dimensions(told: Told) -> list[int]:
     return sorted(told.options["dimensions"])
-
-
-def _fixed(told: Told) -> int:
-    return int(told.options["theta_dimension"])
 
 
 def _theorem(told: Told, d: int, part: int) -> Claim:
     """The frozen linearisation at one input dimension; what a growing one buys is the condition."""
     fixed = power(*_line(told, "frozen", d=d, part=part), upper=True)
     both = power(*_line(told, "frozen", d=None, part=part))
-    verdict = below(fixed, NEEDED)
-    bought = verdict == "does not hold" and both[2] < NEEDED
-    return Claim(
-        claim="AT of a wide network follows its linearisation with both Jacobians frozen as the width grows "
+    bought = verdict_on(fixed, below=NEEDED) == "does not hold" and both[2] < NEEDED
+    return judged(
+        "AT of a wide network follows its linearisation with both Jacobians frozen as the width grows "
         f"({_POINTS[part]} points, d = {d})",
-        source=PAPER,
-        quantity="power of the width in the relative gap, upper half of the widths",
-        interval=fixed,
+        PAPER,
+        "power of the width in the relative gap, upper half of the widths",
+        fixed,
+        below=NEEDED,
         expected=EXPECTED,
-        verdict="holds if" if bought else verdict,
+        verdict="holds if" if bought else None,
         condition=f"the input dimension grows with the width (then the power is {span(both)})" if bought else "",
-        setup=_setup(told),
     )
 
 
 def claims(told: Told) -> list[Claim]:
     """The theorem at fixed d, what converges instead, and where it holds."""
-    d, setup = _fixed(told), _setup(told)
-    lines = [_theorem(told, size, part) for size in _dimensions(told) for part in (TEST, TRAIN)]
+    d, sizes = int(told.options["theta_dimension"]), _dimensions(told)
+    lines = [_theorem(told, size, part) for size in sizes for part in (TEST, TRAIN)]
     lines += [
-        Claim(
-            claim=f"the gap to the frozen linearisation vanishes at infinite width (d = {size})",
-            source=PAPER,
-            quantity="c of the fit gap² = a/width + c over all widths, the squared gap at infinite width",
-            interval=left_over(told, size),
+        judged(
+            f"the gap to the frozen linearisation vanishes at infinite width (d = {size})",
+            PAPER,
+            "c of the fit gap² = a/width + c over all widths, the squared gap at infinite width",
+            left_over(told, size),
+            below=NONE**2,
             expected=f"0 (below {NONE:g}²)",
-            verdict=below(left_over(told, size), NONE**2),
-            setup=setup,
         )
-        for size in _dimensions(told)
+        for size in sizes
     ]
-    if len(_dimensions(told)) > 1:
-        smallest, *_, largest = _dimensions(told)
+    if len(sizes) > 1:
         lines.append(
-            Claim(
-                claim="the gap to the frozen linearisation has a part that only a larger input dimension lowers",
-                source="this suite",
-                quantity=f"c of the fit gap² = a/width + c, d = {smallest} less d = {largest}",
-                interval=between(told),
-                expected="above 0",
-                verdict=above(between(told)),
-                setup=setup,
+            judged(
+                "the gap to the frozen linearisation has a part that only a larger input dimension lowers",
+                "this suite",
+                f"c of the fit gap² = a/width + c, d = {sizes[0]} less d = {sizes[-1]}",
+                student_interval(list(law(told, sizes[0])[:, 1] - law(told, sizes[-1])[:, 1])),
+                above=0,
             )
         )
     for claim, name, where, source in (
@@ -135,36 +119,23 @@ def claims(told: Told) -> list[Claim]:
         widths, gaps = _line(told, name, d=where)
         if len(widths) > 1:
             upper = name in ("theta", "infinite") and where is not None
+            quantity = f"power of the width in the relative gap, d = {where or 'width'}"
+            quantity += ", upper half of the widths" if upper else ""
             found = power(widths, gaps, upper=upper)
-            lines.append(
-                Claim(
-                    claim=claim,
-                    source=source or "this suite",
-                    quantity=f"power of the width in the relative gap, d = {where or 'width'}"
-                    + (", upper half of the widths" if upper else ""),
-                    interval=found,
-                    expected=f"below {NEEDED:g}",
-                    verdict=below(found, NEEDED),
-                    setup=setup,
-                )
-            )
+            lines.append(judged(claim, source or "this suite", quantity, found, below=NEEDED))
     return [*lines, _integrator(told)]
 
 
 def _integrator(told: Told) -> Claim:
     """Whether steps are short enough: their effect against the gap of network and closed form, of the same networks."""
-    halved = [one for one in told.findings if "step" in one.found]
-    shares = [relative(one, "step") / relative(one, "frozen") for one in halved]
-    found = student_interval([float(share) for share in np.concatenate(shares)])
-    return Claim(
-        claim="the integrator adds little to the gaps",
-        source="this suite",
-        quantity="change by halving all steps, over the same network's gap to the frozen linearisation, width up to "
+    shares = [relative(one, "step") / relative(one, "frozen") for one in told.findings if "step" in one.found]
+    return judged(
+        "the integrator adds little to the gaps",
+        "this suite",
+        "change by halving all steps, over the same network's gap to the frozen linearisation, width up to "
         f"{told.options['halved_up_to']}",
-        interval=found,
-        expected="below 0.2",
-        verdict=below(found, 0.2),
-        setup=_setup(told),
+        student_interval([float(share) for share in np.concatenate(shares)]),
+        below=0.2,
     )
 
 
@@ -191,7 +162,7 @@ _DRAWN = (
 
 def figure(told: Told) -> Figure:
     """Relative gaps over the width, at fixed d and at d = width; and the frozen gap of every d with its fit."""
-    d, options = _fixed(told), told.options
+    d, options = told.options["theta_dimension"], told.options
     drawn, axes = panels(
         [f"gap over width, d = {d}", "gap over width, d = width", "both Jacobians frozen, every d"],
         title="Does adversarial training of a wide network follow its linearisation?",
@@ -225,33 +196,20 @@ def figure(told: Told) -> Figure:
 
 def caption(told: Told) -> str:
     """What was found."""
-    d, sizes = _fixed(told), []
-    for size in _dimensions(told):
-        widths, gaps = _line(told, "frozen", d=size)
-        sizes.append(
-            f"{span(power(widths, gaps, upper=True))} at d = {size} (gap at width {widths[-1]}: "
-            f"{gaps[:, -1].mean():.3f})"
-        )
-    left = "; ".join(f"{span(left_over(told, size), 5)} at d = {size}" for size in _dimensions(told))
-    text = (
-        f"{_setup(told)}. With both Jacobians frozen the relative gap on test points goes with the width, over the "
-        f"upper half of the widths, to the power {', '.join(sizes)}; where d = width, over all widths, to the power "
-        f"{span(power(*_line(told, 'frozen', d=None)))}. By the fit gap² = a/width + c at each d, a squared relative "
-        f"gap of {left} is left at infinite width."
+    widths, _ = _line(told, "frozen", d=_dimensions(told)[0])
+    gaps = [_line(told, "frozen", d=size)[1][:, -1].mean() for size in _dimensions(told)]
+    sizes = ", ".join(f"{gap:.3f} at d = {size}" for gap, size in zip(gaps, _dimensions(told), strict=True))
+    return (
+        f"With both Jacobians frozen, the relative gap on test points at width {widths[-1]} is {sizes}. Where d = "
+        f"width it goes with the width to the power {span(power(*_line(told, 'frozen', d=None)))}."
     )
-    theta, theta_gaps = _line(told, "theta", d=d)
-    if len(theta) > 1:
-        text += (
-            f" Against the linearisation in θ alone, whose input Jacobian moves, the power at d = {d} is "
-            f"{span(power(theta, theta_gaps, upper=True))}."
-        )
-    return text
 
 
 ENTRY = Story(
     number="E1",
     title="Wide networks and their linearisation",
     question="Does adversarial training of a wide network become that of its linearisation, and of which one?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,

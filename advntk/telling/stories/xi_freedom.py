@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, seed_interval
-from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels, span
-from advntk.telling.story import Claim, Story, Told, Verdict, above, below, wrong_labels
+from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels
+from advntk.telling.story import Claim, Story, Told, Verdict, judged, verdict_on, wrong_labels
 
 NAMES = {
     "natural": "natural solution, t = ∞",
@@ -84,75 +84,53 @@ def claims(told: Told) -> list[Claim]:
 def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Claim:
     """A claim about all shares of wrong labels: its interval is the one with the smallest value."""
     found = {noise: _difference(told, noise, one, other) for noise in told.values("noise")}
-    verdicts = [above(interval) for interval in found.values()]
-    holding = [noise for noise, interval in found.items() if above(interval) == "holds"]
+    verdicts = {noise: verdict_on(interval, above=0) for noise, interval in found.items()}
+    holding = [noise for noise, verdict in verdicts.items() if verdict == "holds"]
     least = min(found, key=lambda noise: found[noise][0])
-    same = len(set(verdicts)) == 1
-    failing: Verdict = "does not hold" if "does not hold" in verdicts else "open"
-    return Claim(
-        claim=sentence,
-        source=source,
-        quantity=f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired, with {wrong_labels(least)}",
-        interval=found[least],
-        expected="above 0",
-        verdict=verdicts[0] if same else "holds if" if holding else failing,
+    same = len(set(verdicts.values())) == 1
+    failing: Verdict = "does not hold" if "does not hold" in verdicts.values() else "open"
+    return judged(
+        sentence,
+        source,
+        f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired, with {wrong_labels(least)}",
+        found[least],
+        above=0,
+        verdict=None if same else "holds if" if holding else failing,
         condition="" if same else " or ".join(wrong_labels(noise) for noise in holding),
-        setup=_setup(told),
     )
 
 
 def _claims(told: Told, noise: float) -> list[Claim]:
-    where, setup = f", {wrong_labels(noise)}", _setup(told)
-    robust = "robust test accuracy, {} − {}, paired"
+    where, few, many = f", {wrong_labels(noise)}", told.options["advntk_steps"], _last_step(told)
     found = []
     for one, other, sentence, source in _COMPARED + (_WITH_NOISY_VAL if noise else ()):
-        interval = _difference(told, noise, one, other)
-        found.append(
-            Claim(
-                claim=sentence + where,
-                source=source,
-                quantity=robust.format(NAMES[one], NAMES[other]),
-                interval=interval,
-                expected="above 0",
-                verdict=above(interval),
-                setup=setup,
-            )
-        )
+        quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
+        found.append(judged(sentence + where, source, quantity, _difference(told, noise, one, other), above=0))
     apart = list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar"))
-    overfitting = seed_interval(apart, told.options["val"], (-2.0, 2.0))
-    steps = _difference(told, noise, "adv_ntk_long", "adv_ntk")
-    best = _difference(told, noise, "adv_ntk_best", "adv_ntk")
-    few, many = told.options["advntk_steps"], _last_step(told)
-    found += [
-        Claim(
-            claim="a freer Ξ overfits val more" + where,
-            source=_HERE,
-            quantity="gap between robust accuracies on val and test, full matrix − number",
-            interval=overfitting,
-            expected="above 0",
-            verdict=above(overfitting),
-            setup=setup,
+    return [
+        *found,
+        judged(
+            "a freer Ξ overfits val more" + where,
+            _HERE,
+            "gap between robust accuracies on val and test, full matrix − number",
+            seed_interval(apart, told.options["val"], (-2.0, 2.0)),
+            above=0,
         ),
-        Claim(
-            claim=f"{few} steps of Adv-NTK are enough" + where,
-            source=_PAPER,
-            quantity=f"robust test accuracy, {many} steps − {few}, paired",
-            interval=steps,
-            expected=f"below {ENOUGH}",
-            verdict=below(steps, ENOUGH),
-            setup=setup,
+        judged(
+            f"{few} steps of Adv-NTK are enough" + where,
+            _PAPER,
+            f"robust test accuracy, {many} steps − {few}, paired",
+            _difference(told, noise, "adv_ntk_long", "adv_ntk"),
+            below=ENOUGH,
         ),
-        Claim(
-            claim=f"step {few} of Adv-NTK is as good as the best on val" + where,
-            source=_PAPER,
-            quantity=f"robust test accuracy, val's best step − step {few}, paired",
-            interval=best,
-            expected=f"below {ENOUGH}",
-            verdict=below(best, ENOUGH),
-            setup=setup,
+        judged(
+            f"step {few} of Adv-NTK is as good as the best on val" + where,
+            _PAPER,
+            f"robust test accuracy, val's best step − step {few}, paired",
+            _difference(told, noise, "adv_ntk_best", "adv_ntk"),
+            below=ENOUGH,
         ),
     ]
-    return found
 
 
 def _last_step(told: Told) -> int:
@@ -209,31 +187,21 @@ def caption(told: Told) -> str:
     """What was found."""
     parts = []
     for noise in told.values("noise"):
-        values = {name: float(np.mean(_outcomes(told, noise, name))) for name in NAMES if _outcomes(told, noise, name)}
-        listed = ", ".join(f"{values[name]:.2f} ({NAMES[name].removeprefix('Ξ: ')})" for name in FREEDOMS)
-        parts.append(
-            f"With {wrong_labels(noise)}, robust test accuracy is {values['natural']:.2f} at t = ∞ and "
-            f"{values['early_stopped']:.2f} with one stopping time; with Ξ learned on val it is {listed}. The diagonal "
-            f"gains {span(_difference(told, noise, 'diagonal', 'scalar'))} over a number, the full matrix "
-            f"{span(_difference(told, noise, 'full', 'diagonal'))} over the diagonal. Training on both train and val "
-            f"and stopping early gives {values['joint_stopped']:.2f}: the difference of the diagonal to that is "
-            f"{span(_difference(told, noise, 'diagonal', 'joint_stopped'))}."
-        )
-        if "diagonal_noisy_val" in values:
-            gain = _difference(told, noise, "diagonal_noisy_val", "early_stopped_noisy_val")
-            rest = _difference(told, noise, "diagonal_noisy_val", "joint_stopped_noisy_val")
-            parts.append(
-                f"Where val's labels are as wrong, the diagonal gains {span(gain)} over one stopping time and "
-                f"{span(rest)} over training on both."
-            )
+        shown = [
+            name for name in ("natural", "early_stopped", *FREEDOMS, "joint_stopped") if _outcomes(told, noise, name)
+        ]
+        values = {NAMES[name]: float(np.mean(_outcomes(told, noise, name))) for name in shown}
+        listed = ", ".join(f"{value:.2f} ({name})" for name, value in values.items())
+        parts.append(f"With {wrong_labels(noise)}, robust test accuracy is {listed}.")
     parts.append("Suite `fashion_freedom` has one stopping time and the two diagonals at 10,000 Fashion-MNIST images.")
-    return f"{_setup(told)}. " + " ".join(parts)
+    return " ".join(parts)
 
 
 ENTRY = Story(
     number="E6",
     title="Freedom of Ξ",
     question="Is a diagonal the right freedom for Adv-NTK's Ξ, and is what it gains more than val's labels?",
+    setup=_setup,
     figure=figure,
     claims=claims,
     caption=caption,
