@@ -12,7 +12,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Record
 from advntk.telling.frames import in_order, orders_of
 from advntk.telling.labels import attack_label, method_label
-from advntk.telling.listing import Column, Listing, csv_frame, listing_of, percent
+from advntk.telling.listing import Column, Listing, listing_of, percent
 from advntk.telling.suite_file import Suite
 
 RULES = ("gram", "fit", "train", "attack", "evaluate", "sweep", "transfer")
@@ -150,13 +150,13 @@ COLUMNS = (
 )
 
 
+def cost(suite: Suite) -> pd.DataFrame:
+    """Costs by dataset, rule, network, method and attack: one row each, ``COLUMNS``."""
+    return _each(jobs(suite))
+
+
 def _each(found: pd.DataFrame) -> pd.DataFrame:
     return costs(found, [*_KEYS, *_NAMES])
-
-
-def cost_frame(suite: Suite) -> pd.DataFrame:
-    """One row for each dataset × rule × network × method × attack: ``COLUMNS``."""
-    return csv_frame(COLUMNS, _each(jobs(suite)))
 
 
 def cost_listings(suite: Suite) -> Iterator[Listing]:

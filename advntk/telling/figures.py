@@ -9,12 +9,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import claims, overfitting
+from advntk.telling import claims
 from advntk.telling.accuracy_figures import depth, radius
-from advntk.telling.curves_figure import curves
 from advntk.telling.layout import save, style
 from advntk.telling.strength_figure import strength
 from advntk.telling.suite_file import Suite
+from advntk.telling.training import curves, overfitting, overfitting_figure
 from advntk.telling.transfer import transfer
 
 
@@ -43,8 +43,8 @@ PICTURES: dict[str, Picture] = {
     "depth": Picture(title="accuracy over depth", wanted=_several_depths, draw=depth),
     "overfitting": Picture(
         title="robust overfitting",
-        wanted=lambda suite: not overfitting.overfitting(suite).empty,
-        draw=overfitting.figure,
+        wanted=lambda suite: not overfitting(suite).empty,
+        draw=overfitting_figure,
     ),
     "radius": Picture(title="accuracy over the radius", wanted=lambda suite: len(suite.config.eps255) > 1, draw=radius),
     "strength": Picture(

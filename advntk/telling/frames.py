@@ -16,7 +16,7 @@ from advntk.foundation.statistics import Interval, accuracy_interval, spread
 from advntk.telling.convergence import Training, unconverged
 from advntk.telling.curves import CURVE_COLUMNS, frame_of
 from advntk.telling.labels import OUTSIDE, attack_label
-from advntk.telling.listing import Column, accuracy, csv_frame, table
+from advntk.telling.listing import Column, accuracy, table
 from advntk.telling.suite_file import Measured, Suite, read_suite
 
 __all__ = ["CURVE_COLUMNS", "Suite", "read_suite"]
@@ -138,11 +138,6 @@ def _mean_stages(evaluations: list[Evaluation]) -> dict[str, float]:
         for stage in evaluation.stages:
             after[stage.name].append(stage.robust_after)
     return {name: float(np.mean(accuracies)) for name, accuracies in after.items()}
-
-
-def results_frame(suite: Suite) -> pd.DataFrame:
-    """What the CSV file has of :func:`results`."""
-    return csv_frame(COLUMNS, results(suite))
 
 
 def ends(row: Mapping[str, Any], names: tuple[str, str, str]) -> Interval:

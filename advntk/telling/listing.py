@@ -83,11 +83,6 @@ def groups(frame: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[Any, pd.Dat
     yield from frame.groupby(list(by), observed=True, sort=isinstance(frame[by[0]].dtype, pd.CategoricalDtype))
 
 
-def csv_frame(columns: Sequence[Column], frame: pd.DataFrame) -> pd.DataFrame:
-    """Those columns that the CSV file has."""
-    return frame[[column.name for column in columns if column.name]]
-
-
 def csv_text(frame: pd.DataFrame) -> str:
     """A frame as CSV: six digits, more where a number is tiny (p does not become 0); short radii; unknowns empty."""
     if "eps255" in frame.columns:

@@ -11,7 +11,7 @@ from advntk.foundation.records import Record
 from advntk.telling.comparisons import SIGNIFICANCE, Line, comparisons, seen_from
 from advntk.telling.frames import CLEAN, ends, footnotes, in_order, orders_of, results, robust_cell, sizes_caption
 from advntk.telling.labels import NORMS, OUTSIDE, method_label, named, radius_label
-from advntk.telling.listing import EMPTY, Column, Listing, accuracy, csv_frame, groups, lines_of
+from advntk.telling.listing import EMPTY, Column, Listing, accuracy, groups, lines_of
 from advntk.telling.suite_file import Suite
 
 BEST, TIED, WORSE = "best", "not significantly different", "worse"
@@ -52,12 +52,12 @@ def _sides(one: Line) -> Iterator[tuple[tuple[str, str], str]]:
         yield (one[f"method_{side}"], one[f"checkpoint_{side}"]), side
 
 
-def standing(suite: Suite, compared: pd.DataFrame) -> pd.DataFrame:
+def standing(suite: Suite, compared: pd.DataFrame | None = None) -> pd.DataFrame:
     """The table of results and where each row stands among those of its dataset, network, attack and radius.
 
     Args:
         suite: what was measured.
-        compared: its comparisons.
+        compared: its comparisons, if they are at hand.
 
     Returns:
         Columns of the table of results and ``COLUMNS``: half the widths of intervals; standing is best, not
@@ -66,7 +66,8 @@ def standing(suite: Suite, compared: pd.DataFrame) -> pd.DataFrame:
         network and radius.
     """
     place = ["dataset", "network", "attack", "eps255"]
-    known = {key: standings(lines_of(mine)) for key, mine in groups(compared, place)}
+    pairs = comparisons(suite) if compared is None else compared
+    known = {key: standings(lines_of(mine)) for key, mine in groups(pairs, place)}
     found = results(suite)
     own = [
         known.get(tuple(row[name] for name in place), {}).get((row["method"], row["checkpoint"]), ("", None))
@@ -85,11 +86,6 @@ def standing(suite: Suite, compared: pd.DataFrame) -> pd.DataFrame:
     return found.loc[
         ordered.sort_values(["dataset", "architecture", "attack", "network", "eps255"], kind="stable").index
     ]
-
-
-def methods_frame(suite: Suite) -> pd.DataFrame:
-    """What the CSV file has: ``COLUMNS``; accuracies and half the widths of their intervals are fractions."""
-    return csv_frame(COLUMNS, standing(suite, comparisons(suite)))
 
 
 def method_listings(suite: Suite) -> Iterator[Listing]:

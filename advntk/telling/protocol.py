@@ -10,7 +10,7 @@ import pandas as pd
 from advntk.foundation.records import AttackRecord
 from advntk.telling.frames import evaluated, span_of
 from advntk.telling.labels import NORMS, named, radius_label
-from advntk.telling.listing import Column, Listing, csv_frame, groups, listing_of, percent, table
+from advntk.telling.listing import Column, Listing, groups, listing_of, percent, table
 from advntk.telling.suite_file import Suite
 
 _PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
@@ -101,11 +101,6 @@ COLUMNS = (
     Column("max_size255", head="largest, robust", text=_size),
     Column("reference_max_size255", head="largest, reference", text=_size),
 )
-
-
-def protocol_frame(suite: Suite) -> pd.DataFrame:
-    """What the CSV file has of :func:`protocols`."""
-    return csv_frame(COLUMNS, protocols(suite))
 
 
 def protocol_listings(suite: Suite) -> Iterator[Listing]:

@@ -13,11 +13,10 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.telling import labels
 from advntk.telling.captions import CAPTIONS
-from advntk.telling.comparisons import differences
+from advntk.telling.comparisons import differences, headlines
 from advntk.telling.cost import by_rule, jobs
 from advntk.telling.figures import PICTURES
 from advntk.telling.frames import attack_settings, span_of
-from advntk.telling.headlines import headlines
 from advntk.telling.layout import save_png, style
 from advntk.telling.listing import accuracy, captioned_once, markdown_table
 from advntk.telling.made import made

@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 from advntk.foundation.statistics import Interval
 from advntk.foundation.strength import Sweep, SweepName
 from advntk.telling import labels
-from advntk.telling.layout import grid
-from advntk.telling.series import (
+from advntk.telling.accuracy_figures import (
     DOTTED,
     Point,
     attack_in_words,
@@ -25,6 +24,7 @@ from advntk.telling.series import (
     seed_counts,
     sizes,
 )
+from advntk.telling.layout import grid
 from advntk.telling.suite_file import Suite
 
 KINDS: tuple[SweepName, ...] = ("radius", "steps", "restarts")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,7 @@ import pandas as pd
 
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling.claims import claims_listings, claims_of
-from advntk.telling.comparisons import comparison_listings, comparisons_frame
-from advntk.telling.cost import cost_frame, cost_listings
+from advntk.telling import claims, comparisons, cost, frames, methods_table, protocol, training, transfer
 from advntk.telling.frames import (
     CLEAN,
     attack_settings,
@@ -21,7 +19,6 @@ from advntk.telling.frames import (
     in_order,
     orders_of,
     results,
-    results_frame,
     robust_cell,
     sizes_caption,
     span_of,
@@ -41,11 +38,7 @@ from advntk.telling.listing import (
     listing_of,
     percent,
 )
-from advntk.telling.methods_table import method_listings, methods_frame
-from advntk.telling.overfitting import overfitting_frame, overfitting_listings
-from advntk.telling.protocol import protocol_frame, protocol_listings
 from advntk.telling.suite_file import Suite
-from advntk.telling.transfer import transfer_listings, transfers
 
 
 def write_table(name: str, suite: Suite, out_csv: str | Path) -> None:
@@ -149,32 +142,46 @@ def _stages(found: pd.DataFrame, title: str) -> Listing:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Table:
     """A table.
 
     Attributes:
         title: stands over it, with the suite's name.
-        frame: all its numbers, for the CSV file.
+        columns: of the CSV file, and how they are printed.
+        measured: its rows, which may have more columns.
         listings: the same for readers, in parts.
     """
 
     title: str
-    frame: Callable[[Suite], pd.DataFrame]
+    columns: Sequence[Column]
+    measured: Callable[[Suite], pd.DataFrame]
     listings: Callable[[Suite], Iterable[Listing]]
 
+    def frame(self, suite: Suite) -> pd.DataFrame:
+        """All its numbers, for the CSV file."""
+        return self.measured(suite)[[column.name for column in self.columns if column.name]]
 
-TABLES: dict[str, Table] = {
-    "methods": Table(title="Methods", frame=methods_frame, listings=method_listings),
-    "robust_accuracy": Table(title="Clean and robust accuracy", frame=results_frame, listings=results_listings),
-    "comparisons": Table(title="Which method is more robust", frame=comparisons_frame, listings=comparison_listings),
-    "overfitting": Table(title="Robust overfitting", frame=overfitting_frame, listings=overfitting_listings),
-    "cost": Table(title="Cost", frame=cost_frame, listings=cost_listings),
+
+TABLES = {
+    "methods": Table("Methods", methods_table.COLUMNS, methods_table.standing, methods_table.method_listings),
+    "robust_accuracy": Table("Clean and robust accuracy", frames.COLUMNS, results, results_listings),
+    "comparisons": Table(
+        "Which method is more robust",
+        comparisons.COLUMNS,
+        comparisons.comparisons,
+        comparisons.comparison_listings,
+    ),
+    "overfitting": Table("Robust overfitting", training.COLUMNS, training.overfitting, training.overfitting_listings),
+    "cost": Table("Cost", cost.COLUMNS, cost.cost, cost.cost_listings),
     "transfer": Table(
-        title="Transfer between infinitely wide and finite networks", frame=transfers, listings=transfer_listings
+        "Transfer between infinitely wide and finite networks",
+        transfer.COLUMNS,
+        transfer.transfers,
+        transfer.transfer_listings,
     ),
     "reference_protocol": Table(
-        title="The reference code's protocol", frame=protocol_frame, listings=protocol_listings
+        "The reference code's protocol", protocol.COLUMNS, protocol.protocols, protocol.protocol_listings
     ),
-    "claims": Table(title="Claims of the theory, measured", frame=claims_of, listings=claims_listings),
+    "claims": Table("Claims of the theory, measured", claims.COLUMNS, claims.claims_of, claims.claims_listings),
 }

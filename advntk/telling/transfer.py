@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 from advntk.foundation.statistics import Interval
 from advntk.foundation.strength import Shown
+from advntk.telling.accuracy_figures import attack_in_words, interval_of_counts
 from advntk.telling.frames import ends, in_order, orders_of, span_of
 from advntk.telling.labels import NORMS, attack_label, method_label, radius_label
 from advntk.telling.layout import grid
@@ -29,7 +30,6 @@ from advntk.telling.listing import (
     percent,
     table,
 )
-from advntk.telling.series import attack_in_words, interval_of_counts
 from advntk.telling.suite_file import Suite
 
 _CELL, _LETTER = 0.34, 0.064  # inches

@@ -12,12 +12,12 @@ from matplotlib.text import Text
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.telling.adding import add, nothing_of
-from advntk.telling.comparisons import comparisons_frame
+from advntk.telling.comparisons import comparisons
 from advntk.telling.consistency import check, settled
 from advntk.telling.figures import FIGURES
-from advntk.telling.frames import results_frame
+from advntk.telling.frames import results
 from advntk.telling.layout import style
-from advntk.telling.methods_table import methods_frame
+from advntk.telling.methods_table import standing
 from advntk.telling.missing import missing
 from advntk.telling.publish import publish
 from advntk.telling.results_page import write_page
@@ -239,16 +239,16 @@ def test_a_partly_published_suite_says_what_is_missing_everywhere(build, tmp_pat
 
 def test_methods_are_compared_on_the_seeds_that_both_have(partly):
     suite = read_suite(partly / "suite.json")
-    results = results_frame(suite)
-    seeds = results[results["attack"] == "pgd"].groupby("method")["seeds"].first().to_dict()
+    found = results(suite)
+    seeds = found[found["attack"] == "pgd"].groupby("method")["seeds"].first().to_dict()
     assert seeds == {"ntk": 2, "early_stopped_ntk": 2, "advntk": 3, "at": 1}
-    frame = comparisons_frame(suite)
+    frame = comparisons(suite)
     pairs = frame[frame["attack"] == "pgd"].set_index(["method_a", "method_b"])["seeds"].to_dict()
     assert pairs == {
         ("ntk", "early_stopped_ntk"): 2, ("ntk", "advntk"): 2, ("ntk", "at"): 1,
         ("early_stopped_ntk", "advntk"): 2, ("early_stopped_ntk", "at"): 1, ("advntk", "at"): 1,
     }  # fmt: skip
-    known = results.set_index(["method", "checkpoint", "attack"])["robust_mean"]
+    known = found.set_index(["method", "checkpoint", "attack"])["robust_mean"]
     row = frame.set_index(["method_a", "method_b", "attack"]).loc["ntk", "early_stopped_ntk", "pgd"]
     assert row["robust_a"] == known["ntk", "final", "pgd"]
     assert row["difference"] == pytest.approx(row["robust_a"] - known["early_stopped_ntk", "final", "pgd"])
@@ -256,9 +256,9 @@ def test_methods_are_compared_on_the_seeds_that_both_have(partly):
 
 def test_the_best_is_chosen_among_methods_of_the_same_seeds(partly):
     """AT, with one seed, and Adv-NTK, with three, have the highest accuracies, on other images than the rest."""
-    frame = methods_frame(read_suite(partly / "suite.json"))
-    standing = frame[frame["attack"] == "pgd"].set_index(["method", "checkpoint"])["standing"].to_dict()
-    assert standing == {
+    frame = standing(read_suite(partly / "suite.json"))
+    found = frame[frame["attack"] == "pgd"].set_index(["method", "checkpoint"])["standing"].to_dict()
+    assert found == {
         ("ntk", "final"): "worse", ("early_stopped_ntk", "final"): "best", ("advntk", "last"): "",
         ("advntk", "best_val"): "", ("at", "last"): "", ("at", "best_val"): "",
     }  # fmt: skip
@@ -270,7 +270,7 @@ def test_without_a_common_seed_there_is_no_comparison(build, tmp_path):
     hide(path, lambda place: "seed0/mlp-3/at/" in place or "seed1/mlp-3/ntk/" in place)
     added(path, out)
     suite = read_suite(out / "suite.json")
-    assert comparisons_frame(suite).empty
+    assert comparisons(suite).empty
     write_table("methods", suite, tmp_path / "t.csv")
     assert "no two methods have the same seeds" in (tmp_path / "t.md").read_text()
     for draw in FIGURES.values():

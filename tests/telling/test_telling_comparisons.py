@@ -1,5 +1,6 @@
 """Comparisons: pairs of methods on the same examples, numbers by hand, verdicts after correction."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import pytest
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import holm, mcnemar
-from advntk.telling.comparisons import _compare, comparison_listings, comparisons_frame
-from advntk.telling.frames import read_suite, results_frame
+from advntk.telling.comparisons import CHALLENGERS, _compare, comparison_listings, comparisons, headlines
+from advntk.telling.frames import read_suite, results
 from advntk.telling.methods_table import method_listings
 
 OUTSIDE = "reference_fixed_gradient"
+TWO = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "attacks": ["pgd", "pgd_margin"]}
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16]}
 
 
@@ -49,7 +51,7 @@ def planted(build):
 
 def test_numbers_by_hand(planted):
     suite = read_suite(planted.write())
-    (row,) = comparisons_frame(suite).itertuples()
+    (row,) = comparisons(suite).itertuples()
     assert (row.method_a, row.checkpoint_a, row.method_b, row.checkpoint_b) == ("ntk", "final", "at", "best_val")
     assert (row.n_test, row.seeds, row.only_a, row.only_b) == (400, 2, 9, 1)
     assert row.robust_a == pytest.approx((209 + 190) / 800)
@@ -68,18 +70,18 @@ def test_numbers_by_hand(planted):
 
 
 def test_one_seed_is_judged_by_mcnemars_exact_test(build):
-    (row,) = comparisons_frame(read_suite(with_outcomes(build, JOINT[:1]).write())).itertuples()
+    (row,) = comparisons(read_suite(with_outcomes(build, JOINT[:1]).write())).itertuples()
     assert row.p == row.p_holm == pytest.approx(2 * (1 + 10) / 2**10)
     assert row.verdict == "A more robust"
 
 
 def test_the_order_of_methods_turns_the_sign_only(build):
     planted = with_outcomes(build, JOINT[:1] * 2)
-    forth = comparisons_frame(read_suite(planted.write())).iloc[0]
+    forth = comparisons(read_suite(planted.write())).iloc[0]
     content = files.read_json(planted.folder / "suite.json")
     content["config"]["methods"].reverse()
     files.write_json(planted.folder / "suite.json", content)
-    back = comparisons_frame(read_suite(planted.folder / "suite.json")).iloc[0]
+    back = comparisons(read_suite(planted.folder / "suite.json")).iloc[0]
     assert back["method_a"] == "at"
     assert back["difference"] == -forth["difference"]
     assert back["difference_lo"] == pytest.approx(-forth["difference_hi"])
@@ -91,7 +93,7 @@ def test_the_order_of_methods_turns_the_sign_only(build):
 def test_every_pair_once_inside_the_threat_model_and_adjusted_together(build):
     methods = ["at", "ntk", "mine", "yours"]  # from the most robust to the least: AT, the equal two, NTK
     suite = read_suite(build(attacks=["pgd", OUTSIDE, "pgd_margin"], methods=methods).fill().write())
-    frame = comparisons_frame(suite)
+    frame = comparisons(suite)
     assert len(frame) == 2 * 3 * 2 * 6  # attacks, networks, radii, pairs of four methods
     assert set(frame["attack"]) == {"pgd", "pgd_margin"}
     assert frame["p_holm"].tolist() == pytest.approx(holm(frame["p"].tolist()))
@@ -103,18 +105,13 @@ def test_every_pair_once_inside_the_threat_model_and_adjusted_together(build):
     assert set(frame["checkpoint_a"]) == {"final", "best_val"}
 
 
-def test_one_seed_is_said(build):
-    (listing,) = comparison_listings(read_suite(build(**ONE, seeds=1).fill().write()))
-    assert "One seed" in listing.notes[0]
-
-
 def test_equal_methods_are_not_distinguished(build):
     builder = build(**ONE, methods=["ntk", "early_stopped_ntk"])
     spec = builder.config.specs()[0]
     for seed in range(2):
         for method in builder.config.methods:
             plant(builder.record("digits", spec, method, 16, "pgd", seed), "final", np.arange(400) < 300)
-    (row,) = comparisons_frame(read_suite(builder.write())).itertuples()
+    (row,) = comparisons(read_suite(builder.write())).itertuples()
     assert (row.difference, row.p) == (0, 1)
     assert row.difference_lo < 0 < row.difference_hi  # 400 images do not prove that they never differ
     assert row.verdict == "not distinguished"
@@ -129,12 +126,12 @@ def test_tables_of_methods_that_are_always_right_have_intervals_of_some_width(bu
         for method in builder.config.methods:
             plant(builder.record("digits", builder.config.specs()[0], method, 16, "pgd", seed), "final", [1] * images)
     suite = read_suite(builder.write())
-    for row in results_frame(suite).itertuples():
+    for row in results(suite).itertuples():
         assert 0 <= row.clean_lo < row.clean_mean == row.clean_hi == 1
         assert 0 <= row.robust_lo < row.robust_mean == row.robust_hi == 1
         if seeds == 1:
             assert row.clean_lo == pytest.approx(0.025 ** (1 / images))  # where so many right are this unlikely
-    (row,) = comparisons_frame(suite).itertuples()
+    (row,) = comparisons(suite).itertuples()
     assert -1 <= row.difference_lo < row.difference == 0 < row.difference_hi <= 1
     (listing,) = method_listings(suite)
     assert "± 0.0" not in listing.body()
@@ -148,3 +145,45 @@ def test_other_examples_are_refused(planted):
     moved = [at[0], replace(at[1], record=at[1].record.model_copy(update={"split_hash": "other"}))]
     with pytest.raises(InputError, match="cannot be compared"):
         _compare(ntk, moved)
+
+
+def headlined(build, **changes):
+    return read_suite(build(**TWO | changes).fill().write())
+
+
+def test_numbers_and_verdicts_are_those_of_the_comparisons(build):
+    suite = headlined(build)
+    frame = comparisons(suite)
+    frame = frame[(frame["method_b"] == "at") & frame["method_a"].isin(CHALLENGERS)]
+    by_attack = frame.groupby("attack")[["robust_a", "robust_b"]].agg(["sum", "count"])
+    left = by_attack["robust_a"]["sum"] + by_attack["robust_b"]["sum"] / by_attack["robust_b"]["count"]
+    attack = left.idxmin()  # equally many methods under each attack
+    at = 100 * frame[frame["attack"] == attack]["robust_b"].iloc[0]
+    frame = frame[frame["attack"] == attack].set_index("method_a")
+    text = headlines([suite])
+    (line,) = [line for line in text.splitlines() if line.startswith("| quick")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:6] == ["quick", "digits", "mlp-3", "ε = 16/255", attack, f"{at:.1f}"]
+    for method, cell in (("advntk", cells[6]), ("early_stopped_ntk", cells[7])):
+        row = frame.loc[method]
+        numbers = [float(number) for number in re.findall(r"[+-][\d.]+", cell)]
+        expected = [100 * row[name] for name in ("difference", "difference_lo", "difference_hi")]
+        assert numbers == pytest.approx(expected, abs=0.051)
+        assert cell.startswith("**") == (row["p_holm"] <= 0.05)
+        assert row["verdict"] == "B more robust"
+    assert "Adv-NTK (last)" not in text
+    assert "in 0 of 1 comparisons and less robust in 1; 0 show" in text
+
+
+def test_the_sign_does_not_depend_on_the_order_of_methods(build):
+    one, other = (headlines([headlined(build, methods=methods)]) for methods in (["advntk", "at"], ["at", "advntk"]))
+    assert one == other
+
+
+def test_at_that_has_not_converged_is_named_and_not_compared(build):
+    builder = build(**TWO)
+    builder.moved["at"] = 0.05
+    text = headlines([read_suite(builder.fill().write())])
+    assert "No published suite compares" in text
+    assert "(suites quick)" in text
+    assert "|" not in text

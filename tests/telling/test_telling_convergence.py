@@ -12,9 +12,9 @@ from advntk.foundation.recipes import Check, late_gain
 from advntk.telling.comparisons import comparisons
 from advntk.telling.convergence import unconverged
 from advntk.telling.figures import FIGURES
-from advntk.telling.frames import results, results_frame
+from advntk.telling.frames import results
 from advntk.telling.layout import style
-from advntk.telling.methods_table import method_listings, methods_frame
+from advntk.telling.methods_table import method_listings, standing
 from advntk.telling.stories.early_stopping import method_claims
 from advntk.telling.suite_file import read_suite
 
@@ -93,10 +93,10 @@ def test_what_has_not_converged_is_marked_and_not_compared(build, robust, moved)
     suite = suite_of(build, robust, moved)
     assert "at" not in comparisons(suite)[["method_a", "method_b"]].to_numpy()
     assert not [claim for claim in method_claims(comparisons(suite)) if "AT" in claim.claim]
-    frame = results_frame(suite)
+    frame = results(suite)
     assert set(frame[frame["unconverged"].notna()]["method"]) == {"at"}
     assert results(suite).query("method == 'at'")["flags"].astype(bool).all()
-    table = methods_frame(suite)
+    table = standing(suite)
     assert set(table[table["method"] == "at"]["standing"]) == {""}
     lines = [line for listing in method_listings(suite) for line in listing.lines if line[0].startswith("AT")]
     assert lines
@@ -107,7 +107,7 @@ def test_what_has_converged_is_compared_at_the_checkpoint_best_on_val(build):
     suite = suite_of(build, FLAT, 0.0)
     assert set(comparisons(suite).query("method_b == 'at'")["checkpoint_b"]) == {"best_val"}
     assert any("AT (best on val)" in claim.claim for claim in method_claims(comparisons(suite)))
-    assert results_frame(suite)["unconverged"].isna().all()
+    assert results(suite)["unconverged"].isna().all()
 
 
 def test_trained_on_val_the_check_alone_tells(build):

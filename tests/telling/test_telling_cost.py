@@ -5,7 +5,7 @@ import pytest
 
 from advntk.foundation import files
 from advntk.foundation.strength import Shown, Sweep, Transfer
-from advntk.telling.cost import by_rule, cost_frame, cost_listings
+from advntk.telling.cost import by_rule, cost, cost_listings
 from advntk.telling.frames import read_suite
 
 OUTSIDE = "reference_fixed_gradient"
@@ -15,7 +15,7 @@ TWO = {**ONE, "architectures": [{"family": "mlp", "depth": 3}, {"family": "mlp",
 
 def test_evaluations_by_hand(build):
     suite = read_suite(build(**ONE, attacks=["pgd", OUTSIDE]).fill().write())
-    frame = cost_frame(suite)
+    frame = cost(suite)
     evaluations = frame[(frame["rule"] == "evaluate") & (frame["attack"] == "pgd")].set_index("method")
     for (
         _,
@@ -35,7 +35,7 @@ def test_evaluations_by_hand(build):
 
 def test_grams_and_fits_count_once_whatever_radii_and_attacks(build):
     suite = read_suite(build(**{**TWO, "methods": ["ntk", "advntk", "at"]}, attacks=["pgd", OUTSIDE]).fill().write())
-    frame = cost_frame(suite).set_index(["rule", "method", "depth"])
+    frame = cost(suite).set_index(["rule", "method", "depth"])
     gram = frame.loc["gram", "", 3]
     assert (gram["jobs"], gram["total_s"], gram["peak_mb"]) == (2, 10, 501)  # 2 s and 3 s of parts, two seeds
     ntk, advntk, at = (
@@ -50,7 +50,7 @@ def test_grams_and_fits_count_once_whatever_radii_and_attacks(build):
 
 def test_rules_add_up(build):
     suite = read_suite(build(**TWO).fill().write())
-    frame, listing = cost_frame(suite), by_rule(suite)
+    frame, listing = cost(suite), by_rule(suite)
     table = {line[0]: line for line in listing.lines}
     assert list(table) == ["gram", "fit", "train", "evaluate", "total"]
     for rule, line in table.items():
@@ -67,7 +67,7 @@ def test_rules_add_up(build):
 def test_an_attack_in_chunks_is_told_apart_from_the_evaluation_that_gathers_it(build):
     builder = build(**{**ONE, "methods": ["ntk"]}, eps255=[16], seeds=2, attacks=["autoattack"])
     builder.attack_options["autoattack"] = {"chunks": 4}
-    frame = cost_frame(read_suite(builder.fill().write())).set_index("rule")
+    frame = cost(read_suite(builder.fill().write())).set_index("rule")
     assert (frame.loc["attack", "jobs"], frame.loc["attack", "total_s"], frame.loc["attack", "max_s"]) == (2, 5, 3)
     assert frame.loc["attack", "ms_per_image"] == pytest.approx(1000 * 5 / 800)
     assert pd.isna(frame.loc["attack", "peak_mb"])
@@ -90,7 +90,7 @@ def test_sweeps_and_transfers_count(build):
         files.write_json(place, result.model_dump(mode="json"))
         content[name] = [str(place)]
     files.write_json(builder.folder / "suite.json", content)
-    frame = cost_frame(read_suite(builder.folder / "suite.json")).set_index("rule")
+    frame = cost(read_suite(builder.folder / "suite.json")).set_index("rule")
     assert frame.loc[["sweep", "transfer"], "total_s"].tolist() == [7, 7]
     assert (frame.loc["transfer", "architecture"], frame.loc["sweep", "depth"]) == ("", 3)
 
@@ -101,7 +101,7 @@ def test_checkpoints_that_are_one_step_count_once(build):
     same = {"last": 0.8, "best_val": 0.8}
     builder.rates = lambda spec, method, checkpoint, attack, eps255: (0.9, same[checkpoint])
     builder.record("digits", spec, "at", 16, "pgd", 0)
-    frame = cost_frame(read_suite(builder.write())).set_index(["rule", "method"])
+    frame = cost(read_suite(builder.write())).set_index(["rule", "method"])
     assert frame.loc[("evaluate", "at"), "images"] == 400
 
 
@@ -110,4 +110,4 @@ def test_results_without_times_are_left_out(build):
     builder.record("digits", builder.config.specs()[0], "at", 16, "pgd", 0, timing={})
     (fit,) = [place for place in builder.fits if "/at/" in place]
     files.write_json(fit, {**files.read_json(fit), "timing": {"wall_s": 1.0}})
-    assert cost_frame(read_suite(builder.write()))["rule"].tolist() == ["gram", "fit", "evaluate"]
+    assert cost(read_suite(builder.write()))["rule"].tolist() == ["gram", "fit", "evaluate"]

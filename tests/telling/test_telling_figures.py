@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from advntk.foundation.errors import ConfigError
 from advntk.telling.captions import CAPTIONS
 from advntk.telling.figures import FIGURES, write_figure
-from advntk.telling.frames import curves_frame, read_suite, results_frame
+from advntk.telling.frames import curves_frame, read_suite, results
 from advntk.telling.labels import method_colours
 from advntk.telling.layout import save, style
 from advntk.telling.transfer import transfers as transfers_of
@@ -90,7 +90,7 @@ def of_training(suite, columns, **chosen):
 
 
 def of_results(suite):
-    frame = results_frame(suite)
+    frame = results(suite)
     frame = frame[(frame["method"] != "advntk") | (frame["checkpoint"] == "last")]
     return 100 * frame[["clean_mean", "robust_mean"]].to_numpy(float).ravel()
 
@@ -125,51 +125,26 @@ def test_plotted_numbers_are_those_of_the_frame(suite, name):
     assert expected <= plotted(figure)
 
 
-@pytest.mark.parametrize("name", ["depth", "radius", "strength", "transfer"])
-@pytest.mark.parametrize("suite", ["quick"], indirect=True)
-def test_attacks_are_named_above_the_panels_and_those_outside_the_threat_model_are_marked(suite, name):
-    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in drawn(name, suite).axes]
-    names = {"pgd_margin"} if name == "strength" else {"pgd", f"{OUTSIDE} (outside threat model)"}
-    assert all(any(title.endswith(one) for one in {*names, "clean"}) for title in titles)
-    assert all(any(title.endswith(one) for title in titles) for one in names)
-
-
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_suite_without_records_says_so(build, name):
     texts = [text.get_text() for text in drawn(name, read_suite(build(**ONE).write())).findobj(Text)]
     assert "nothing measured\nin this suite" in texts
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("suite", ["one of everything"], indirect=True)
-def test_same_bytes_twice(suite, tmp_path, name):
-    for folder in ("a", "b"):
-        write_figure(name, suite, tmp_path / folder / "f.svg")
-    for suffix in ("svg", "png"):
-        assert (tmp_path / "a" / f"f.{suffix}").read_bytes() == (tmp_path / "b" / f"f.{suffix}").read_bytes()
-
-
-def curve_panels(build, **changes):
-    """Axes of the figure of curves by title, of a suite of one network."""
-    axes = drawn("curves", read_suite(build(**ONE, **changes).fill().write())).axes
-    return {one.get_title(loc="left").replace("\n", " "): one for one in axes}
-
-
 def triangles(axes):
     return [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "^"]
 
 
-def test_every_method_that_trains_in_steps_has_its_panels(build):
+def test_every_method_that_trains_in_steps_has_its_panels_and_val_its_triangles(build):
+    """AT trains on val too here, so that it chooses none of its checkpoints."""
+    suite = read_suite(build(**ONE, methods=["advntk", "at_longer", "at", "ntk"], protocol="reference").fill().write())
+    panels = drawn("curves", suite).axes
     attack = "robust: PGD-10 (squared error loss)"
-    assert list(curve_panels(build, methods=["advntk", "at_longer", "at", "ntk"])) == [
+    assert [axes.get_title(loc="left").replace("\n", " ") for axes in panels] == [
         *(f"AT, {attack}", "AT, clean", "Adv-NTK, robust: PGD", "Adv-NTK, clean"),
         *(f"at_longer, {attack}", "at_longer, clean"),
     ]
-
-
-def test_a_method_that_is_trained_on_val_has_no_triangle_and_others_have(build):
-    panels = curve_panels(build, methods=["advntk", "at"], protocol="reference")
-    assert [len(triangles(axes)) for axes in panels.values()] == [0, 0, 2, 2]
+    assert [len(triangles(axes)) for axes in panels] == [0, 0, 2, 2, 0, 0]
 
 
 def test_triangles_stand_on_the_test_line_where_val_is_best(build):

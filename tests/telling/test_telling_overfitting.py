@@ -6,8 +6,9 @@ import pytest
 from advntk.foundation import files
 from advntk.foundation.statistics import difference_interval
 from advntk.telling.layout import style
-from advntk.telling.overfitting import figure, overfitting, overfitting_frame, overfitting_listings
 from advntk.telling.suite_file import read_suite
+from advntk.telling.training import overfitting, overfitting_listings
+from advntk.telling.training import overfitting_figure as figure
 
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "attacks": ["pgd", "pgd_margin"]}
 
@@ -30,7 +31,7 @@ def planted(build):
 
 
 def test_numbers_by_hand(planted):
-    frame = overfitting_frame(planted)
+    frame = overfitting(planted)
     assert frame["attack"].tolist() == ["pgd", "pgd_margin"]
     row = frame.iloc[0]
     assert (row["robust_best"], row["robust_last"]) == (0.75, 0.65)

@@ -4,7 +4,7 @@ import pytest
 
 from advntk.foundation import files
 from advntk.telling.frames import read_suite
-from advntk.telling.protocol import attack_pair, protocol_frame, protocol_listings
+from advntk.telling.protocol import attack_pair, protocol_listings, protocols
 
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "methods": ["ntk", "at"]}
@@ -14,7 +14,7 @@ def test_numbers_by_hand(build):
     builder = build(**ONE, attacks=["pgd_margin", "pgd", OUTSIDE]).fill()
     suite = read_suite(builder.write())
     assert attack_pair(suite) == ("pgd", OUTSIDE)
-    frame = protocol_frame(suite)
+    frame = protocols(suite)
     assert frame[["eps255", "method", "checkpoint"]].to_numpy().tolist() == [
         [eps255, *cell] for eps255 in (16, 32) for cell in (("ntk", "final"), ("at", "last"), ("at", "best_val"))
     ]
@@ -41,7 +41,7 @@ def test_numbers_by_hand(build):
 def test_sizes_are_in_the_norm_of_the_threat_model(build):
     for norm, factor in (("linf", 1), ("l2", 8), ("l1", 64)):
         suite = read_suite(build(**ONE, norm=norm, eps255=[16], attacks=["pgd", OUTSIDE]).fill().write())
-        assert protocol_frame(suite)["reference_max_size255"].tolist() == [factor * 32, factor * 16, factor * 16]
+        assert protocols(suite)["reference_max_size255"].tolist() == [factor * 32, factor * 16, factor * 16]
 
 
 @pytest.mark.parametrize("attacks", [["pgd"], [OUTSIDE], ["pgd_margin", OUTSIDE]])
@@ -50,7 +50,7 @@ def test_a_suite_without_the_pair_says_so(build, attacks):
     assert attack_pair(suite) is None
     (listing,) = protocol_listings(suite)
     assert "set `protocol: reference`" in listing.caption
-    assert protocol_frame(suite).empty
+    assert protocols(suite).empty
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_a_users_own_network_method_is_attacked_as_a_network(build):
     builder = build(**{**ONE, "methods": ["mine"]}, eps255=[16], attacks=["pgd", OUTSIDE]).fill()
     for place in builder.paths:
         files.write_json(place, {**files.read_json(place), "kind": "network"})
-    assert set(protocol_frame(read_suite(builder.write()))["reference_attack"]) == {"pgd"}
+    assert set(protocols(read_suite(builder.write()))["reference_attack"]) == {"pgd"}

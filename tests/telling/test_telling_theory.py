@@ -12,7 +12,6 @@ import pytest
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import write_finding
 from advntk.telling.claims import claims_of
-from advntk.telling.figures import write_figure
 from advntk.telling.publish import publish
 from advntk.telling.suite_file import read_suite
 from advntk.telling.tables import write_table
@@ -68,12 +67,6 @@ def test_a_suite_without_experiments_has_no_claims(build, tmp_path):
     assert "Nothing was measured." in (tmp_path / "claims.md").read_text()
 
 
-def test_a_figure_is_drawn_from_findings_and_repeats_byte_by_byte(measured, tmp_path):
-    for name in ("a", "b"):
-        write_figure("theory_ark_limit", read_suite(measured), tmp_path / f"{name}.svg")
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-
-
 def test_published_findings_are_read_back_whole_and_name_no_machine(measured, tmp_path):
     suite = read_suite(measured)
     out = tmp_path / suite.config.suite
@@ -98,9 +91,3 @@ def test_the_page_tells_each_experiment_with_figure_caption_and_claims(measured,
 def test_a_page_needs_findings(build, tmp_path):
     with pytest.raises(InputError, match="no findings"):
         write_theory_page(build(**ONE).fill().write(), tmp_path / "theory.md")
-
-
-def test_a_missing_finding_is_told(measured, tmp_path):
-    (tmp_path / "mlp.seed1.json").unlink()
-    with pytest.raises(InputError, match=r"mlp\.seed1\.json"):
-        read_suite(measured)

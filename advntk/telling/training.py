@@ -1,0 +1,262 @@
+"""Accuracy along training, and what training to the last update loses against stopping at the best one on val."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from advntk.foundation.statistics import difference_interval
+from advntk.telling.accuracy_figures import seed_counts, top
+from advntk.telling.frames import Suite, curves_frame, ends, evaluated, span_of
+from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
+from advntk.telling.layout import grid
+from advntk.telling.listing import Column, Listing, groups, lines_of, listing_of, percent, points, table
+from advntk.telling.suite_file import Measured
+
+_FIRST = ("at", "advntk")
+QUANTITIES = ("robust", "clean")
+_STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
+_LINES: dict[str, dict[str, Any]] = {
+    "train": {"linestyle": "-", "linewidth": 1.2, "zorder": 2},
+    "val": {"linestyle": (0, (3, 1.5)), "linewidth": 1.2, "zorder": 3},
+    "test": {"linestyle": "-", "linewidth": 2.0, "zorder": 4},
+}
+_BEST: dict[str, Any] = {"marker": "^", "linestyle": "", "markersize": 5, "markeredgecolor": "white"}
+
+
+def curves(suite: Suite) -> Figure:
+    """Robust and clean accuracy along the training of every method that trains in steps, on train, val and test."""
+    frame, config, attacks = curves_frame(suite), suite.config, curve_attacks(suite)
+    methods = stepwise(suite) or list(_FIRST)  # of a suite that has none the panels say so
+    held_out = [method for method in methods if method not in trained_on_val(suite)]
+    bands = {
+        f"{dataset}, {radius_label(eps255)}\n{spec.label}": {
+            _title(method, quantity, attacks): (of_fit(frame, dataset, spec.label, method, eps255), method, quantity)
+            for method in methods
+            for quantity in QUANTITIES
+        }
+        for dataset in config.datasets
+        for eps255 in config.eps255
+        for spec in config.specs_on(dataset)
+    }
+
+    def draw(axes: Axes, shown: tuple[pd.DataFrame, str, str]) -> None:
+        rows, method, quantity = shown
+        draw_training(axes, rows, quantity, tuple(_LINES), triangles=method in held_out)
+        axes.set_xlabel(_STEP_NAMES.get(method, "step"))
+
+    return grid(
+        bands,
+        draw,
+        title="Accuracy along training",
+        notes=[seeds_note(suite), *suite.notes],
+        y_label="accuracy (%)",
+        y_top=top(100 * frame[[f"{quantity}_accuracy" for quantity in QUANTITIES]].to_numpy(dtype=float).ravel()),
+        handles=training_handles(QUANTITIES, tuple(_LINES), triangles=bool(held_out)),
+        across=2 * len(QUANTITIES),
+    )
+
+
+def of_fit(frame: pd.DataFrame, dataset: str, label: str, method: str, eps255: float) -> pd.DataFrame:
+    """The curves of one training, all seeds."""
+    mine = (frame["dataset"] == dataset) & (frame["architecture"] == label) & (frame["method"] == method)
+    return frame[mine & (frame["eps255"] == eps255)]
+
+
+def draw_training(axes: Axes, rows: pd.DataFrame, quantity: str, splits: Sequence[str], *, triangles: bool) -> None:
+    """Accuracy along one training: mean over seeds with their range on each split, and where val is best."""
+    column, colours = f"{quantity}_accuracy", SPLIT_COLOURS[quantity]
+    for split in splits:
+        by_step = rows[rows["split"] == split].groupby("step")[column]
+        mean, low, high = (100 * by_step.agg(name).astype(float) for name in ("mean", "min", "max"))
+        if len(mean):
+            axes.fill_between(mean.index, low, high, color=colours[split], alpha=0.16, linewidth=0)
+            axes.plot(mean.index, mean, color=colours[split], **_LINES[split])
+    for _, own in rows.groupby("seed") if triangles else ():
+        test = own[own["split"] == "test"].set_index("step")[column]
+        best = best_on_val(own)
+        if best in test.index:
+            axes.plot([best], [100 * float(test[best])], color=colours["test"], markeredgewidth=0.7, zorder=5, **_BEST)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+
+
+def best_on_val(rows: pd.DataFrame) -> float:
+    """The step of one seed that is most robust on val, of equals that of the least loss; NaN without val."""
+    val = rows[rows["split"] == "val"].sort_values("step")
+    order = val.sort_values(["robust_accuracy", "robust_loss"], ascending=[False, True], kind="stable")
+    return float(order["step"].iloc[0]) if len(order) else float("nan")
+
+
+def training_handles(quantities: Sequence[str], splits: Sequence[str], *, triangles: bool) -> list[Line2D]:
+    """The legend of accuracy along training."""
+    lines = [
+        Line2D([], [], color=SPLIT_COLOURS[quantity][split], label=f"{quantity}, {split}", **_LINES[split])
+        for split in splits
+        for quantity in quantities
+    ]
+    return [*lines, *[Line2D([], [], color="#555555", label="best on val", **_BEST)] * triangles]
+
+
+def seeds_note(suite: Suite) -> str:
+    """What lines and bands are over."""
+    seeds = seed_counts(((one.dataset, one.architecture, one.method, one.eps255), one.seed) for one in suite.curves)
+    norm = NORMS[suite.config.norm]
+    return f"{norm} threat model; mean and range over seeds; seeds = {span_of(seeds or [suite.config.seeds])}."
+
+
+def stepwise(suite: Suite) -> list[str]:
+    """Methods that have curves, AT and Adv-NTK first, the others as the suite lists them."""
+    known = {curve.method for curve in suite.curves}
+    return [method for method in dict.fromkeys((*_FIRST, *suite.config.methods)) if method in known]
+
+
+def trained_on_val(suite: Suite) -> set[str]:
+    """Methods that train on val too, so that it chooses none of their checkpoints."""
+    return {item.record.method for item in suite.measured if item.record.images == "all"}
+
+
+def _title(method: str, quantity: str, attacks: dict[str, str]) -> str:
+    """A panel's title: the method, and of robust accuracy the attack."""
+    under = f": {attacks[method]}" if quantity == "robust" and method in attacks else ""
+    return f"{method_label(method)}, {quantity}{under}"
+
+
+def curve_attacks(suite: Suite) -> dict[str, str]:
+    """The attacks that watched training by method, from the options that the records carry."""
+    found = {}
+    for method in stepwise(suite):
+        options = next((item.record.method_options for item in suite.measured if item.record.method == method), None)
+        if options is not None:
+            attack = options.get("report_attack") or options.get("attack") or {}
+            loss = f" ({str(attack['loss']).replace('_', ' ')} loss)" if "loss" in attack else ""
+            found[method] = f"PGD-{attack['steps']}{loss}" if "steps" in attack else "PGD"
+    return found
+
+
+def attacks_in_words(attacks: dict[str, str]) -> str:
+    """One name where all are the same."""
+    users: dict[str, list[str]] = {}
+    for method, name in attacks.items():
+        users.setdefault(name, []).append(method_label(method))
+    if len(users) == 1:
+        return next(iter(users))
+    return ", ".join(f"{name} for {' and '.join(methods)}" for name, methods in users.items()) or "PGD"
+
+
+_SPLITS = ("train", "test")
+
+
+LOST = ("lost", "lost_lo", "lost_hi")
+
+
+def overfitting(suite: Suite) -> pd.DataFrame:
+    """Every network method that has both checkpoints, in the order of the configuration's lists.
+
+    Returns:
+        Columns ``COLUMNS`` and network: robust accuracy on test images at the checkpoint best on val and at the last
+        update; lost, the former minus the latter, paired, with its 95% interval; updates at both, and robust accuracy
+        on some training images under the attack of the reports, means over seeds. Accuracies are fractions.
+    """
+    long, frame = evaluated(suite), curves_frame(suite)
+    by_cell = groups(long[long["checkpoint"] == "best_val"], ["dataset", "network", "eps255", "method", "attack"])
+    found = [list(group["item"]) for _, group in by_cell]
+    chosen = [items for items in found if items[0].record.kind == "network" and "last" in items[0].robust]
+    return table(COLUMNS, [_line(frame, items) for items in chosen], "network")
+
+
+def _line(frame: pd.DataFrame, items: Sequence[Measured]) -> dict[str, Any]:
+    """One line from the records of its seeds."""
+    record = items[0].record
+    spec, eps255 = record.architecture, record.threat.eps255
+    best, last = ([item.robust[name] for item in items] for name in ("best_val", "last"))
+    curves = of_fit(frame, record.dataset, spec.label, record.method, eps255)
+    steps = np.array([_ends(rows) for _, rows in curves.groupby("seed")] or [[np.nan] * 4]).mean(axis=0)
+    return {
+        "dataset": record.dataset,
+        "network": spec.label,
+        "architecture": spec.kind,
+        "depth": spec.depth,
+        "method": record.method,
+        "attack": record.attack.name,
+        "eps255": eps255,
+        "n_test": len(best[0]),
+        "seeds": len(items),
+        "robust_best": float(np.mean([one.mean() for one in best])),
+        "robust_last": float(np.mean([one.mean() for one in last])),
+        **dict(zip(LOST, difference_interval(best, last, [item.images for item in items]), strict=True)),
+        **dict(zip(("best_step", "last_step", "train_best", "train_last"), steps, strict=True)),
+    }
+
+
+def _ends(rows: pd.DataFrame) -> list[float]:
+    """Of one seed the updates at the best checkpoint on val and at the last, and robust accuracy on train there."""
+    steps = [best_on_val(rows), float(rows.loc[rows["split"] == "val", "step"].max())]
+    train = rows[rows["split"] == "train"].set_index("step")["robust_accuracy"]
+    return [*steps, *(float(train.get(step, np.nan)) for step in steps)]
+
+
+COLUMNS = (
+    Column("dataset"),
+    Column(of="network", head="network", words=True),
+    *map(Column, ("architecture", "depth")),
+    Column("method", head="method", text=method_label, words=True),
+    Column("attack", head="attack", words=True),
+    *map(Column, ("eps255", "n_test", "seeds")),
+    Column("best_step", head="best at", text="{:.0f}".format),
+    Column("last_step", head="last at", text="{:.0f}".format),
+    Column("robust_best", head="best", text=percent),
+    Column("robust_last", head="last", text=percent),
+    *map(Column, LOST),
+    Column(of=LOST, head="best − last", text=points),
+    Column("train_best", head="train, best", text=percent),
+    Column("train_last", head="train, last", text=percent),
+)
+
+
+def overfitting_listings(suite: Suite) -> Iterator[Listing]:
+    """One printed table for each dataset and radius."""
+    for (dataset, eps255), found in groups(overfitting(suite), ["dataset", "eps255"]):
+        yield listing_of(
+            COLUMNS,
+            found,
+            title=f"{dataset}, {radius_label(eps255)} ({NORMS[suite.config.norm]})",
+            caption="Robust accuracy on test images, in percent, at the checkpoint best on val and at the last update; "
+            "best − last in percentage points with its 95% interval, paired over images and seeds. Train: robust "
+            f"accuracy on some training images under {attacks_in_words(curve_attacks(suite))} at both.",
+        )
+
+
+def overfitting_figure(suite: Suite) -> Figure:
+    """Robust accuracy on train and test along training, a panel for each network method; best − last above it."""
+    attack, frame = next(iter(suite.config.attacks)), curves_frame(suite)
+    found = overfitting(suite)
+    found = found[found["attack"] == attack]
+    watched = {method: curve_attacks(suite).get(method, "PGD") for method in found["method"]}
+    bands: dict[str, dict[str, pd.DataFrame]] = {}
+    for one in lines_of(found):
+        band = bands.setdefault(f"{one['dataset']}, {radius_label(one['eps255'])}", {})
+        title = f"{one['network']}, {method_label(one['method'])}\nbest − last {points(ends(one, LOST))}"
+        band[title] = of_fit(frame, one["dataset"], one["network"], one["method"], one["eps255"])
+    return grid(
+        bands,
+        lambda axes, rows: draw_training(axes, rows, "robust", _SPLITS, triangles=True),
+        title="Robust overfitting",
+        notes=[
+            f"Curves: {attacks_in_words(watched)}; {seeds_note(suite)}",
+            f"best − last: {attack}, points of accuracy with 95% interval.",
+            *suite.notes,
+        ],
+        y_label="robust accuracy (%)",
+        x_label="weight updates",
+        y_top=top(100 * frame["robust_accuracy"].astype(float)),
+        handles=training_handles(["robust"], _SPLITS, triangles=True),
+        across=3,
+        size=(2.9, 2.6),
+    )
