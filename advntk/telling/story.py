@@ -73,23 +73,7 @@ def judged(
     verdict: Verdict | None = None,
     setup: str = "",
 ) -> Claim:
-    """A claim that asks a quantity to be above one bound, below another, or both.
-
-    Args:
-        claim: as the attribute of :class:`Claim`, as are source, quantity, interval, condition and setup.
-        source: see there.
-        quantity: see there.
-        interval: see there.
-        above: lower bound.
-        below: upper bound.
-        expected: the bounds in words, where more is to be said.
-        condition: see there.
-        verdict: where it is not the bounds alone that decide.
-        setup: see there.
-
-    Returns:
-        The claim with its verdict.
-    """
+    """A claim whose verdict follows from bounds, unless something else decides; ``expected`` may say more of them."""
     bounds = f"{above:g} to {below:g}" if np.isfinite([above, below]).all() else ""
     one_sided = f"above {above:g}" if np.isfinite(above) else f"below {below:g}"
     return Claim(

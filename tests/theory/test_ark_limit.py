@@ -9,7 +9,6 @@ import pytest
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Compute
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
-from advntk.telling.layout import style
 from advntk.telling.stories.ark_limit import ENTRY as STORY
 from advntk.telling.story import Told
 from advntk.theory.experiment import Study, Unit, unit_of
@@ -68,9 +67,3 @@ def test_verdicts_follow_from_the_intervals(made, verdicts):
     claims = STORY.claims(made)
     assert [claim.verdict for claim in claims] == verdicts
     assert all(claim.interval[1] <= claim.interval[0] <= claim.interval[2] for claim in claims)
-
-
-def test_the_figure_has_a_line_for_each_dimension():
-    with style():
-        (axes,) = STORY.figure(findings(-0.25)).axes
-    assert [line.get_label() for line in axes.lines][::2] == ["d = 64", "d = 256"]

@@ -81,13 +81,6 @@ def test_verdicts_follow_the_intervals(told):
     assert verdicts["a strong attack makes the closed form worse conditioned (mlp-relu)"] == "holds"
 
 
-def test_figure_and_caption_say_what_was_found(told):
-    assert len(STORY.figure(told).axes) == 2
-    text = STORY.caption(told)
-    assert "at worst 10^-2.0" in text
-    assert "mlp-erf, mlp-gelu" in text
-
-
 def test_what_rounding_made_negative_counts_as_the_floor(told):
     """A negative eigenvalue is no evidence of how small it is: the mean must not depend on where it would be drawn."""
     for one in told.findings:

@@ -147,9 +147,3 @@ def test_other_findings_give_other_verdicts():
     factor = "PGD multiplies the training error by a factor that stays the same (finite mlp, true labels)"
     assert found[factor].verdict == "holds"
     assert "open" in {claim.verdict for claim in verdicts(told(spread=0.3)).values()}
-
-
-def test_figure_and_caption_say_what_was_found():
-    drawn = STORY.figure(told())
-    assert len(drawn.axes) == 6
-    assert "0.30 [" in STORY.caption(told())

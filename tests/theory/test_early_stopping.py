@@ -79,10 +79,3 @@ def test_adv_ntk_is_compared_under_its_strongest_attack_and_with_its_own_sign():
     assert found[0].interval == pytest.approx((-0.2, -0.25, -0.15))
     assert "pgd_margin" in found[0].quantity
     assert found[1].source.startswith("Fu & Wang")
-
-
-def test_figure_and_caption_say_what_was_found(told):
-    assert len(STORY.figure(told).axes) == 4
-    text = STORY.caption(told)
-    assert "one number for mlp-relu." in text
-    assert "mlp-erf 0.200 [" in text

@@ -67,10 +67,3 @@ def test_the_general_claim_has_the_condition_that_the_cells_show():
     assert [claim.verdict for claim in cells].count("holds") == 4
     assert len(cells) == 8
     assert STORY.claims(told(exact=True))[0].verdict == "holds"
-
-
-def test_figure_and_caption_say_what_was_found():
-    assert len(STORY.figure(told()).axes) == 2
-    text = STORY.caption(told())
-    assert "the ODE's to 1e-11" in text
-    assert "the relative gap is 0.001 to" in text
