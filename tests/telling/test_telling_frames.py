@@ -71,22 +71,6 @@ def test_spread_and_perturbations_are_known(quick, build):
     assert alone["test_sd"].notna().all()
 
 
-def test_intervals_cover_the_true_rate(build):
-    one = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "methods": ["ntk"], "seeds": 1}
-    builder = build(**one).fill()
-    path, place = builder.write(), Path(builder.paths[0])
-    content = files.read_json(place)
-    trials, truth, covered = 100, 0.7, 0
-    for trial in range(trials):
-        outcome = np.random.default_rng(trial).random(builder.n_test) < truth
-        content["evaluations"]["final"].update(clean_correct=int(outcome.sum()), robust_correct=int(outcome.sum()))
-        files.write_json(place, content)
-        files.write_npz(place.with_suffix(".npz"), {"final.clean": outcome, "final.robust": outcome})
-        row = results(read_suite(path)).iloc[0]
-        covered += row["robust_lo"] <= truth <= row["robust_hi"]
-    assert covered / trials >= 0.88  # 95% nominal, standard error 2.2%
-
-
 OTHER = AttackRecord(name="pgd", kind="pgd", options={"steps": 5}, inside_threat_model=True, seed=0)
 
 

@@ -12,7 +12,6 @@ from matplotlib.image import imread
 from advntk.cli import main
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.captions import CAPTIONS
 from advntk.telling.comparisons import comparisons, differences
 from advntk.telling.frames import read_suite
 from advntk.telling.methods_table import method_listings
@@ -29,56 +28,22 @@ MADE = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """A suite and its page, written in a working directory of their own."""
-    folder = tmp_path_factory.mktemp("page")
-    builder = Builder(folder, **DEPTHS, attacks=["pgd", OUTSIDE], datasets=["fashion_mnist"], seeds=3)
+def test_a_page_is_written_from_a_published_suite_and_names_no_host(tmp_path, monkeypatch):
+    builder = Builder(tmp_path, **DEPTHS, attacks=["pgd", OUTSIDE], datasets=["fashion_mnist"], seeds=3)
     builder.provenance = MADE
     suite = read_suite(builder.fill().write())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        publish(suite, Path("results/reference/quick"))
-        shutil.copy(ROOT / "results/reference/README.md", "results/reference/README.md")
-        assert main(["page", "--reference", "results/reference", "--out", "docs/results.md"]) == 0
-    return suite, folder / "docs/results.md"
-
-
-def test_the_page_says_what_made_the_numbers(written):
-    _, page = written
-    text = page.read_text()
-    for fact in (
-        "`snakemake --cores all`", "digest 0123456789ab", "A processor; threads of a job: 2", "jax 1.2.3",
-        "2026-01-02 03:04 UTC", "n_opt = 800, n_val = 200, n_test = 400", "mlp-5 (finite: width 256)", "ε = 8/255",
-        "pgd: loss squared_error, steps 10", "advntk page --reference results/reference --out docs/results.md",
-    ):  # fmt: skip
-        assert fact in text, fact
-    assert re.search(r"\| seeds +\| 3 ", text)
+    monkeypatch.chdir(tmp_path)
+    publish(suite, Path("results/reference/quick"))
+    shutil.copy(ROOT / "results/reference/README.md", "results/reference/README.md")
+    assert main(["page", "--reference", "results/reference", "--out", "docs/results.md"]) == 0
+    text = Path("docs/results.md").read_text()
+    assert "digest 0123456789ab" in text
     assert "secret" not in text
-
-
-def test_the_page_has_the_suites_tables(written):
-    suite, page = written
-    text = page.read_text()
     for listing in method_listings(suite):
         assert listing.as_markdown(4).splitlines()[-1] in text
-    assert "**" in text
-    assert text.count("Accuracy in percent") == 2  # one caption for each kind of attack
-    assert "### quick: Adv-NTK against the other methods, fashion_mnist" in text
-    assert re.search(r"\| mlp-10 +\| 8/255 \| pgd +\| \*\*\+\d+\.\d \[\+", text)
-    assert re.search(r"\| gram +\| +9 \|", text)
-    assert re.search(r"\| total +\| ", text)
-
-
-def test_figures_are_those_of_the_suite_with_their_captions(written):
-    _, page = written
-    text = page.read_text()
-    pictures = re.findall(r"!\[[^]]*\]\((figures/[^)]*)\)\n\n(.*)\n", text)
-    names = [place.removeprefix("figures/results_quick_").removesuffix(".png") for place, _ in pictures]
-    assert names == ["curves", "depth", "overfitting"]
-    assert [caption for _, caption in pictures] == [CAPTIONS[name] for name in names]
-    for place, _ in pictures:
-        assert (page.parent / place).read_bytes().startswith(b"\x89PNG")
+    assert re.findall(r"!\[.*\]\(figures/results_quick_(.*)\.png\)", text) == ["curves", "depth", "overfitting"]
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        assert (Path("docs") / target).exists(), target
 
 
 def test_differences_have_the_sign_of_the_method_that_is_set_against_the_others(build, tmp_path):
@@ -92,12 +57,6 @@ def test_differences_have_the_sign_of_the_method_that_is_set_against_the_others(
         assert line[5].strip("*").startswith(f"{100 * at['difference']:+.1f} [{100 * at['difference_lo']:+.1f}")
         assert ("**" in line[5]) == (at["p_holm"] <= 0.05)
         assert "**" in line[3]
-
-
-def test_links_lead_somewhere(written):
-    _, page = written
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), target
 
 
 def test_a_page_without_suites_shows_kept_tables_and_names_what_left_the_threat_model(tmp_path):

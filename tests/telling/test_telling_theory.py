@@ -77,17 +77,6 @@ def test_published_findings_are_read_back_whole_and_name_no_machine(measured, tm
     assert (out / "claims.csv").is_file()
 
 
-def test_the_page_tells_each_experiment_with_figure_caption_and_claims(measured, tmp_path):
-    page, figure = write_theory_page(measured, tmp_path / "docs/theory.md")
-    text = page.read_text()
-    assert "## E2: ARK against κ I" in text
-    assert "[E2](#e2-ark-against-κ-i)" in text
-    assert "](figures/theory_ark_limit.png)" in text
-    assert "does not hold" in text
-    assert "the deviation is" in text
-    assert figure.read_bytes().startswith(b"\x89PNG")
-
-
 def test_a_page_needs_findings(build, tmp_path):
     with pytest.raises(InputError, match="no findings"):
         write_theory_page(build(**ONE).fill().write(), tmp_path / "theory.md")

@@ -28,8 +28,16 @@ def _kernels(told: Told, network: tuple[str, str], noise: float) -> list[Finding
     return told.of(part="kernel", dataset=network[0], family=network[1], noise=noise)
 
 
-def _finite(told: Told, noise: float, width: int | None = None) -> list[Finding]:
-    return told.of(part="finite", noise=noise, width=width or told.options["finite_width"])
+def _finite(told: Told, noise: float, training: str, key: str, width: int | None = None) -> np.ndarray:
+    """What finite networks have along a training, (networks, times)."""
+    own = {"part": "finite", "noise": noise, "width": width or told.options["finite_width"]}
+    return told.array("trainings", training, key, **own)
+
+
+def _best(told: Told, noise: float, training: str, width: int | None = None) -> np.ndarray:
+    """Robust accuracy of finite networks on test at the time that is best on val, (networks,)."""
+    val, test = (_finite(told, noise, training, f"robust_{part}", width) for part in ("val", "test"))
+    return np.asarray(test[np.arange(len(test)), val.argmax(axis=1)])
 
 
 def _finite_tests(told: Told) -> int:
@@ -59,34 +67,31 @@ def sooner(told: Told, network: tuple[str, str], noise: float) -> Interval:
 
 def finite_distance(told: Told, training: str, noise: float) -> Interval:
     """Relative distance to the standard-trained network at the last time, minus clean training's own."""
-    found = [one.found["trainings"] for one in _finite(told, noise)]
-    return student_interval([one[training]["distance"][-1] - one["clean"]["distance"][-1] for one in found])
+    own, clean = (_finite(told, noise, name, "distance")[:, -1] for name in (training, "clean"))
+    return student_interval(list(own - clean))
 
 
 def finite_lost(told: Told, training: str, noise: float) -> Interval:
     """Robust accuracy that a finite network loses on test from its best time on val to its last."""
-    found = [one.found["trainings"][training] for one in _finite(told, noise)]
-    losses = [one["robust_test"][chosen(one)] - one["robust_test"][-1] for one in found]
-    return seed_interval(losses, _finite_tests(told))
+    losses = _best(told, noise, training) - _finite(told, noise, training, "robust_test")[:, -1]
+    return seed_interval(list(losses), _finite_tests(told))
 
 
 def finite_gain(told: Told, training: str, noise: float) -> Interval:
     """Best robust accuracy of a finite network in AT minus that of clean training, times chosen on val."""
-    pairs = [(one.found["trainings"][training], one.found["trainings"]["clean"]) for one in _finite(told, noise)]
-    gains = [one["robust_test"][chosen(one)] - other["robust_test"][chosen(other)] for one, other in pairs]
-    return seed_interval(gains, _finite_tests(told))
+    return seed_interval(list(_best(told, noise, training) - _best(told, noise, "clean")), _finite_tests(told))
 
 
 def factor_range(told: Told, training: str, noise: float) -> Interval:
     """Ln of the largest of the attack's factors over t over the smallest."""
-    found = [one.found["trainings"][training]["factor"] for one in _finite(told, noise)]
-    return student_interval([np.log(max(one) / min(one)) for one in found])
+    factors = _finite(told, noise, training, "factor")
+    return student_interval(list(np.log(factors.max(axis=1) / factors.min(axis=1))))
 
 
 def still_falling(told: Told, training: str, noise: float) -> Interval:
     """Factor by which the distance to the standard-trained network fell over the last e-fold of time."""
-    found = [one.found["trainings"][training]["distance"] for one in _finite(told, noise)]
-    return student_interval([one[-2] / one[-1] for one in found])
+    distances = _finite(told, noise, training, "distance")
+    return student_interval(list(distances[:, -2] / distances[:, -1]))
 
 
 def _compared(told: Told) -> list[float]:
@@ -97,14 +102,8 @@ def _compared(told: Told) -> list[float]:
 
 def wider(told: Told, training: str, noise: float) -> Interval:
     """Best robust accuracy of the wide finite network minus the narrow one's, times chosen on val, same seeds."""
-    options = told.options
-    wide, narrow = (
-        [one.found["trainings"][training] for one in _finite(told, noise, width)]
-        for width in (options["finite_width"], options["narrow_width"])
-    )
-    pairs = zip(wide, narrow, strict=True)
-    gains = [one["robust_test"][chosen(one)] - other["robust_test"][chosen(other)] for one, other in pairs]
-    return seed_interval(gains, _finite_tests(told))
+    wide, narrow = (_best(told, noise, training, told.options[f"{name}_width"]) for name in ("finite", "narrow"))
+    return seed_interval(list(wide - narrow), _finite_tests(told))
 
 
 def claims(told: Told) -> list[Claim]:
@@ -214,14 +213,15 @@ def _kernel_setup(told: Told) -> str:
 
 
 def _finite_setup(told: Told) -> str:
-    if not told.options["finite_noise"]:
+    options = told.options
+    if not options["finite_noise"]:
         return "No finite networks"
-    options, first = told.options, _finite(told, told.options["finite_noise"][0])[0].found
+    first, *others = told.of(part="finite", noise=options["finite_noise"][0], width=options["finite_width"])
     return (
         f"Finite mlp-{max(2, options['depth'])} of width {options['finite_width']}, the first "
-        f"{options['finite_classes']} digits, {first['n_train']} training and about {first['n_test']} test images, "
-        f"gradient flow, PGD at {options['finite_eps255']:g}/255, inner flow of mean ARK ηS "
-        f"{options['finite_exposure']:g}, {len(_finite(told, options['finite_noise'][0]))} networks"
+        f"{options['finite_classes']} digits, {first.found['n_train']} training and about {first.found['n_test']} test "
+        f"images, gradient flow, PGD at {options['finite_eps255']:g}/255, inner flow of mean ARK ηS "
+        f"{options['finite_exposure']:g}, {1 + len(others)} networks"
     )
 
 
@@ -280,13 +280,11 @@ def _draw_distance(axes: Axes, told: Told, network: tuple[str, str], noise: floa
 
 
 def _draw_finite(axes: list[Axes], told: Told, noise: float) -> None:
-    found = [one.found for one in _finite(told, noise)]
+    times = told.of(part="finite", noise=noise)[0].found["times"]
     for training, name in TRAININGS.items():
         robust, clean, distance, factor = (
-            [one["trainings"][training][key] for one in found]
-            for key in ("robust_test", "clean_test", "distance", "factor")
+            _finite(told, noise, training, key) for key in ("robust_test", "clean_test", "distance", "factor")
         )
-        times = found[0]["times"]
         line_with_band(axes[0], times, robust, name, dashed=clean, images=_finite_tests(told))
         line_with_band(axes[1], times, distance, name)
         line_with_band(axes[2], times, factor, name)

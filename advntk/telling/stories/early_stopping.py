@@ -30,12 +30,12 @@ def _found(told: Told, network: str) -> list[dict[str, Any]]:
 
 def spread(told: Told, network: str) -> Interval:
     """Relative standard deviation of κ over images."""
-    return student_interval([one["spread"] for one in _found(told, network)])
+    return student_interval(list(told.array("spread", network=network)))
 
 
 def identity(told: Told, network: str) -> Interval:
     """Relative gap between the strongest AT and clean training on its faster clock."""
-    return student_interval([one["identity"][-1] for one in _found(told, network)])
+    return student_interval(list(told.array("identity", network=network)[:, -1]))
 
 
 def gain(told: Told, network: str) -> Interval:

@@ -25,12 +25,12 @@ CONDITION = "Ξ'(t) is a number times a constant matrix: η is constant, or comm
 
 def gap(told: Told, network: str, name: str) -> Interval:
     """Relative gap of closed form and ODE."""
-    return student_interval([one.found[name]["gap"] for one in told.of(network=network)])
+    return student_interval(list(told.array(name, "gap", network=network)))
 
 
 def turning(told: Told, network: str, name: str) -> float:
     """Turning of Ξ'(t), the largest over seeds."""
-    return max(float(one.found[name]["turning"]) for one in told.of(network=network))
+    return float(told.array(name, "turning", network=network).max())
 
 
 def _cells(told: Told) -> list[tuple[str, str]]:
