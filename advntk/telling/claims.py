@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from functools import partial
 
 import pandas as pd
@@ -68,7 +67,7 @@ COLUMNS = (
 def claims_of(suite: Suite) -> pd.DataFrame:
     """One row a claim, in the order of their experiments: ``COLUMNS``."""
     lines = [
-        asdict(one)
+        {name: getattr(one, name) for name in ("claim", "source", "quantity", "expected", "verdict", "condition")}
         | dict(zip(INTERVAL, one.interval, strict=True))
         | {"experiment": story.number, "setup": one.setup or story.setup(told), "figure": figure}
         for figure, (story, told) in stories(suite).items()

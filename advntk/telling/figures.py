@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.errors import ConfigError, nearest
 from advntk.telling import claims
-from advntk.telling.accuracy_figures import depth, radius
+from advntk.telling.accuracy_figures import depth, radius, strength
 from advntk.telling.layout import save, style
-from advntk.telling.strength_figure import strength
 from advntk.telling.suite_file import Suite
 from advntk.telling.training import curves, overfitting, overfitting_figure
 from advntk.telling.transfer import transfer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ def verdict_on(interval: Interval, *, above: float = -np.inf, below: float = np.
     return "holds" if above < interval[1] and interval[2] < below else "open"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Claim:
     """One line of the table of claims.
 
@@ -44,9 +44,11 @@ class Claim:
         source: who says so: the paper with its theorem, or this suite.
         quantity: what was measured, with its unit.
         interval: the quantity's value, and the ends of its 95% interval.
-        expected: what the claim asks the quantity to be.
-        verdict: whether it does; ``holds if`` names its condition, ``open`` means that the interval does not decide.
+        above: bound that the claim asks the quantity to be above.
+        below: the same, below.
+        words: the bounds in words, where there is more to say.
         condition: of ``holds if``; of ``does not hold`` what stood in the way, if it is known.
+        decided: the verdict, where it is not the bounds alone that decide.
         setup: networks, data, sizes, seeds; empty: those of the story.
     """
 
@@ -54,38 +56,25 @@ class Claim:
     source: str
     quantity: str
     interval: Interval
-    expected: str
-    verdict: Verdict
-    condition: str
-    setup: str
+    _: KW_ONLY
+    above: float = -np.inf
+    below: float = np.inf
+    words: str = ""
+    condition: str = ""
+    decided: Verdict | None = None
+    setup: str = ""
 
+    @property
+    def expected(self) -> str:
+        """What the claim asks the quantity to be."""
+        if self.words or np.isfinite([self.above, self.below]).all():
+            return self.words or f"{self.above:g} to {self.below:g}"
+        return f"above {self.above:g}" if np.isfinite(self.above) else f"below {self.below:g}"
 
-def judged(
-    claim: str,
-    source: str,
-    quantity: str,
-    interval: Interval,
-    *,
-    above: float = -np.inf,
-    below: float = np.inf,
-    expected: str = "",
-    condition: str = "",
-    verdict: Verdict | None = None,
-    setup: str = "",
-) -> Claim:
-    """A claim whose verdict follows from bounds, unless something else decides; ``expected`` may say more of them."""
-    bounds = f"{above:g} to {below:g}" if np.isfinite([above, below]).all() else ""
-    one_sided = f"above {above:g}" if np.isfinite(above) else f"below {below:g}"
-    return Claim(
-        claim=claim,
-        source=source,
-        quantity=quantity,
-        interval=interval,
-        expected=expected or bounds or one_sided,
-        verdict=verdict or verdict_on(interval, above=above, below=below),
-        condition=condition,
-        setup=setup,
-    )
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it is; ``holds if`` names its condition, ``open`` means that the interval does not decide."""
+        return self.decided or verdict_on(self.interval, above=self.above, below=self.below)
 
 
 @dataclass(frozen=True, kw_only=True)

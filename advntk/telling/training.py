@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.statistics import difference_interval
-from advntk.telling.accuracy_figures import seed_counts, top
+from advntk.telling.accuracy_figures import top
 from advntk.telling.frames import Suite, curves_frame, ends, evaluated, span_of
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
 from advntk.telling.layout import grid
@@ -106,9 +106,9 @@ def training_handles(quantities: Sequence[str], splits: Sequence[str], *, triang
 
 def seeds_note(suite: Suite) -> str:
     """What lines and bands are over."""
-    seeds = seed_counts(((one.dataset, one.architecture, one.method, one.eps255), one.seed) for one in suite.curves)
-    norm = NORMS[suite.config.norm]
-    return f"{norm} threat model; mean and range over seeds; seeds = {span_of(seeds or [suite.config.seeds])}."
+    seeds = curves_frame(suite).groupby(["dataset", "architecture", "method", "eps255"])["seed"].nunique()
+    counts = span_of(seeds if len(seeds) else [suite.config.seeds])
+    return f"{NORMS[suite.config.norm]} threat model; mean and range over seeds; seeds = {counts}."
 
 
 def stepwise(suite: Suite) -> list[str]:

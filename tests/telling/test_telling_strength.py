@@ -11,9 +11,9 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import accuracy_interval, wilson
 from advntk.foundation.strength import Sweep, SweepPoint
 from advntk.foundation.threat import ThreatModel
+from advntk.telling.accuracy_figures import line, strength
 from advntk.telling.labels import method_colours
 from advntk.telling.layout import style
-from advntk.telling.strength_figure import line, strength
 from advntk.telling.suite_file import Suite
 from tests.telling.conftest import QUICK
 

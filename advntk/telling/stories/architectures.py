@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.layout import panels, points, span
-from advntk.telling.story import POINT, Claim, Story, Told, attacked, chosen, judged
+from advntk.telling.story import POINT, Claim, Story, Told, attacked, chosen
 
 OPEN = "open question of Fu & Wang 2024"
 Measure = Callable[[dict[str, Any]], float]
@@ -98,11 +98,11 @@ def claims(told: Told) -> list[Claim]:
         ):
             of_depth = f"slope of the {quantity} in ln depth, depth {shallowest} to {deepest}"
             tilt = slope(told, family, measure)
-            found.append(judged(f"a deeper {family} {words}", OPEN, of_depth, tilt, above=0))
+            found.append(Claim(f"a deeper {family} {words}", OPEN, of_depth, tilt, above=0))
     for network in attacked(told):
         sentence = f"robust accuracy falls along AT ({network})"
         quantity, fallen = "robust accuracy at the best time minus at t = ∞", over_seeds(told, network, lost)
-        found.append(judged(sentence, OPEN, quantity, fallen, above=POINT))
+        found.append(Claim(sentence, OPEN, quantity, fallen, above=POINT))
     return found
 
 

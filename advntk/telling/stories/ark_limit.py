@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
 from advntk.telling.layout import line_with_band, panels
-from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, judged, power, power_along, shared
+from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, power, power_along, shared
 
 
 def _deviations(told: Told, family: str) -> np.ndarray:
@@ -29,45 +29,45 @@ def claims(told: Told) -> list[Claim]:
 def _claims(told: Told, family: str) -> list[Claim]:
     (d, widths), deviations, setup = _sizes(told, family), _deviations(told, family), _setup_of(told, family)
     found = [
-        judged(
+        Claim(
             f"ARK of a wide {family} tends to κ I as its width grows, at fixed input dimension",
             "assumed for the closed form (Fu & Wang 2024)",
             f"power of the width in ‖ARK/κ − I‖, d = {d[0]}, upper half of the widths",
             power(widths, deviations[:, 0], upper=True),
             below=NEEDED,
-            expected=EXPECTED,
+            words=EXPECTED,
             setup=setup,
         ),
-        judged(
+        Claim(
             f"at fixed input dimension, ARK of a wide {family} is as far from κ I as a Wishart matrix",
             "this suite",
             f"‖ARK/κ − I‖ over √(c (c + 1)/d), d = {d[0]}, width {widths[-1]}",
             student_interval(list(deviations[:, 0, -1] / _wishart(told, d[0]))),
             above=0.9,
             below=1.1,
-            expected="1 within 10% (d degrees of freedom)",
+            words="1 within 10% (d degrees of freedom)",
             setup=setup,
         ),
-        judged(
+        Claim(
             f"the mean of a finite {family}'s ARK is κ I",
             "this suite (κ by recursion)",
             f"mean of ARK_kk/κ over all d, width {widths[-1]}",
             student_interval(list(told.array("mean", family=family)[:, :, -1].mean(axis=1))),
             above=0.95,
             below=1.05,
-            expected="1 within 5%",
+            words="1 within 5%",
             setup=setup,
         ),
     ]
     if len(both_sizes := shared(d, widths)) > 1:
         found.append(
-            judged(
+            Claim(
                 f"ARK of a wide {family} tends to κ I as width and input dimension grow together",
                 "this suite",
                 f"power of the width in ‖ARK/κ − I‖, d = width = {', '.join(map(str, both_sizes))}",
                 power_along(d, widths, deviations),
                 below=NEEDED,
-                expected=EXPECTED,
+                words=EXPECTED,
                 setup=setup,
             )
         )

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, power_of, student_interval
 from advntk.telling.layout import COLOURS, line_with_band, panels, span
-from advntk.telling.story import Claim, Story, Told, judged, wrong_labels
+from advntk.telling.story import Claim, Story, Told, wrong_labels
 
 WORDS = {
     "squared": "squared loss, inner flow",
@@ -96,7 +96,7 @@ def claims(told: Told) -> list[Claim]:
             if loss != "squared" and "squared" in told.options["losses"]:
                 own, squared = (chosen(told, noise, one, attacked=True) for one in (loss, "squared"))
                 found.append(
-                    judged(
+                    Claim(
                         "AT under cross-entropy reaches more robustness than under squared loss "
                         f"({WORDS[loss]}, {wrong_labels(noise)})",
                         "this suite",
@@ -113,7 +113,7 @@ def _claims(told: Told, noise: float, loss: str) -> list[Claim]:
     paper = loss == "squared"
     degeneration = "AT degeneration (Fu & Wang 2024)" if paper else OPEN
     return [
-        judged(
+        Claim(
             f"AT nears clean training as t grows {where}",
             degeneration,
             f"power of t in the distance of directions at equal t, second half of the times down to {ROUNDING:g}, "
@@ -121,28 +121,28 @@ def _claims(told: Told, noise: float, loss: str) -> list[Claim]:
             decay(told, noise, loss),
             below=0,
         ),
-        judged(
+        Claim(
             f"AT has come to clean training at t = {_moments(told)[-1]:g} {where}",
             degeneration,
             f"distance of directions at that t over the largest before, strength {strongest:g}",
             left(told, noise, loss),
             below=GONE,
         ),
-        judged(
+        Claim(
             f"AT is clean training on another clock {where}",
             "this suite (exact for ReLU and squared loss)" if paper else OPEN,
             f"largest distance from clean training's path, strength {strongest:g}",
             off_path(told, noise, loss),
             below=ON_PATH,
         ),
-        judged(
+        Claim(
             f"AT reaches more robustness than clean training stopped in time {where}",
             "this suite",
             "difference in robust accuracy, t and strength chosen on val",
             gain(told, noise, loss),
             above=0,
         ),
-        judged(
+        Claim(
             f"long AT loses robustness {where}",
             "robust overfitting (Fu & Wang 2024)" if paper else OPEN,
             f"robust accuracy at the t chosen on val less that at the last t, strength {strongest:g}",

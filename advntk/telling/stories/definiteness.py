@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.layout import COLOURS, panels
-from advntk.telling.story import Claim, Story, Told, Verdict, judged, verdict_on
+from advntk.telling.story import Claim, Story, Told, Verdict, verdict_on
 
 PAPER = "assumed by Fu & Wang 2024"
 MARKS = "os^Dv"
@@ -69,17 +69,17 @@ def claims(told: Told) -> list[Claim]:
     for network in told.values("network"):
         for name, matrix in (("ark", "ARK of a finite network"), ("theta", "Θ"), ("blocks", "Ξ^½ΘΞ^½")):
             found.append(
-                judged(
+                Claim(
                     f"{matrix} is positive definite ({network})",
                     PAPER,
                     "log10 of the smallest eigenvalue over the largest, the worst radius and strength",
                     worst_log(told, network, name),
-                    expected=f"above float64's floor, {np.log10(floor(told, name)):.1f}, below which it cannot tell",
-                    verdict=_definite(told, network, name),
+                    words=f"above float64's floor, {np.log10(floor(told, name)):.1f}, below which it cannot tell",
+                    decided=_definite(told, network, name),
                 )
             )
         found.append(
-            judged(
+            Claim(
                 f"a strong attack makes the closed form worse conditioned ({network})",
                 "this suite",
                 f"log10 of the condition number of Ξ^½ΘΞ^½ over that of Θ, mean ARK ηS = {strongest:g}",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.layout import line_with_band, panels, span
-from advntk.telling.story import POINT, Claim, Story, Told, chosen, judged, wrong_labels
+from advntk.telling.story import POINT, Claim, Story, Told, chosen, wrong_labels
 
 PAPER = "Fu & Wang 2024, AT degeneration"
 TRAININGS = {"clean": "clean", "flow": "inner flow", "pgd": "PGD"}
@@ -115,7 +115,7 @@ def claims(told: Told) -> list[Claim]:
         for training in ("flow", "pgd"):
             found += _finite_claims(told, training, noise)
     found += [
-        judged(
+        Claim(
             f"width {options['finite_width']} reaches more robust accuracy than width {options['narrow_width']} "
             f"(finite mlp, {name}, {wrong_labels(noise)})",
             "open question of Fu & Wang 2024",
@@ -135,7 +135,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
     weakest, *_, strongest = options["exposures"]
     where, setup = f"{dataset} {family}-{options['depth']}, {wrong_labels(noise)}", _kernel_setup(told)
     return [
-        judged(
+        Claim(
             f"AT tends to the natural solution Θ⁻¹Y ({where})",
             PAPER,
             "relative distance of AT at the last finite time, largest over strengths",
@@ -143,7 +143,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
             below=POINT,
             setup=setup,
         ),
-        judged(
+        Claim(
             f"robust accuracy falls on the way (robust overfitting; {where})",
             PAPER,
             f"robust accuracy at the best time minus at t = ∞, κηS = {strongest:g}",
@@ -151,13 +151,13 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
             above=POINT,
             setup=setup,
         ),
-        judged(
+        Claim(
             f"a stronger attack reaches its best robust accuracy earlier ({where})",
             PAPER,
             f"ln of the best time at κηS = {weakest:g} over that at {strongest:g}",
             sooner(told, network, noise),
             above=0,
-            expected=f"above 0; {strongest - weakest:g} where κ is one number",
+            words=f"above 0; {strongest - weakest:g} where κ is one number",
             setup=setup,
         ),
     ]
@@ -167,7 +167,7 @@ def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
     name, last = TRAININGS[training], told.options["finite_log_times"][1]
     where, setup = f"(finite mlp, {wrong_labels(noise)})", _finite_setup(told)
     return [
-        judged(
+        Claim(
             f"AT with {name} reaches more robust accuracy than clean training at its own best time {where}",
             "this suite",
             "difference of best-on-val robust accuracies, paired",
@@ -175,7 +175,7 @@ def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
             above=POINT,
             setup=setup,
         ),
-        judged(
+        Claim(
             f"AT with {name} has come to the standard-trained network at ln t = {last} {where}",
             PAPER,
             "relative distance on test images at that time, minus clean training's own; over the last e-fold of time "
@@ -184,7 +184,7 @@ def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
             below=0.05,
             setup=setup,
         ),
-        judged(
+        Claim(
             f"robust accuracy falls along AT with {name} {where}",
             PAPER,
             "robust accuracy at the best time minus at the last",
@@ -192,7 +192,7 @@ def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
             above=POINT,
             setup=setup,
         ),
-        judged(
+        Claim(
             f"{name} multiplies the training error by a factor that stays the same {where}",
             "assumed for Ξ(t) = t Ξ' (Fu & Wang 2024)",
             "ln of ‖f(x_S) − y‖/‖f(x) − y‖, largest over t minus smallest",

@@ -14,7 +14,7 @@ from advntk.telling.frames import ends
 from advntk.telling.labels import method_label
 from advntk.telling.layout import line_with_band, panels, points, span
 from advntk.telling.listing import lines_of
-from advntk.telling.story import POINT, Claim, Story, Told, attacked, chosen, judged
+from advntk.telling.story import POINT, Claim, Story, Told, attacked, chosen
 
 SUITE = "this suite"
 PAPER = "Fu & Wang 2024"
@@ -61,15 +61,15 @@ def _of_methods(told: Told) -> list[Claim]:
 def _network_claims(told: Told, network: str) -> list[Claim]:
     strongest = told.options["exposures"][-1]
     found = [
-        judged(
+        Claim(
             f"κ is one number for all images ({network})",
             SUITE,
             "standard deviation of κ over images / mean",
             spread(told, network),
             below=SAME_KAPPA,
-            expected="0 to rounding",
+            words="0 to rounding",
         ),
-        judged(
+        Claim(
             f"AT is clean training on a clock e^κηS times as fast ({network})",
             SUITE,
             f"max |f_AT(t) − f_clean(t e^κηS)| / max |f_clean|, κηS = {strongest:g}",
@@ -79,7 +79,7 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
     ]
     if network in attacked(told):
         found.append(
-            judged(
+            Claim(
                 f"AT reaches more robust accuracy than clean training stopped at its own best time ({network})",
                 SUITE,
                 f"difference of best-on-val robust accuracies, κηS = {strongest:g}, paired",
@@ -111,7 +111,7 @@ def method_claims(compared: pd.DataFrame) -> list[Claim]:
 def _method_claim(one: Line) -> Claim:
     own, rival = (method_label(one[f"method_{side}"], one[f"checkpoint_{side}"]) for side in "ab")
     interval = ends(one, DIFFERENCE)
-    return judged(
+    return Claim(
         f"{own} is more robust than {rival} ({one['dataset']}, {one['network']})",
         PAPER if one["method_b"] == "at" else SUITE,
         f"difference of robust accuracies, {one['attack']} at {one['eps255']:g}/255, paired",

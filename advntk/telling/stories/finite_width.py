@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, student_interval
 from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels, span
-from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, judged, power, power_along, shared
+from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, power, power_along, shared
 
 NAMES = {
     "natural": "natural, t = ∞",
@@ -52,22 +52,22 @@ def claims(told: Told) -> list[Claim]:
     options, (names, d), mass = told.options, _inputs(told), _mass(told)
     widths, normal = options["widths"], d[1:]
     found = [
-        judged(
+        Claim(
             "blocks of exp(ARK η S) become diagonal as the width grows, at the data's dimension",
             _PAPER,
             f"power of the width in the off-diagonal mass, {names[0]}, d = {d[0]}, upper half of the widths",
             power(widths, mass[:, 0], upper=True),
             below=NEEDED,
-            expected=EXPECTED,
+            words=EXPECTED,
         ),
-        judged(
+        Claim(
             f"blocks of exp(ARK η S) are diagonal at width {widths[-1]}",
             _PAPER,
             f"off-diagonal mass over the diagonal's, {names[0]}",
             student_interval(list(mass[:, 0, -1])),
             below=SMALL_MASS,
         ),
-        judged(
+        Claim(
             "what is off the diagonal of ARK changes adversarial training little",
             _PAPER,
             f"relative change of test logits, largest over t, width {options['width']}",
@@ -77,14 +77,14 @@ def claims(told: Told) -> list[Claim]:
     ]
     if len(both_sizes := shared(normal, widths)) > 1:
         found.append(
-            judged(
+            Claim(
                 "blocks of exp(ARK η S) become diagonal as width and input dimension grow together",
                 _HERE,
                 "power of the width in the off-diagonal mass, normal inputs, d = width = "
                 f"{', '.join(map(str, both_sizes))}",
                 power_along(normal, widths, mass[:, 1:]),
                 below=NEEDED,
-                expected=EXPECTED,
+                words=EXPECTED,
             )
         )
     for one, other, sentence in (
@@ -93,7 +93,7 @@ def claims(told: Told) -> list[Claim]:
         ("blocks", "diagonal", "blocks are more robust than the diagonal, finite width"),
     ):
         quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
-        found.append(judged(sentence, _HERE, quantity, _difference(told, one, other), above=0))
+        found.append(Claim(sentence, _HERE, quantity, _difference(told, one, other), above=0))
     return found
 
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, geometric_interval, student_interval
 from advntk.telling.layout import line_with_band, panels, span
-from advntk.telling.story import Claim, Story, Told, Verdict, judged, verdict_on
+from advntk.telling.story import Claim, Story, Told, Verdict, verdict_on
 
 WORDS = {"frozen": "both Jacobians frozen", "theta": "linear in θ alone"}
 SAME = (0.8, 1.25)
@@ -98,13 +98,13 @@ def _accuracy(told: Told, name: str) -> Claim:
     verdict: Verdict = verdict_on(strong, below=threshold)
     if verdict != "holds" and not breaking_on_the_way:
         verdict = "does not hold" if weak[1] > threshold else "open"
-    return judged(
+    return Claim(
         f"the linearisation ({WORDS[name]}) is accurate to {threshold:.0%} in AT up to κηS = {strongest:g}",
         "linearised AT (Fu & Wang 2024)" if name == "frozen" else "this suite",
         f"error at κηS = {strongest:g} (past {threshold:.0%} from κηS on: {breaks(one, name)})",
         strong,
         below=threshold,
-        verdict="holds if" if breaking_on_the_way else verdict,
+        decided="holds if" if breaking_on_the_way else verdict,
         condition=f"κηS is below {breaking(one, name)[1]:.2g}" if breaking_on_the_way else "",
     )
 
@@ -113,7 +113,7 @@ def _same(told: Told, one: Finding, at: int) -> Claim:
     """A variant against the default under one attack, by position."""
     strength, threshold = one.options["strengths"][at], one.options["threshold"]
     changed, value = str(one.settings["variant"]).split(".", 1)
-    return judged(
+    return Claim(
         f"{changed} = {value} changes the error of the frozen linearisation by no more than a quarter, κηS = "
         f"{strength:g}",
         "this suite",
@@ -132,14 +132,14 @@ def _descent(told: Told) -> Claim:
     accurate = [rate for rate, at in zip(rates, found, strict=True) if verdict_on(at, below=threshold) == "holds"]
     verdict = verdict_on(found[-1], below=threshold)
     conditional = verdict == "does not hold" and bool(accurate)
-    return judged(
+    return Claim(
         f"gradient descent follows the frozen closed form to {threshold:.0%} at learning rates up to {rates[-1]:.0%} "
         "of the largest stable one",
         "gradient flow for small steps (Fu & Wang 2024)",
         f"error at the largest learning rate, κηS = {one.options['strengths'][0]:g}",
         found[-1],
         below=threshold,
-        verdict="holds if" if conditional else verdict,
+        decided="holds if" if conditional else verdict,
         condition=f"the learning rate is at most {max(accurate):.0%} of it" if conditional else "",
     )
 
@@ -152,7 +152,7 @@ def claims(told: Told) -> list[Claim]:
     return [
         _accuracy(told, "frozen"),
         _accuracy(told, "theta"),
-        judged(
+        Claim(
             "under a strong attack freezing the input Jacobian costs more than linearising in θ",
             "this suite",
             f"error with both Jacobians frozen over that of linear in θ, κηS = {strengths[-1]:g}",
@@ -160,7 +160,7 @@ def claims(told: Told) -> list[Claim]:
             above=1,
         ),
         *(_same(told, other, at) for other in told.findings if other is not one for at in (0, -1)),
-        judged(
+        Claim(
             "the frozen linearisation gets worse with training time",
             "this suite",
             "logarithm of the error at the last training time over that at the first, middle κηS",
@@ -168,7 +168,7 @@ def claims(told: Told) -> list[Claim]:
             above=0,
         ),
         _descent(told),
-        judged(
+        Claim(
             "the integrator of the inner flow adds little to the errors",
             "this suite",
             f"change by twice the steps over the error of the frozen linearisation, κηS = {strengths[-1]:g}",

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.layout import COLOURS, panels, points
-from advntk.telling.story import Claim, Story, Told, judged, verdict_on
+from advntk.telling.story import Claim, Story, Told, verdict_on
 
 PAPER = "closed form of AT (Fu & Wang 2024)"
 EXACT = 1e-8
@@ -49,19 +49,19 @@ def _general(told: Told) -> Claim:
     as_told = all(verdict == ("holds" if cell in still else "does not hold") for cell, verdict in verdicts.items())
     worst = max((gap(told, *cell) for cell in verdicts), key=lambda interval: interval[0])
     conditional = bool(still) and as_told and verdict_on(worst, below=EXACT) != "holds"
-    return judged(
+    return Claim(
         "the closed form with Ξ(t) = ∫ exp(κ η S) solves AT for any η(t)",
         PAPER,
         "gap to the ODE's logits on test images, largest over t, relative; the worst network and η(t)",
         worst,
         below=EXACT,
-        verdict="holds if" if conditional else None,
+        decided="holds if" if conditional else None,
         condition=CONDITION if conditional else "",
     )
 
 
 def _one(told: Told, network: str, name: str) -> Claim:
-    return judged(
+    return Claim(
         f"the closed form solves AT with {WORDS[name]} ({network})",
         PAPER,
         "gap to the ODE's logits on test images, largest over t, relative; "

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.layout import COLOURS, line_with_band, panels, span
-from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, judged, power, verdict_on
+from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, power, verdict_on
 
 NONE = 0.01
 """A relative gap that counts as none."""
@@ -69,15 +69,15 @@ def _theorem(told: Told, d: int, part: int) -> Claim:
     fixed = power(*_line(told, "frozen", d=d, part=part), upper=True)
     both = power(*_line(told, "frozen", d=None, part=part))
     bought = verdict_on(fixed, below=NEEDED) == "does not hold" and both[2] < NEEDED
-    return judged(
+    return Claim(
         "AT of a wide network follows its linearisation with both Jacobians frozen as the width grows "
         f"({_POINTS[part]} points, d = {d})",
         PAPER,
         "power of the width in the relative gap, upper half of the widths",
         fixed,
         below=NEEDED,
-        expected=EXPECTED,
-        verdict="holds if" if bought else None,
+        words=EXPECTED,
+        decided="holds if" if bought else None,
         condition=f"the input dimension grows with the width (then the power is {span(both)})" if bought else "",
     )
 
@@ -87,19 +87,19 @@ def claims(told: Told) -> list[Claim]:
     d, sizes = int(told.options["theta_dimension"]), _dimensions(told)
     lines = [_theorem(told, size, part) for size in sizes for part in (TEST, TRAIN)]
     lines += [
-        judged(
+        Claim(
             f"the gap to the frozen linearisation vanishes at infinite width (d = {size})",
             PAPER,
             "c of the fit gap² = a/width + c over all widths, the squared gap at infinite width",
             left_over(told, size),
             below=NONE**2,
-            expected=f"0 (below {NONE:g}²)",
+            words=f"0 (below {NONE:g}²)",
         )
         for size in sizes
     ]
     if len(sizes) > 1:
         lines.append(
-            judged(
+            Claim(
                 "the gap to the frozen linearisation has a part that only a larger input dimension lowers",
                 "this suite",
                 f"c of the fit gap² = a/width + c, d = {sizes[0]} less d = {sizes[-1]}",
@@ -122,14 +122,14 @@ def claims(told: Told) -> list[Claim]:
             quantity = f"power of the width in the relative gap, d = {where or 'width'}"
             quantity += ", upper half of the widths" if upper else ""
             found = power(widths, gaps, upper=upper)
-            lines.append(judged(claim, source or "this suite", quantity, found, below=NEEDED))
+            lines.append(Claim(claim, source or "this suite", quantity, found, below=NEEDED))
     return [*lines, _integrator(told)]
 
 
 def _integrator(told: Told) -> Claim:
     """Whether steps are short enough: their effect against the gap of network and closed form, of the same networks."""
     shares = [relative(one, "step") / relative(one, "frozen") for one in told.findings if "step" in one.found]
-    return judged(
+    return Claim(
         "the integrator adds little to the gaps",
         "this suite",
         "change by halving all steps, over the same network's gap to the frozen linearisation, width up to "

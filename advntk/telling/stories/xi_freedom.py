@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, seed_interval
 from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels
-from advntk.telling.story import Claim, Story, Told, Verdict, judged, verdict_on, wrong_labels
+from advntk.telling.story import Claim, Story, Told, Verdict, verdict_on, wrong_labels
 
 NAMES = {
     "natural": "natural solution, t = ∞",
@@ -89,13 +89,13 @@ def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Cl
     least = min(found, key=lambda noise: found[noise][0])
     same = len(set(verdicts.values())) == 1
     failing: Verdict = "does not hold" if "does not hold" in verdicts.values() else "open"
-    return judged(
+    return Claim(
         sentence,
         source,
         f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired, with {wrong_labels(least)}",
         found[least],
         above=0,
-        verdict=None if same else "holds if" if holding else failing,
+        decided=None if same else "holds if" if holding else failing,
         condition="" if same else " or ".join(wrong_labels(noise) for noise in holding),
     )
 
@@ -105,25 +105,25 @@ def _claims(told: Told, noise: float) -> list[Claim]:
     found = []
     for one, other, sentence, source in _COMPARED + (_WITH_NOISY_VAL if noise else ()):
         quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
-        found.append(judged(sentence + where, source, quantity, _difference(told, noise, one, other), above=0))
+        found.append(Claim(sentence + where, source, quantity, _difference(told, noise, one, other), above=0))
     apart = list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar"))
     return [
         *found,
-        judged(
+        Claim(
             "a freer Ξ overfits val more" + where,
             _HERE,
             "gap between robust accuracies on val and test, full matrix − number",
             seed_interval(apart, told.options["val"], (-2.0, 2.0)),
             above=0,
         ),
-        judged(
+        Claim(
             f"{few} steps of Adv-NTK are enough" + where,
             _PAPER,
             f"robust test accuracy, {many} steps − {few}, paired",
             _difference(told, noise, "adv_ntk_long", "adv_ntk"),
             below=ENOUGH,
         ),
-        judged(
+        Claim(
             f"step {few} of Adv-NTK is as good as the best on val" + where,
             _PAPER,
             f"robust test accuracy, val's best step − step {few}, paired",
