@@ -69,7 +69,7 @@ def curves_csv(curves: Iterable[Curve]) -> str:
 
 
 def frame_of(curves: Iterable[Curve]) -> pd.DataFrame:
-    """All curves in one frame of columns ``CURVE_COLUMNS``."""
+    """All curves in one frame of columns ``CURVE_COLUMNS``; ``architecture`` has the depth too, as in ``mlp-3``."""
     frames = [curve.rows for curve in curves]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(CURVE_COLUMNS))
 

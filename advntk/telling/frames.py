@@ -14,12 +14,11 @@ import pandas as pd
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Interval, accuracy_interval, spread
 from advntk.telling.convergence import Training, unconverged
-from advntk.telling.curves import CURVE_COLUMNS, frame_of
 from advntk.telling.labels import OUTSIDE, attack_label
 from advntk.telling.listing import Column, accuracy, table
 from advntk.telling.suite_file import Measured, Suite, read_suite
 
-__all__ = ["CURVE_COLUMNS", "Suite", "read_suite"]
+__all__ = ["Suite", "read_suite"]
 
 KEY = ["dataset", "network", "method", "checkpoint", "attack", "eps255"]
 _CHECKPOINT_ORDER = ("final", "last", "best_val")
@@ -205,13 +204,3 @@ def attack_settings(suite: Suite) -> dict[str, str]:
 def _setting(value: Any) -> str:
     """An option's value in words; what is done one after the other is joined by +."""
     return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def curves_frame(suite: Suite) -> pd.DataFrame:
-    """All curves: accuracy and loss on train, val and test along training, by dataset, network, method, seed and ε.
-
-    Returns:
-        Columns ``CURVE_COLUMNS``; accuracies are fractions, ``architecture`` is the label with the depth, such as
-        ``mlp-3``.
-    """
-    return frame_of(suite.curves)

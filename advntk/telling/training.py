@@ -14,13 +14,16 @@ from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
-from advntk.telling.frames import Suite, curves_frame, ends, evaluated, span_of
+from advntk.telling.curves import frame_of
+from advntk.telling.frames import Suite, ends, evaluated, span_of
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
 from advntk.telling.layout import grid
 from advntk.telling.listing import Column, Listing, groups, lines_of, listing_of, percent, points, table
 from advntk.telling.suite_file import Measured
 
 _FIRST = ("at", "advntk")
+LOST = ("lost", "lost_lo", "lost_hi")
+_SPLITS = ("train", "test")
 QUANTITIES = ("robust", "clean")
 _STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
 _LINES: dict[str, dict[str, Any]] = {
@@ -33,7 +36,7 @@ _BEST: dict[str, Any] = {"marker": "^", "linestyle": "", "markersize": 5, "marke
 
 def curves(suite: Suite) -> Figure:
     """Robust and clean accuracy along the training of every method that trains in steps, on train, val and test."""
-    frame, config, attacks = curves_frame(suite), suite.config, curve_attacks(suite)
+    frame, config, attacks = frame_of(suite.curves), suite.config, curve_attacks(suite)
     methods = stepwise(suite) or list(_FIRST)  # of a suite that has none the panels say so
     held_out = [method for method in methods if method not in trained_on_val(suite)]
     bands = {
@@ -106,7 +109,7 @@ def training_handles(quantities: Sequence[str], splits: Sequence[str], *, triang
 
 def seeds_note(suite: Suite) -> str:
     """What lines and bands are over."""
-    seeds = curves_frame(suite).groupby(["dataset", "architecture", "method", "eps255"])["seed"].nunique()
+    seeds = frame_of(suite.curves).groupby(["dataset", "architecture", "method", "eps255"])["seed"].nunique()
     counts = span_of(seeds if len(seeds) else [suite.config.seeds])
     return f"{NORMS[suite.config.norm]} threat model; mean and range over seeds; seeds = {counts}."
 
@@ -150,12 +153,6 @@ def attacks_in_words(attacks: dict[str, str]) -> str:
     return ", ".join(f"{name} for {' and '.join(methods)}" for name, methods in users.items()) or "PGD"
 
 
-_SPLITS = ("train", "test")
-
-
-LOST = ("lost", "lost_lo", "lost_hi")
-
-
 def overfitting(suite: Suite) -> pd.DataFrame:
     """Every network method that has both checkpoints, in the order of the configuration's lists.
 
@@ -164,7 +161,7 @@ def overfitting(suite: Suite) -> pd.DataFrame:
         update; lost, the former minus the latter, paired, with its 95% interval; updates at both, and robust accuracy
         on some training images under the attack of the reports, means over seeds. Accuracies are fractions.
     """
-    long, frame = evaluated(suite), curves_frame(suite)
+    long, frame = evaluated(suite), frame_of(suite.curves)
     by_cell = groups(long[long["checkpoint"] == "best_val"], ["dataset", "network", "eps255", "method", "attack"])
     found = [list(group["item"]) for _, group in by_cell]
     chosen = [items for items in found if items[0].record.kind == "network" and "last" in items[0].robust]
@@ -235,7 +232,7 @@ def overfitting_listings(suite: Suite) -> Iterator[Listing]:
 
 def overfitting_figure(suite: Suite) -> Figure:
     """Robust accuracy on train and test along training, a panel for each network method; best − last above it."""
-    attack, frame = next(iter(suite.config.attacks)), curves_frame(suite)
+    attack, frame = next(iter(suite.config.attacks)), frame_of(suite.curves)
     found = overfitting(suite)
     found = found[found["attack"] == attack]
     watched = {method: curve_attacks(suite).get(method, "PGD") for method in found["method"]}

@@ -10,8 +10,9 @@ from matplotlib.text import Text
 
 from advntk.foundation.errors import ConfigError
 from advntk.telling.captions import CAPTIONS
+from advntk.telling.curves import frame_of
 from advntk.telling.figures import FIGURES, write_figure
-from advntk.telling.frames import curves_frame, read_suite, results
+from advntk.telling.frames import read_suite, results
 from advntk.telling.labels import method_colours
 from advntk.telling.layout import save, style
 from advntk.telling.transfer import transfers as transfers_of
@@ -82,7 +83,7 @@ def plotted(figure):
 
 
 def of_training(suite, columns, **chosen):
-    frame = curves_frame(suite)
+    frame = frame_of(suite.curves)
     for column, values in chosen.items():
         frame = frame[frame[column].isin(values)]
     means = frame.groupby(["architecture", "method", "eps255", "split", "step"])[columns].mean()
@@ -150,7 +151,7 @@ def test_every_method_that_trains_in_steps_has_its_panels_and_val_its_triangles(
 def test_triangles_stand_on_the_test_line_where_val_is_best(build):
     suite = read_suite(build(**ONE, seeds=1).fill().write())
     (triangle,) = triangles(drawn("curves", suite).axes[0])
-    frame = curves_frame(suite).query("method == 'at'")
+    frame = frame_of(suite.curves).query("method == 'at'")
     val, test = (frame[frame["split"] == split].set_index("step")["robust_accuracy"] for split in ("val", "test"))
     assert 0 < val.idxmax() < 2000  # overfitting
     assert triangle == pytest.approx((val.idxmax(), 100 * test[val.idxmax()]))

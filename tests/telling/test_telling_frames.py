@@ -10,7 +10,8 @@ import advntk.telling
 from advntk.foundation import files
 from advntk.foundation.errors import AdvntkError, InputError
 from advntk.foundation.records import AttackRecord, read_record
-from advntk.telling.frames import CURVE_COLUMNS, curves_frame, read_suite, results
+from advntk.telling.curves import CURVE_COLUMNS, frame_of
+from advntk.telling.frames import read_suite, results
 from advntk.telling.tables import TABLES
 
 
@@ -141,7 +142,7 @@ def test_not_a_suite_file(tmp_path):
 
 
 def test_curves(quick):
-    frame = curves_frame(read_suite(quick.path))
+    frame = frame_of(read_suite(quick.path).curves)
     assert list(frame.columns) == list(CURVE_COLUMNS)
     assert len(frame) == 3 * 2 * 2 * 3 * (21 + 51)
     assert set(frame["architecture"]) == {"mlp-3", "mlp-5", "cnn-3"}
