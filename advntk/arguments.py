@@ -67,7 +67,9 @@ def parser(functions: Mapping[str, Callable[[argparse.Namespace], int | None]]) 
         return sub
 
     sub = verb("list")
-    sub.add_argument("kind", nargs="?", default="", help="datasets, families, methods, attacks or experiments")
+    sub.add_argument(
+        "kind", nargs="?", default="", help="datasets, families, methods, attacks, training_losses … (none: all)"
+    )
     sub.add_argument("name", nargs="?", default="", help="one of them: its options, as in config.yaml")
     sub = verb("prepare", [options])
     sub.add_argument("--dataset", required=True, help="registry entry, such as digits")

@@ -14,7 +14,7 @@ from advntk import suite as suites
 from advntk.foundation import paths
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.findings import STORIES
-from advntk.foundation.options import Device
+from advntk.foundation.options import Device, named_entries
 from advntk.foundation.provenance import code_digest
 from advntk.planning import jobs as planned
 from advntk.planning import resources
@@ -111,10 +111,15 @@ class Jobs:
         """The registry module of a method, by the user's name of it."""
         return f"{suites.METHODS}.{self.suite.method_kinds[name]}"
 
+    def _method_modules(self, wildcards: Any) -> set[str]:
+        """The registry modules of a cell's method, and of what its options name."""
+        options = self.suite.options[wildcards.dataset, wildcards.architecture, wildcards.method]
+        return {self.method_module(wildcards.method)} | named_entries(options)
+
     def fit_code(self, wildcards: Any, module: str = "advntk.learning.fits") -> str:
         """Digest of what a fit, or another training (``module``), depends on: its method and the family."""
         family = self.suite.specs[wildcards.architecture].family
-        return code_digest(module, self.method_module(wildcards.method), f"{suites.FAMILIES}.{family}")
+        return code_digest(module, f"{suites.FAMILIES}.{family}", *self._method_modules(wildcards))
 
     @cached_property
     def resources(self) -> Resources:
@@ -272,19 +277,21 @@ class Jobs:
         return self.suite.shown(wildcards.dataset, int(wildcards.seed), float(wildcards.eps255))
 
     def attack_code(self, wildcards: Any, *modules: str) -> str:
-        """Digest of what an attack on a fit depends on: these modules, the method, the family and the attack."""
+        """Digest of what an attack on a fit depends on: these modules, method, family, attack, and what they name."""
         named = wildcards.get("attack")
         attack = self.suite.attacks[named] if named else self.suite.sweep_attacks[wildcards.sweep]
         family = self.suite.specs[wildcards.architecture].family
         entries = (
-            self.method_module(wildcards.method),
+            *self._method_modules(wildcards),
             f"{suites.FAMILIES}.{family}",
             f"{suites.ATTACKS}.{attack.kind}",
+            *named_entries(attack.options),
         )
         return code_digest(*modules, *entries)
 
     def predictors_code(self, *modules: str) -> str:
         """Digest of these modules and of all methods and families of the suite."""
         families = sorted({spec.family for spec in self.suite.specs.values()})
-        methods = (self.method_module(method) for method in self.suite.methods)
+        methods = {self.method_module(method) for method in self.suite.methods}
+        methods = methods.union(*map(named_entries, self.suite.options.values()))
         return code_digest(*modules, *methods, *(f"{suites.FAMILIES}.{family}" for family in families))

@@ -14,7 +14,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build
-from advntk.learning.at_run import Run, attacked
+from advntk.learning.at_run import Run, attacked, named_objective
 from advntk.learning.network_predictor import choose_device
 from benchmarks import timing
 from benchmarks.options import At
@@ -77,7 +77,10 @@ def run(options: At) -> dict[str, Any]:
     size = timing.PEAK_SIZES[options.device]
     square = torch.randn(size, size).to(images.device)
     done: Callable[[], object] = torch.cuda.synchronize if options.device == "gpu" else lambda: None
-    attack = partial(attacked, training.net, images, target, attack=how.attack, threat=training.threat, offsets=offsets)
+    objective, threat = named_objective(how.attack, target), training.threat
+    attack = partial(
+        attacked, training.net, images, objective=objective, attack=how.attack, threat=threat, offsets=offsets
+    )
     forms = {"step": lambda: (training.update(), done()), "attack": lambda: (attack(), done())}
     times = timing.medians(forms, repeats=options.steps, what="at", turn_s=0)
     report = {"report": lambda: (training.report(), done())}

@@ -92,7 +92,7 @@ def test_the_code_of_an_attack_is_that_of_its_entry_the_method_and_the_family():
     found = jobs({"attacks": ["pgd", "pgd_margin", "noise"]})
 
     def digest(**changes):
-        cell = {"architecture": "mlp-3", "method": "ntk", "attack": "pgd"} | changes
+        cell = {"dataset": "digits", "architecture": "mlp-3", "method": "ntk", "attack": "pgd"} | changes
         return found.attack_code(Wildcards(**cell), "advntk.measuring.evaluate")
 
     assert digest() == digest(attack="pgd_margin")  # the same entry under another name

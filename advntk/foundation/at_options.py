@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from advntk.foundation.attack_options import AttackOptions
-from advntk.foundation.options import Closed
+from advntk.foundation.options import Closed, EntryOf, chosen_entry
 
-TrainingLoss = Literal["cross_entropy", "squared_error", "torch_mse"]
+LOSSES = "advntk.learning.losses"
+"""The registry of training losses."""
+TECHNIQUES = "advntk.learning.techniques"
+"""The registry of techniques that combine with any training loss."""
 NetworkForm = Literal["ntk", "reference"]
 _RATES = ("learning_rate", "learning_rate_fraction")
 
@@ -39,7 +42,7 @@ class Candidate(Closed):
 
 
 class AdversarialTrainingOptions(Closed):
-    """Training on attacked images, without augmentation.
+    """Training on attacked images.
 
     Give exactly one of ``learning_rate_fraction`` and ``learning_rate``.
     """
@@ -70,10 +73,15 @@ class AdversarialTrainingOptions(Closed):
     )
     lr_decay_factor: float = Field(default=0.1, ge=0, le=1, description="factor of each decay; 0: none")
     gradient_clip: float | None = Field(default=None, gt=0, description="bound of the gradient's ℓ2 norm; null: none")
-    loss: TrainingLoss = Field(
+    loss: Annotated[str | dict[str, Any], EntryOf(LOSSES)] = Field(
         default="squared_error",
-        description="cross_entropy; squared_error: ½‖f−y‖² summed over classes, mean over the batch; torch_mse: ‖f−y‖² "
-        "averaged over classes too (the authors' code)",
+        description="a training loss, or {name: …, its options}: cross_entropy; squared_error: ½‖f−y‖² summed over "
+        "classes, mean over the batch; torch_mse: averaged over classes too (the authors' code); trades, mart …",
+    )
+    techniques: list[Annotated[str | dict[str, Any], EntryOf(TECHNIQUES)]] = Field(
+        default=[],
+        description="what is added to the training, each a name or {name: …, its options}: awp (weight perturbation), "
+        "ema or swa (averages of weights), label_smoothing",
     )
     attack: AttackOptions = Field(default=AttackOptions(), description="attack inside training")
     report_every: int = Field(default=100, ge=1, description="updates between two reports (checkpoint candidates)")
@@ -103,10 +111,27 @@ class AdversarialTrainingOptions(Closed):
             raise ValueError("give exactly one of learning_rate_fraction and learning_rate")
         if self.schedule == "cosine" and self.lr_decay_every:
             raise ValueError("give lr_decay_every or schedule: cosine, not both")
+        if self.learning_rate is None and self.loss_entry()[0].curvature(2) is None:
+            raise ValueError("the loss takes learning_rate: it has no curvature for learning_rate_fraction")
+        entries = [entry for entry, _ in self.technique_entries()]
+        if len(set(entries)) < len(entries) or sum(entry.averages for entry in entries) > 1:
+            raise ValueError("techniques: list each once, and at most one average of weights")
         if self.optimizer == "adam" and self.learning_rate is None:
             raise ValueError("adam takes learning_rate: a fraction of 2/λmax means nothing for it")
         self.candidates()
         return self
+
+    def loss_entry(self) -> tuple[Any, Closed]:
+        """The training loss, a class of :mod:`advntk.learning.at_parts`, and its options."""
+        return chosen_entry(LOSSES, self.loss)
+
+    def technique_entries(self) -> list[tuple[Any, Closed]]:
+        """The techniques, as the loss."""
+        return [chosen_entry(TECHNIQUES, one) for one in self.techniques]
+
+    def parts(self) -> list[Any]:
+        """The classes of the loss and of the techniques."""
+        return [self.loss_entry()[0], *(entry for entry, _ in self.technique_entries())]
 
     def candidates(self) -> list[AdversarialTrainingOptions]:
         """The options of each candidate of the search, validated; empty without a search."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import core_schema
 
+from advntk.foundation import registry
 from advntk.foundation.errors import ConfigError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -56,6 +59,62 @@ class Compute(Closed):
         """The same for predictors of one kind, in a job of both: numba computes kernels on a CPU only."""
         on_cpu = kind == "kernel" and self.kernel_engine == "numba"
         return self.model_copy(update={"device": "cpu"}) if on_cpu else self
+
+
+@dataclass(frozen=True)
+class EntryOf:
+    """Annotation of an option that names an entry of a registry: NAME, or {name: NAME, and the entry's own options}.
+
+    The option's value is the name of an entry without options, else a mapping of its name and all its options.
+
+    Attributes:
+        package: the registry.
+    """
+
+    package: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """How pydantic checks such an option."""
+        return core_schema.no_info_plain_validator_function(self._checked)
+
+    def _checked(self, value: Any) -> str | dict[str, Any]:
+        """The value with all options of the entry."""
+        given = {"name": value} if isinstance(value, str) else value
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+            raise ValueError("give a name, or a mapping of 'name' and options")
+        name, known = given["name"], registry.names(self.package)
+        if name not in known:
+            raise ValueError(f"unknown name '{name}'{nearest(name, known)}; allowed: {', '.join(known)}")
+        model = getattr(registry.get(self.package, name), "options", Closed)
+        try:
+            options = validated(model, {key: one for key, one in given.items() if key != "name"}, name)
+        except ConfigError as error:
+            raise ValueError(error.line().removesuffix("; correct the value")) from error
+        return {"name": name, **options.model_dump()} if model.model_fields else name
+
+
+def chosen_entry(package: str, value: str | Mapping[str, Any]) -> tuple[Any, Closed]:
+    """The registry entry that the checked value of an option names (see :class:`EntryOf`), and its options."""
+    given = {"name": value} if isinstance(value, str) else dict(value)
+    entry = registry.get(package, given.pop("name"))
+    options: Closed = entry.options.model_validate(given)
+    return entry, options
+
+
+def named_entries(options: BaseModel) -> set[str]:
+    """Modules of all registry entries that options name: a result of these options depends on their code too."""
+    found: set[str] = set()
+    for key, field in type(options).model_fields.items():
+        inner = [mark for one in get_args(field.annotation) for mark in getattr(one, "__metadata__", ())]
+        packages = [mark.package for mark in (*field.metadata, *inner) if isinstance(mark, EntryOf)]
+        value = getattr(options, key)
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, BaseModel):
+                found |= named_entries(one)
+            elif packages and one is not None:
+                name = one if isinstance(one, str) else one["name"]
+                found |= {f"{package}.{name}" for package in packages}
+    return found
 
 
 def validated(model: type[Model], content: Mapping[str, Any], where: str) -> Model:

@@ -21,6 +21,7 @@ from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.files import replacing, sha256_of_arrays, sha256_of_json
 from advntk.foundation.losses import one_hot
+from advntk.foundation.options import named_entries
 from advntk.foundation.provenance import code_digest
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build, state_to_arrays
@@ -104,7 +105,8 @@ def adversarial_training(
 ) -> AdversarialTrainingResult:
     """Train a finite network of ``spec`` on images attacked within ``threat``.
 
-    min_w E loss(f_w(x'), y), x' from projected gradient ascent against f_w (``options.attack``).
+    min_w E loss(f_w(x'), y), x' from projected gradient ascent against f_w (``options.attack``); a loss may take f_w(x)
+    too and attack with an objective of its own, and techniques may change the rest (:mod:`advntk.learning.at_parts`).
 
     Args:
         spec: architecture, its width included.
@@ -169,7 +171,7 @@ def adversarial_training(
     assert run.best is not None  # step 0 was reported
     return AdversarialTrainingResult(
         checkpoints={
-            "last": Checkpoint(step=run.step, parameters=state_to_arrays(run.net)),
+            "last": Checkpoint(step=run.step, parameters=state_to_arrays(run.deployed())),
             "best_val": run.best,
         },
         rows=run.rows,
@@ -236,7 +238,9 @@ def _fingerprint(run: Run, spec: Architecture, splits: Mapping[str, TrainingData
             "arrays": sha256_of_arrays(arrays),
             "device": run.images.device.type,
             "torch": str(torch.__version__),
-            "code": code_digest("advntk.learning.adversarial_training", f"{FAMILIES}.{spec.family}"),
+            "code": code_digest(
+                "advntk.learning.adversarial_training", f"{FAMILIES}.{spec.family}", *sorted(named_entries(run.options))
+            ),
         }
     )
 
@@ -254,6 +258,7 @@ def _save(run: Run, path: Path, fingerprint: str) -> None:
         "net": run.net.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "schedule": run.schedule.state_dict(),
+        "parts": [part.state() for part in (run.loss, *run.techniques)],
     }
     with replacing(path) as temporary:
         torch.save(state, temporary)
@@ -281,6 +286,8 @@ def _restore(run: Run, path: Path, fingerprint: str) -> str:
     run.net.load_state_dict(state["net"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
+    for part, remembered in zip((run.loss, *run.techniques), state["parts"], strict=True):
+        part.restore(remembered)
     best = {name: tensor.cpu().numpy() for name, tensor in state["best"].items()}
     run.best = Checkpoint(step=state["best_step"], parameters=best)
     run.best_score = tuple(state["best_score"])

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,10 +22,11 @@ from advntk.foundation.errors import NumericalError
 from advntk.foundation.losses import value_and_logit_gradient
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import ntk_top_eigenvalue, state_to_arrays
+from advntk.learning.at_parts import Batch, Technique, TrainingLoss
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import loss_and_image_gradient
 
-_BATCHES, _STARTS, _REPORTS, _HESSIAN = range(1, 5)  # one random stream each; 0 would equal a shorter seed
+_BATCHES, _STARTS, _REPORTS, _HESSIAN, _TECHNIQUES = range(1, 6)  # one random stream each; 0 would equal a shorter seed
 _HESSIAN_IMAGES = 256
 _PIECE = 512  # images per forward pass of a report
 
@@ -34,27 +39,45 @@ class Checkpoint:
     parameters: dict[str, np.ndarray]
 
 
+class Pulled(NamedTuple):
+    """An update's loss and gradient.
+
+    Attributes:
+        values: of the loss, (m,).
+        gradients: of their mean, by parameter.
+    """
+
+    values: Tensor
+    gradients: tuple[Tensor, ...]
+
+
 def attacked(
-    net: nn.Module, images: Tensor, target: Tensor, *, attack: AttackOptions, threat: ThreatModel, offsets: np.ndarray
+    net: nn.Module,
+    images: Tensor,
+    *,
+    objective: Callable[[Tensor], tuple[Tensor, Tensor]],
+    attack: AttackOptions,
+    threat: ThreatModel,
+    offsets: np.ndarray | None,
 ) -> Tensor:
     """Images after projected gradient ascent against the network.
 
     Args:
         net: parameters without gradients.
         images: clean, (m, H, W, C) in [0, 1].
-        target: one-hot labels, (m, c).
-        attack: loss, steps and step size.
+        objective: what it raises: logits → values and their gradients by the logits.
+        attack: steps and step size.
         threat: ball and box.
-        offsets: start minus clean, (m, H, W, C); unused without random starts.
+        offsets: start minus clean, (m, H, W, C); None to start at the images.
 
     Returns:
         Points of the threat set, (m, H, W, C).
     """
     if threat.eps255 == 0:
         return images
-    start = images + torch.from_numpy(offsets).to(images) if attack.random_start else images
+    start = images if offsets is None else images + torch.from_numpy(offsets).to(images)
     points: Tensor = ascend(
-        lambda points: loss_and_image_gradient(net, points, target, attack.loss),
+        lambda points: loss_and_image_gradient(net, points, objective),
         images,
         start,
         threat=threat,
@@ -64,27 +87,21 @@ def attacked(
     return points
 
 
-def training_loss(options: AdversarialTrainingOptions, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Training loss of each image and its gradient by the logits.
-
-    Args:
-        options: name the loss.
-        logits: (m, c).
-        target: one-hot labels, (m, c).
-
-    Returns:
-        Values (m,), gradients (m, c).
-    """
-    if options.loss == "cross_entropy":
-        return value_and_logit_gradient("cross_entropy", logits, target)
-    value, gradient = value_and_logit_gradient("squared_error", logits, target)
-    scale = 1.0 if options.loss == "squared_error" else 2.0 / target.shape[1]  # torch's MSE: no ½, mean over classes
-    return scale * value, scale * gradient
+def named_objective(attack: AttackOptions, target: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """The loss that an attack names, at one-hot labels: logits → values (m,) and gradients (m, c)."""
+    return partial(value_and_logit_gradient, attack.loss, target=target)
 
 
-def _hessian_scale(options: AdversarialTrainingOptions, classes: int) -> float:
-    """Largest eigenvalue of the loss's Hessian by the logits: 1, 2/c, or 1/c of a softmax at equal logits."""
-    return {"squared_error": 1.0, "torch_mse": 2.0 / classes, "cross_entropy": 1.0 / classes}[options.loss]
+def _differentiated(values: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Values of logits, and their gradients by them."""
+
+    def objective(logits: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = logits.requires_grad_(True)
+        value = values(leaf)
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        return value.detach(), gradient
+
+    return objective
 
 
 def base_rate(
@@ -114,7 +131,8 @@ def base_rate(
     generator = np.random.default_rng([seed, _HESSIAN])
     chosen = generator.permutation(len(images))[:_HESSIAN_IMAGES]
     sample = images[torch.from_numpy(chosen).to(images.device)]
-    top = ntk_top_eigenvalue(net, sample, generator=generator) / len(sample) * _hessian_scale(options, classes)
+    entry, _ = options.loss_entry()
+    top = ntk_top_eigenvalue(net, sample, generator=generator) / len(sample) * entry.curvature(classes)
     if not (math.isfinite(top) and top > 0):
         raise NumericalError(
             f"λmax of the Hessian at initialisation is {top}",
@@ -163,15 +181,30 @@ class Run:
     best_score: tuple[float, float] = (-1.0, 0.0)
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: lr_scheduler.LRScheduler = field(init=False)
+    loss: TrainingLoss = field(init=False)
+    techniques: list[Technique] = field(init=False)
     _epoch: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         self.optimizer, self.schedule = make_optimizer(self.net, self.options, self.rate)
+        make, chosen = self.options.loss_entry()
+        self.loss = make(chosen, self)
+        self.techniques = [make(chosen, self) for make, chosen in self.options.technique_entries()]
+
+    @property
+    def epoch_steps(self) -> int:
+        """Updates in an epoch."""
+        return len(self.images) // self.options.batch
+
+    def deployed(self) -> nn.Module:
+        """The network that is measured and kept."""
+        found = [technique.deployed() for technique in self.techniques]
+        return next((net for net in found if net is not None), self.net)
 
     def batch_indices(self) -> np.ndarray:
         """Indices of this step's batch: a new permutation each epoch, its incomplete last batch left out."""
         size = self.options.batch
-        epoch, place = divmod(self.step, len(self.images) // size)
+        epoch, place = divmod(self.step, self.epoch_steps)
         if epoch != self._epoch[0]:
             order = np.random.default_rng([self.seed, epoch, _BATCHES]).permutation(len(self.images))
             self._epoch = (epoch, order)
@@ -185,67 +218,113 @@ class Run:
         """
         options = self.options
         indices = torch.from_numpy(self.batch_indices()).to(self.images.device)
-        images, target = self.images[indices], self.target[indices]
-        generator = np.random.default_rng([self.seed, self.step, _STARTS])
-        offsets = self.threat.random_offsets(tuple(images.shape), generator)
-        images = attacked(self.net, images, target, attack=options.attack, threat=self.threat, offsets=offsets)
+        images = self.images[indices]
+        batch = Batch(indices=indices, images=images, points=images, target=self.target[indices])
+        generator = np.random.default_rng([self.seed, self.step, _TECHNIQUES])
+        for technique in self.techniques:
+            batch = technique.augmented(batch, generator)
+        batch = replace(batch, points=self._attacked(batch))
+        for technique in self.techniques:
+            batch = replace(batch, target=technique.softened(batch.target))
 
-        parameters = list(self.net.requires_grad_(True).parameters())
-        logits = self.net.train()(images)  # batch norms see the batch here, their running statistics in every attack
-        value, logit_gradient = training_loss(options, logits.detach(), target)
-        gradients = torch.autograd.grad(logits, parameters, grad_outputs=logit_gradient / len(images))
-        self.net.eval().requires_grad_(False)
-
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        if options.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(parameters, options.gradient_clip)
-        self.optimizer.step()
+        with ExitStack() as moved:
+            for technique in self.techniques:
+                moved.enter_context(technique.moved(batch))
+            found = self.gradients(batch)
+            parameters = list(self.net.parameters())
+            for parameter, gradient in zip(parameters, found.gradients, strict=True):
+                parameter.grad = gradient
+            if options.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(parameters, options.gradient_clip)
+            self.optimizer.step()
         self.schedule.step()
         self.step += 1
-        mean: Tensor = value.mean()
+        for technique in self.techniques:
+            technique.stepped()
+        mean: Tensor = found.values.mean()
         return mean
+
+    def _attacked(self, batch: Batch) -> Tensor:
+        """The points that the inner attack finds for a batch."""
+        options, inner = self.options, self.loss.inner(batch)
+        generator = np.random.default_rng([self.seed, self.step, _STARTS])
+        return attacked(
+            self.net,
+            batch.images,
+            objective=named_objective(options.attack, batch.target) if inner is None else _differentiated(inner),
+            attack=options.attack,
+            threat=self.threat,
+            offsets=self.loss.offsets(tuple(batch.images.shape), generator),
+        )
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (m, c) of the network as it is attacked: in eval mode, without a gradient."""
+        with torch.no_grad():
+            found: Tensor = self.net(images)
+        return found
+
+    def gradients(self, batch: Batch) -> Pulled:
+        """The training loss of an attacked batch, differentiated by the logits and pulled back through the network.
+
+        Args:
+            batch: attacked; running statistics of batch norms take it in.
+
+        Returns:
+            Values, and the gradient of their mean by the weights.
+        """
+        parameters = list(self.net.requires_grad_(True).parameters())
+        outputs = [self.net.train()(batch.points)]  # batch norms see the batch here, their statistics in every attack
+        if self.loss.uses_clean:
+            outputs.append(self.net(batch.images))
+        logits, *clean = leaves = [output.detach().requires_grad_(True) for output in outputs]
+        values = self.loss.values(batch, logits, clean[0] if clean else None)
+        slopes = torch.autograd.grad(values.sum(), leaves, materialize_grads=True)
+        gradients = torch.autograd.grad(outputs, parameters, [slope / len(values) for slope in slopes])
+        self.net.eval().requires_grad_(False)
+        return Pulled(values.detach(), gradients)
 
     def report(self) -> Row:
         """Measure every monitor, keep the weights if they are the best on ``val``, and give val's row."""
-        rows = {name: self._measure(name) for name in self.monitors}
+        net = self.deployed()
+        rows = {name: self._measure(net, name) for name in self.monitors}
         self.rows.extend(rows.values())
         val = rows["val"]
         score = (float(val["robust_accuracy"]), -float(val["robust_loss"]))
         if self.best is None or score > self.best_score:
-            self.best = Checkpoint(step=self.step, parameters=state_to_arrays(self.net))
+            self.best = Checkpoint(step=self.step, parameters=state_to_arrays(net))
             self.best_score = score
         return val
 
-    def _measure(self, split: str) -> Row:
+    def _measure(self, net: nn.Module, split: str) -> Row:
         """Clean and robust accuracy on one monitor; every report draws the same starts, so that steps compare."""
         images, target = self.monitors[split]
+        attack = self.options.report_attack
         generator = np.random.default_rng([self.seed, zlib.crc32(split.encode()), _REPORTS])
         offsets = self.threat.random_offsets(tuple(images.shape), generator)
         tally = torch.zeros(3, dtype=torch.float64, device=images.device)  # read once: reading waits for the device
         for start in range(0, len(images), _PIECE):
             piece = slice(start, start + _PIECE)
             points = attacked(
-                self.net,
+                net,
                 images[piece],
-                target[piece],
-                attack=self.options.report_attack,
+                objective=named_objective(attack, target[piece]),
+                attack=attack,
                 threat=self.threat,
-                offsets=offsets[piece],
+                offsets=offsets[piece] if attack.random_start else None,
             )
+            batch = Batch(indices=None, images=images[piece], points=points, target=target[piece])
             with torch.no_grad():
-                labels = target[piece].argmax(1)
-                right = self.net(images[piece]).argmax(1) == labels
-                logits = self.net(points)
-            value, _ = training_loss(self.options, logits, target[piece])
-            robust = right & (logits.argmax(1) == labels)
+                clean, logits = net(batch.images), net(points)
+                value = self.loss.values(batch, logits, clean if self.loss.uses_clean else None)
+            right = clean.argmax(1) == batch.labels
+            robust = right & (logits.argmax(1) == batch.labels)
             tally += torch.stack([right.sum(), robust.sum(), value.sum(dtype=tally.dtype)])
-        clean, survived, loss = tally.tolist()
+        correct, survived, loss = tally.tolist()
         self.check(loss, f"robust loss on {split}")
         return {
             "step": self.step,
             "split": split,
-            "clean_accuracy": clean / len(images),
+            "clean_accuracy": correct / len(images),
             "robust_accuracy": survived / len(images),
             "robust_loss": loss / len(images),
         }

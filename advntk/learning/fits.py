@@ -15,7 +15,7 @@ from advntk.foundation import files
 from advntk.foundation import provenance as made_by
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
-from advntk.foundation.options import Closed
+from advntk.foundation.options import Closed, named_entries
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.networks.layers import FAMILIES
@@ -76,7 +76,8 @@ def made_from(task: Task, entry: str, split_path: Path) -> dict[str, Any]:
         content = made_by.told_content(facts)
         inputs = {"gram": content} if content else {}
         places["gram"] = os.path.relpath(facts, task.workdir)
-    sources = made_by.sources("advntk.learning.fits", f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}")
+    entries = (f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}", *named_entries(task.options))
+    sources = made_by.sources("advntk.learning.fits", *entries)
     return {"sources": sources, "data": task.split.data, "inputs": inputs, "places": places}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -54,18 +56,17 @@ def choose_device(name: DeviceName) -> torch.device:
 
 
 def loss_and_image_gradient(
-    net: nn.Module, images: Tensor, target: Tensor, loss: LossName
+    net: nn.Module, images: Tensor, objective: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, loss of each example and its gradient by its own image, no gradient by any parameter.
 
-    The loss's closed-form gradient by the logits is pulled back through the network, so that torch and JAX attacks
-    maximise the same function. Parameters should not require gradients, or their inputs are kept in memory.
+    The gradient by the logits, a closed form for attack losses, is pulled back through the network, so that torch and
+    JAX attacks maximise the same function. Parameters should not require gradients, or their inputs are kept in memory.
 
     Args:
         net: eval mode; examples must not influence one another.
         images: (m, H, W, C) in [0, 1].
-        target: one-hot labels, (m, c).
-        loss: attack loss.
+        objective: detached logits (m, c) → loss of each example (m,) and its gradient by the logits (m, c).
 
     Returns:
         Logits (m, c), values (m,), gradients (m, H, W, C), all detached.
@@ -73,7 +74,7 @@ def loss_and_image_gradient(
     with recording_gradients(images.device):
         variable = _variable(images)
         logits = net(variable)
-        value, logit_gradient = value_and_logit_gradient(loss, logits.detach(), target)
+        value, logit_gradient = objective(logits.detach())
         (gradient,) = torch.autograd.grad(logits, variable, grad_outputs=logit_gradient)
     return logits.detach(), value, gradient
 
@@ -163,10 +164,13 @@ class NetworkPredictor:
         images = self._images(images, "loss_and_gradient")
         require_labels(labels, len(images), where="loss_and_gradient")
         target = one_hot(labels, self.classes, images.dtype)
-        if len(images) <= self.batch:
-            return loss_and_image_gradient(self.net, images, target, loss)
         pieces = zip(torch.split(images, self.batch), torch.split(target, self.batch), strict=True)
-        parts = [loss_and_image_gradient(self.net, piece, goal, loss) for piece, goal in pieces]
+        parts = [
+            loss_and_image_gradient(self.net, piece, partial(value_and_logit_gradient, loss, target=goal))
+            for piece, goal in pieces
+        ]
+        if len(parts) == 1:
+            return parts[0]
         logits, values, gradients = (torch.cat(column) for column in zip(*parts, strict=True))
         return logits, values, gradients
 

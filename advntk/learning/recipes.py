@@ -13,7 +13,7 @@ from typing import Any
 from advntk.foundation import files, provenance, registry
 from advntk.foundation.at_options import AdversarialTrainingOptions, Candidate
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
-from advntk.foundation.options import Compute, validated
+from advntk.foundation.options import Compute, named_entries, validated
 from advntk.foundation.recipes import Check, Choice, Row, Tried
 from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.adversarial_training import (
@@ -208,7 +208,8 @@ def _of_val(rows: list[Row]) -> list[Row]:
 
 def _sources(entry: str, task: Task) -> Mapping[str, str]:
     """Digests of the code behind a training, asked before it begins."""
-    return provenance.sources(__name__, f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}")
+    entries = (f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}", *named_entries(task.options))
+    return provenance.sources(__name__, *entries)
 
 
 def _workdir(out: Path, index: int) -> Path:

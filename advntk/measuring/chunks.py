@@ -144,7 +144,7 @@ class ChunkedAttack:
 
     def _digest(self, content: FitFile, arrays: dict[str, np.ndarray], index: int) -> str:
         """Of all that a chunk depends on, the code of attack, method and family and the attack's libraries among it."""
-        entries = modules_behind_attack(content, self.attack.kind)
+        entries = modules_behind_attack(content, self.attack)
         return files.sha256_of_json(
             {
                 "code": provenance.code_digest("advntk.measuring.chunks", *entries),

@@ -184,7 +184,7 @@ def evaluate_fit(
     start = time.perf_counter()
     content, arrays = read_fit(folder)
     split = split_of(folder, content)
-    origin = made_from.of_attack(__name__, folder, content, arrays, kind=attack.kind, data=split.data, out=out)
+    origin = made_from.of_attack(__name__, folder, content, arrays, attack=attack, data=split.data, out=out)
     seed = evaluation_seed(content)
     chunked = ChunkedAttack(
         fit=folder,

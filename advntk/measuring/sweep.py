@@ -54,7 +54,7 @@ def sweep_fit(
     start = time.perf_counter()
     content, arrays = read_fit(folder)
     split = split_of(folder, content)
-    origin = made_from.of_attack(__name__, folder, content, arrays, kind=attack.kind, data=split.data, out=out)
+    origin = made_from.of_attack(__name__, folder, content, arrays, attack=attack, data=split.data, out=out)
     test, seed = split.test, evaluation_seed(content)
     checkpoint = next(iter(content.checkpoints))
     predictor = load_checkpoint(folder, checkpoint, compute)

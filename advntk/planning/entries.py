@@ -12,7 +12,10 @@ from pydantic_core import PydanticUndefined
 
 from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.at_options import LOSSES, TECHNIQUES
 from advntk.foundation.errors import ConfigError, nearest
+from advntk.foundation.losses import ATTACK_LOSSES
+from advntk.foundation.options import Closed
 from advntk.suite import ATTACKS, DATASETS, EXPERIMENTS, FAMILIES, METHODS
 
 KINDS = {
@@ -20,6 +23,9 @@ KINDS = {
     "families": FAMILIES,
     "methods": METHODS,
     "attacks": ATTACKS,
+    "attack_losses": ATTACK_LOSSES,
+    "training_losses": LOSSES,
+    "techniques": TECHNIQUES,
     "experiments": EXPERIMENTS,
 }
 """Registries, by the word for their entries."""
@@ -44,7 +50,7 @@ def details(kind: str, name: str) -> Iterator[str]:
     """
     entry = registry.get(_package(kind), name)
     yield f"{name}: {_about(kind, name)}"
-    yield from _options(Architecture if kind == "families" else entry.options, "  ")
+    yield from _options(Architecture if kind == "families" else getattr(entry, "options", Closed), "  ")
 
 
 def _package(kind: str) -> str:

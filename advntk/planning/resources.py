@@ -345,17 +345,19 @@ class Resources:
     def _trained(self, cell: Cell, recipes: Sequence[Any], monitored: int) -> Need:
         """Trainings one after another: updates, and attacks of the reports on ``monitored`` images."""
         (weights, outputs, products), work = cell.network, START
+        parts: list[Any] = getattr(cell.options, "parts", list)()
         for options in recipes:
             steps, batch = getattr(options, "steps", 1), getattr(options, "batch", BATCH)
             reports = steps // getattr(options, "report_every", max(1, steps)) + 1
-            passes = 2 * _gradients(getattr(options, "attack", None)) + 3
+            passes = 2 * _gradients(getattr(options, "attack", None)) + 3 + sum(part.passes for part in parts)
             asked = monitored * reports * _gradients(getattr(options, "report_attack", None))
             work += steps * passes * (batch * products + CALL) + 2 * asked * products
-        batch = max(getattr(cell.options, "batch", BATCH), 2 * BATCH)
+        batch = max((1 + any(part.uses_clean for part in parts)) * getattr(cell.options, "batch", BATCH), 2 * BATCH)
+        held = (28 + 4 * sum(part.copies for part in parts)) * weights
         return Need(
             kind=("train", self.suite.method_kinds[cell.method]),
             family=cell.spec.family,
-            memory_mb=TORCH_MB + (28 * weights + 16 * batch * outputs + 9 * cell.n * cell.facts.numbers) / MIB,
+            memory_mb=TORCH_MB + (held + 16 * batch * outputs + 9 * cell.n * cell.facts.numbers) / MIB,
             disk_mb=8 * weights / MIB,
             threads=self.threads(cell.dataset, most=4),
             work=work,

@@ -49,7 +49,7 @@ def add_costs(parser: argparse.ArgumentParser) -> None:
 
 
 def run_list(args: argparse.Namespace) -> None:
-    """What a configuration can name: datasets, families, methods, attacks, experiments; with a NAME its options."""
+    """What a configuration can name: datasets, families, methods, attacks, losses …; with a NAME its options."""
     from advntk.planning.entries import KINDS, details, overview
 
     lines = details(args.kind, args.name) if args.name else overview([args.kind] if args.kind else list(KINDS))

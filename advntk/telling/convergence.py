@@ -3,13 +3,15 @@
 A training has converged if (a) robust accuracy on val gained less than a point over the last fifth of the updates, mean
 over seeds, and (b) twice the updates, tried on one seed, move the robust accuracy of the checkpoint best on val by less
 than a point, or than its standard error (:class:`~advntk.foundation.recipes.Check`). Late gain alone would take a
-decayed learning rate for convergence, hence both. A training at a constant rate holds one of half its length: where (b)
-was not tried, the second half of the updates stands for it. Adv-NTK learns from val and is exempt.
+decayed learning rate for convergence, hence both. A training at a constant rate holds one of half its length (unless
+its loss or a technique begins after a share of the updates): where (b) was not tried, the second half of the updates
+stands for it. Adv-NTK learns from val and is exempt.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 
@@ -40,10 +42,15 @@ def unconverged(suite: Suite) -> dict[Training, str]:
         key = (record.dataset, record.architecture.label, record.method, record.threat.eps255)
         if record.kind == "network" and key not in found:
             held_out = curves.get(key, []) if record.images == "opt" else []
-            constant = record.method_options.get("schedule", "constant") == "constant"
-            constant = constant and not record.method_options.get("lr_decay_every")
-            found[key] = _reason(held_out, checks.get(key), constant=constant)
+            found[key] = _reason(held_out, checks.get(key), constant=_constant(record.method_options))
     return {key: reason for key, reason in found.items() if reason}
+
+
+def _constant(options: Mapping[str, Any]) -> bool:
+    """Whether a training contains one of half its length: no rate, technique or loss follows its whole length."""
+    parts = [options.get("loss"), *options.get("techniques", [])]
+    starts = any(part.get("start") for part in parts if isinstance(part, Mapping))
+    return options.get("schedule", "constant") == "constant" and not options.get("lr_decay_every") and not starts
 
 
 def _reason(curves: list[list[Row]], check: Check | None, *, constant: bool) -> str:
@@ -52,7 +59,7 @@ def _reason(curves: list[list[Row]], check: Check | None, *, constant: bool) -> 
     Args:
         curves: of each seed; none where val was trained on.
         check: of the recipe, if there is one.
-        constant: whether the learning rate was constant.
+        constant: whether the training contains one of half its length.
 
     Returns:
         The reason in words; empty for a training that has converged.

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from advntk.foundation.losses import one_hot, targeted_margin, value_and_logit_gradient
+from advntk.foundation import registry
+from advntk.foundation.losses import ATTACK_LOSSES, one_hot, targeted_margin, value_and_logit_gradient
 
-LOSSES = ["squared_error", "cross_entropy", "margin"]
+LOSSES = registry.names(ATTACK_LOSSES)
 
 
 def case(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +23,9 @@ def by_definition(loss, logits, target):
         return np.array([0.5 * np.sum((f - y) ** 2) for f, y in zip(logits, target, strict=True)])
     if loss == "cross_entropy":
         return np.array([-np.log(np.exp(f[y]) / np.exp(f).sum()) for f, y in zip(logits, label, strict=True)])
-    return np.array([np.delete(f, y).max() - f[y] for f, y in zip(logits, label, strict=True)])
+    if loss == "margin":
+        return np.array([np.delete(f, y).max() - f[y] for f, y in zip(logits, label, strict=True)])
+    return value_and_logit_gradient(loss, logits, target)[0]  # of another loss only the gradient is tested
 
 
 @pytest.mark.parametrize("loss", LOSSES)

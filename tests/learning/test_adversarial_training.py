@@ -85,13 +85,14 @@ def test_digits_are_learnt_robustly(digits, tmp_path):
     load_arrays(net, clean.checkpoints["last"].parameters)
     predictor = NetworkPredictor(net, input_shape=(8, 8, 1), classes=10, device="cpu")
     images, labels = digits[1]["test"]
+    attack = AttackOptions(steps=3, step_ratio=0.5)
     points = at_run.attacked(
         predictor.net,
         torch.from_numpy(images),
-        torch.eye(10)[torch.from_numpy(labels)],
-        attack=AttackOptions(steps=3, step_ratio=0.5),
+        objective=at_run.named_objective(attack, torch.eye(10)[torch.from_numpy(labels)]),
+        attack=attack,
         threat=THREAT,
-        offsets=np.zeros_like(images),
+        offsets=None,
     )
     assert (predictor.logits(points.numpy()).argmax(1) == labels).mean() < last["test"]["robust_accuracy"]
 
@@ -113,8 +114,8 @@ def test_checkpoints_and_rows_agree(digits, tmp_path):
 def test_every_training_point_is_in_ball_and_box(digits, tmp_path, monkeypatch, norm):
     threat, seen, original = ThreatModel(norm=norm, eps255=40), [], at_run.attacked
 
-    def spy(net, images, target, **kinds):
-        points = original(net, images, target, **kinds)
+    def spy(net, images, **kinds):
+        points = original(net, images, **kinds)
         seen.append((images, points))
         return points
 

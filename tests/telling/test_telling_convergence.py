@@ -62,8 +62,11 @@ def test_both_conditions_must_hold(build, robust, moved, reason):
     assert unconverged(suite_of(build, robust, moved)) == ({AT: reason} if reason else {})
 
 
-@pytest.mark.parametrize("options", [{"schedule": "cosine"}, {"lr_decay_every": 500}])
-def test_a_falling_rate_has_no_shorter_training_inside(build, options):
+SWA = {"techniques": ["label_smoothing", {"name": "swa", "start": 0.3}]}
+
+
+@pytest.mark.parametrize("options", [{"schedule": "cosine"}, {"lr_decay_every": 500}, SWA])
+def test_what_follows_the_whole_length_has_no_shorter_training_inside(build, options):
     builder = build(**ONE)
     builder.moved["at"], builder.network_options = None, options
     suite = read_suite(with_curves(builder.fill(), FLAT).write())

@@ -1,0 +1,454 @@
+"""Training losses and techniques against independent forms in float64; resuming with what they remember."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.nn import functional
+
+from advntk.foundation import registry
+from advntk.foundation.architecture import Architecture
+from advntk.foundation.at_options import LOSSES, AdversarialTrainingOptions
+from advntk.foundation.attack_options import AttackOptions
+from advntk.foundation.errors import ConfigError
+from advntk.foundation.options import named_entries
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.networks.finite_torch import build
+from advntk.learning import at_run
+from advntk.learning.adversarial_training import TrainingData, adversarial_training
+from advntk.learning.at_parts import Batch
+from advntk.learning.at_run import Run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+MLP = Architecture(family="mlp", depth=3, width=24)
+RESNET = Architecture(family="resnet", depth=18, width=2)
+RATE, DECAY, EPS255, STEPS, RATIO = 0.05, 0.01, 24, 3, 0.4
+CLASSES = 5
+MILD = {"name": "trades", "beta": 2.0}
+
+
+def options(**changes):
+    attack = AttackOptions(loss="cross_entropy", steps=STEPS, step_ratio=RATIO)
+    base = {"steps": 20, "batch": 10, "learning_rate": RATE, "momentum": 0.0, "weight_decay": DECAY}
+    return AdversarialTrainingOptions(
+        **(base | {"attack": attack, "report_attack": attack, "report_every": 10, "network": "reference"} | changes)
+    )
+
+
+def images_and_labels(count=40, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    return rng.uniform(size=(CLASSES, 6, 6, 1))[labels] * 0.5 + 0.5 * rng.uniform(size=(count, 6, 6, 1)), labels
+
+
+def run_of(spec=MLP, seed=3, dtype=torch.float64, **changes):
+    """A training at step 0, in float64."""
+    images, labels = images_and_labels()
+    net = build(spec, (6, 6, 1), CLASSES, seed=seed, form="reference").to(dtype).requires_grad_(False)
+    one_hot = torch.eye(CLASSES, dtype=dtype)[torch.from_numpy(labels)]
+    tensor = torch.from_numpy(images).to(dtype)
+    return Run(
+        net=net,
+        images=tensor,
+        target=one_hot,
+        monitors={"val": (tensor[:20], one_hot[:20])},
+        options=options(**changes),
+        threat=ThreatModel(eps255=EPS255),
+        seed=seed,
+        rate=RATE,
+    )
+
+
+def weights(net):
+    return [weight.detach().clone() for weight in net.parameters()]
+
+
+def logits_of(net, parameters, images):
+    named = dict(zip(dict(net.named_parameters()), parameters, strict=True))
+    return torch.func.functional_call(net, named, (images,))
+
+
+# ---- the losses, each written once more from its source ----
+
+
+def trades_by_torch(logits, clean, labels, beta):
+    robust = functional.kl_div(logits.log_softmax(1), clean.softmax(1), reduction="none").sum(1)
+    return functional.cross_entropy(clean, labels, reduction="none") + beta * robust
+
+
+def mart_by_torch(logits, clean, labels, beta):
+    """As the authors write it."""
+    attacked = logits.softmax(1)
+    last = torch.argsort(attacked, dim=1)[:, -2:]
+    other = torch.where(last[:, -1] == labels, last[:, -2], last[:, -1])
+    boosted = functional.cross_entropy(logits, labels, reduction="none")
+    boosted = boosted + functional.nll_loss(torch.log(1.0001 - attacked), other, reduction="none")
+    true = torch.gather(clean.softmax(1), 1, labels[:, None])[:, 0]
+    robust = functional.kl_div(attacked.log(), clean.softmax(1), reduction="none").sum(1)
+    return boosted + beta * robust * (1 - true)
+
+
+BY_SOURCE = {
+    "squared_error": lambda logits, clean, labels: 0.5 * ((logits - torch.eye(CLASSES)[labels]) ** 2).sum(1),
+    "torch_mse": lambda logits, clean, labels: ((logits - torch.eye(CLASSES)[labels]) ** 2).mean(1),
+    "cross_entropy": lambda logits, clean, labels: functional.cross_entropy(logits, labels, reduction="none"),
+    "trades": lambda logits, clean, labels: trades_by_torch(logits, clean, labels, 6.0),
+    "temporal_ensembling": lambda logits, clean, labels: functional.cross_entropy(
+        logits, labels, reduction="none"
+    ),  # in a report
+    "mart": lambda logits, clean, labels: mart_by_torch(logits, clean, labels, 5.0),
+}
+
+
+def fixed_logits(count=30):
+    draw = torch.Generator().manual_seed(0)
+    logits, clean = (3 * torch.randn(count, CLASSES, dtype=torch.float64, generator=draw) for _ in range(2))
+    return logits, clean, torch.arange(count) % CLASSES
+
+
+@pytest.mark.parametrize("name", registry.names(LOSSES))
+def test_values_are_those_of_the_source(name):
+    """On fixed logits, with the authors' weights as the defaults; and the gradients are those of the values."""
+    logits, clean, labels = fixed_logits()
+    loss = run_of(loss=name).loss
+    images = torch.zeros(len(labels), 6, 6, 1, dtype=torch.float64)
+    target = torch.eye(CLASSES, dtype=torch.float64)[labels]
+    batch = Batch(indices=None, images=images, points=images, target=target)
+    shown = clean if loss.uses_clean else None
+    torch.testing.assert_close(
+        loss.values(batch, logits, shown), BY_SOURCE[name](logits, clean, labels), rtol=1e-10, atol=1e-10
+    )
+
+    leaves = [one.clone().requires_grad_() for one in (logits, clean)]
+    value = loss.values(batch, leaves[0], leaves[1] if loss.uses_clean else None).sum()
+    slopes = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    for which, slope in enumerate(slopes):
+        for index in ((0, 0), (7, 3), (29, 4)):
+            step = torch.zeros_like(logits)
+            step[index] = 1e-6
+            moved = [[one + (sign * step if place == which else 0) for place, one in enumerate((logits, clean))]
+                     for sign in (1, -1)]  # fmt: skip
+            above, below = (BY_SOURCE[name](*pair, labels).sum() for pair in moved)
+            assert float(slope[index]) == pytest.approx(float(above - below) / 2e-6, abs=1e-6)
+
+
+def test_the_hessian_of_a_loss_at_equal_logits_is_what_the_learning_rate_takes():
+    target = torch.eye(CLASSES, dtype=torch.float64)[:1]
+    image = torch.zeros(1, 6, 6, 1, dtype=torch.float64)
+    batch = Batch(indices=None, images=image, points=image, target=target)
+    for name in registry.names(LOSSES):
+        entry = registry.get(LOSSES, name)
+        if entry.curvature(CLASSES) is None:
+            continue
+
+        def at(logits, name=name):
+            target_term = logits[None] - target
+            return {
+                "squared_error": lambda: 0.5 * (target_term**2).sum(),
+                "torch_mse": lambda: (target_term**2).mean(),
+            }.get(name, lambda: functional.cross_entropy(logits[None], target))()
+
+        hessian = torch.autograd.functional.hessian(at, torch.zeros(CLASSES, dtype=torch.float64))
+        assert float(torch.linalg.eigvalsh(hessian)[-1]) == pytest.approx(entry.curvature(CLASSES))
+        # without a perturbation the loss is that function: clean and attacked logits move together
+        loss, same = run_of(loss=name).loss, torch.linspace(-1, 1, CLASSES, dtype=torch.float64)[None]
+        value = loss.values(batch, same, same if loss.uses_clean else None)
+        assert float(value.sum()) == pytest.approx(float(at(same[0])))
+
+
+def sign_ascent(net, images, start, raised):
+    """PGD in ℓ∞, written once more."""
+    radius = EPS255 / 255
+    points = (images + start).clamp(images - radius, images + radius).clamp(0, 1)
+    for _ in range(STEPS):
+        leaf = points.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(raised(net(leaf)).sum(), leaf)
+        points = (points + RATIO * radius * slope.sign()).clamp(images - radius, images + radius).clamp(0, 1)
+    return points
+
+
+def points_by_hand(run, name, images, labels):
+    """The points that the source's attack finds, from the noise of this step."""
+    noise = 0.001 * torch.from_numpy(
+        np.random.default_rng([run.seed, run.step, at_run._STARTS]).standard_normal(images.shape)
+    )
+    natural = run.net(images).softmax(1)
+    return sign_ascent(
+        run.net,
+        images,
+        noise,
+        {
+            "trades": lambda logits: functional.kl_div(logits.log_softmax(1), natural, reduction="none"),
+            "mart": lambda logits: functional.cross_entropy(logits, labels, reduction="none"),
+        }[name],
+    )
+
+
+WHOLE = {"trades": trades_by_torch, "mart": mart_by_torch}
+
+
+@pytest.mark.parametrize(("name", "beta"), [("trades", 6.0), ("mart", 5.0)])
+def test_updates_are_the_authors(name, beta):
+    """Two updates, attack and weights, whatever loss and start `attack` names: w ← w − ζ (∇ mean loss + λ w)."""
+    attack = AttackOptions(loss="squared_error", steps=STEPS, step_ratio=RATIO, random_start=False)
+    run = run_of(loss=name, attack=attack)
+    for _ in range(2):
+        indices = torch.from_numpy(run.batch_indices())
+        images, labels = run.images[indices], run.target[indices].argmax(1)
+        points = points_by_hand(run, name, images, labels)
+        assert float((points - images).abs().max()) == pytest.approx(EPS255 / 255)
+        parameters = [weight.requires_grad_() for weight in weights(run.net)]
+        loss = WHOLE[name](
+            logits_of(run.net, parameters, points), logits_of(run.net, parameters, images), labels, beta
+        ).mean()
+        slopes = torch.autograd.grad(loss, parameters)
+        expected = [
+            weight.detach() - RATE * (slope + DECAY * weight.detach())
+            for weight, slope in zip(parameters, slopes, strict=True)
+        ]
+        assert float(run.update()) == pytest.approx(loss.item(), rel=1e-12)
+        for weight, wanted in zip(run.net.parameters(), expected, strict=True):
+            torch.testing.assert_close(weight.data, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_trades_without_its_second_term_is_training_on_clean_images():
+    run = run_of(loss={"name": "trades", "beta": 0.0})
+    indices = torch.from_numpy(run.batch_indices())
+    parameters = [weight.requires_grad_() for weight in weights(run.net)]
+    loss = functional.cross_entropy(logits_of(run.net, parameters, run.images[indices]), run.target[indices])
+    slopes = torch.autograd.grad(loss, parameters)
+    run.update()
+    for weight, old, slope in zip(run.net.parameters(), parameters, slopes, strict=True):
+        torch.testing.assert_close(weight.data, (old - RATE * (slope + DECAY * old)).detach(), rtol=1e-10, atol=1e-12)
+
+
+def test_temporal_ensembling_pulls_predictions_towards_their_running_mean():
+    """Ten updates: s ← 0.9 s + 0.1 p before each attack once it began, and the loss at the points that were found."""
+    run = run_of(loss={"name": "temporal_ensembling", "start": 0.2, "full": 0.4})
+    seen, means = [], torch.zeros(40, CLASSES, dtype=torch.float64)
+    original = run.loss.values
+    run.loss.values = lambda batch, *rest: (seen.append((batch, rest[0])), original(batch, *rest))[1]
+    for step in range(10):
+        indices = torch.from_numpy(run.batch_indices())
+        natural, labels = run.logits(run.images[indices]).softmax(1), run.target[indices].argmax(1)
+        found = float(run.update())
+        batch, logits = seen[-1]
+        expected = functional.cross_entropy(logits, labels).item()
+        if step >= 4:
+            means[indices] = 0.9 * means[indices] + 0.1 * natural
+            goal = means[indices] / means[indices].sum(1, keepdim=True)
+            phase = max(0, 1 - (step - 4) / 4)
+            expected += 300 * np.exp(-5 * phase**2) * functional.mse_loss(logits.softmax(1), goal).item()
+            attacked = [value for shown, value in seen if shown.indices is batch.indices][:STEPS]
+            assert len(attacked) == STEPS  # the attack raises the same loss
+        assert found == pytest.approx(expected, rel=1e-9)
+        assert torch.equal(batch.indices, indices)
+        seen.clear()
+    assert float(means.sum()) > 0
+
+
+# ---- techniques ----
+
+
+def test_label_smoothing_changes_the_update_and_not_the_attack():
+    plain, smooth = run_of(loss="cross_entropy"), run_of(loss="cross_entropy", techniques=["label_smoothing"])
+    seen = []
+    for run in (plain, smooth):
+        original = run.loss.values
+        run.loss.values = lambda batch, *rest, original=original: (seen.append(batch), original(batch, *rest))[1]
+    indices = torch.from_numpy(smooth.batch_indices())
+    labels = smooth.target[indices].argmax(1)
+    parameters = [weight.requires_grad_() for weight in weights(smooth.net)]
+    plain.update(), smooth.update()
+    assert torch.equal(seen[0].points, seen[1].points)
+    assert torch.equal(seen[1].labels, labels)
+    loss = functional.cross_entropy(logits_of(smooth.net, parameters, seen[1].points), labels, label_smoothing=0.1)
+    slopes = torch.autograd.grad(loss, parameters)
+    for weight, old, slope in zip(smooth.net.parameters(), parameters, slopes, strict=True):
+        torch.testing.assert_close(weight.data, (old - RATE * (slope + DECAY * old)).detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "gamma"), [("cross_entropy", 0.01), (MILD, 0.3)])
+def test_awp_takes_the_gradient_where_the_loss_is_higher(loss, gamma):
+    """v = γ ‖w‖ g/‖g‖ by tensor; w ← w + v − ζ (∇L(w + v) + λ (w + v)) − v: the authors' optimiser steps at w + v."""
+    run = run_of(loss=loss, techniques=[{"name": "awp", "gamma": gamma, "start": 0.0}])
+    seen = []
+    original = run.gradients
+    run.gradients = lambda batch: (seen.append((batch, weights(run.net))), original(batch))[1]
+    before = weights(run.net)
+    value = float(run.update())
+    (batch, first), (again, second) = seen
+    assert batch is again
+    assert all(map(torch.equal, first, before))
+
+    def mean_loss(parameters):
+        logits, clean = (logits_of(run.net, parameters, shown) for shown in (batch.points, batch.images))
+        if loss == "cross_entropy":
+            return functional.cross_entropy(logits, batch.labels)
+        return trades_by_torch(logits, clean, batch.labels, 2.0).mean()
+
+    leaves = [weight.clone().requires_grad_() for weight in before]
+    slopes = torch.autograd.grad(mean_loss(leaves), leaves)
+    expected = []
+    for weight, slope, moved in zip(before, slopes, second, strict=True):
+        if weight.dim() > 1:
+            length = float((moved - weight).norm() / weight.norm())
+            assert length == pytest.approx(gamma, rel=1e-9)
+            expected.append(weight + gamma * weight.norm() * slope / slope.norm())
+        else:
+            expected.append(weight)
+        torch.testing.assert_close(moved, expected[-1], rtol=1e-9, atol=1e-12)
+    assert value > float(mean_loss(before))
+    leaves = [weight.clone().requires_grad_() for weight in expected]
+    there = torch.autograd.grad(mean_loss(leaves), leaves)
+    for weight, old, moved, slope in zip(run.net.parameters(), before, expected, there, strict=True):
+        wanted = old - RATE * (slope + DECAY * moved)
+        torch.testing.assert_close(weight.data, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_awp_begins_after_its_share_of_the_updates_and_batch_norms_see_each_batch_once():
+    run = run_of(spec=RESNET, techniques=[{"name": "awp", "start": 0.1}])
+    calls, original = [], run.gradients
+    run.gradients = lambda batch: (calls.append(run.step), original(batch))[1]
+    for _ in range(4):
+        run.update()
+    assert calls == [0, 1, 2, 2, 3, 3]
+    counts = {int(buffer) for name, buffer in run.net.named_buffers() if name.endswith("num_batches_tracked")}
+    assert counts == {4}
+
+
+def test_ema_is_the_sum_that_its_equation_unrolls_to():
+    run = run_of(techniques=[{"name": "ema", "tau": 0.6}])
+    path = [weights(run.net)]
+    for _ in range(20):
+        run.update()
+        path.append(weights(run.net))
+    decays = [min(0.6, k / (k + 9)) for k in range(1, 21)]
+    shares = [np.prod(decays[index:]) * (1 - decays[index - 1] if index else 1) for index in range(21)]
+    assert sum(shares) == pytest.approx(1)
+    for place, average in enumerate(run.deployed().parameters()):
+        wanted = sum(share * step[place] for share, step in zip(shares, path, strict=True))
+        torch.testing.assert_close(average.data, wanted, rtol=1e-10, atol=1e-12)
+        assert not torch.equal(average.data, path[-1][place])
+
+
+def test_swa_is_the_mean_over_the_ends_of_epochs():
+    run = run_of(techniques=[{"name": "swa", "start": 0.5}])  # 4 updates an epoch, 5 epochs: those from update 12 on
+    ends = []
+    for step in range(1, 21):
+        run.update()
+        if step in (16, 20):
+            ends.append(weights(run.net))
+        if step < 16:
+            assert run.deployed() is run.net
+    for place, average in enumerate(run.deployed().parameters()):
+        torch.testing.assert_close(average.data, (ends[0][place] + ends[1][place]) / 2, rtol=1e-10, atol=1e-12)
+    with pytest.raises(ConfigError, match=r"no epoch of 4 updates lies after 0\.9 of the 20 updates"):
+        run_of(techniques=[{"name": "swa", "start": 0.9}])
+
+
+def test_an_average_is_measured_and_kept_with_running_statistics_of_its_own():
+    run = run_of(spec=RESNET, techniques=[{"name": "ema", "tau": 0.5}])
+    for _ in range(6):
+        run.update()
+    row = run.report()
+    kept, average = run.best.parameters, run.techniques[0].net
+    assert kept.keys() == dict(average.state_dict()).keys()
+    assert all(np.array_equal(kept[name], value) for name, value in average.state_dict().items())
+    images, target = run.monitors["val"]
+    right = average.eval()(images).argmax(1) == target.argmax(1)
+    assert row["clean_accuracy"] == pytest.approx(float(right.double().mean()))
+    # the first batch norm sees what the first convolution makes of the clean images, 10 at a time
+    stem = average[1].stem
+    batches = [stem[0](batch.permute(0, 3, 1, 2) - 0.5).mean((0, 2, 3)) for batch in torch.split(run.images, 10)]
+    torch.testing.assert_close(stem[1].running_mean, torch.stack(batches).mean(0), rtol=1e-9, atol=1e-12)
+
+
+# ---- resuming ----
+
+
+def interrupt_at(step):
+    def progress(line):
+        if f"step {step}/" in line:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("spec", "changes"),
+    [
+        (RESNET, {"loss": "trades", "techniques": ["awp", {"name": "ema", "tau": 0.9}], "momentum": 0.9}),
+        (MLP, {"loss": "mart", "techniques": ["label_smoothing", {"name": "swa", "start": 0.2}]}),
+        (MLP, {"loss": {"name": "temporal_ensembling", "start": 0.1, "full": 0.8}}),
+    ],
+)
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, spec, changes):
+    images, labels = images_and_labels(60)
+    images = images.astype(np.float32)
+
+    def train(workdir, **more):
+        return adversarial_training(
+            spec=spec,
+            data=TrainingData(images=images[:40], labels=labels[:40], classes=CLASSES),
+            monitors={"val": (images[40:], labels[40:])},
+            options=options(**changes),
+            threat=ThreatModel(eps255=EPS255),
+            seed=0,
+            workdir=workdir,
+            device="cpu",
+            **({"progress": None} | more),
+        )
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, save_every_steps=7, progress=interrupt_at(20))
+    resumed = train(tmp_path)
+    assert resumed.resumed_at == 14
+    assert resumed.rows == whole.rows
+    for name, checkpoint in whole.checkpoints.items():
+        other = resumed.checkpoints[name]
+        assert other.step == checkpoint.step
+        assert all(np.array_equal(array, other.parameters[key]) for key, array in checkpoint.parameters.items())
+
+
+# ---- options ----
+
+
+def test_options_name_entries_and_fill_in_their_defaults():
+    chosen = options(loss={"name": "trades", "beta": 2}, techniques=["ema", {"name": "awp", "gamma": 0.005}])
+    assert chosen.loss == {"name": "trades", "beta": 2.0, "noise": 0.001}
+    assert chosen.techniques == [{"name": "ema", "tau": 0.995}, {"name": "awp", "gamma": 0.005, "start": 0.05}]
+    assert AdversarialTrainingOptions.model_validate(chosen.model_dump()) == chosen
+    assert options(loss={"name": "cross_entropy"}).loss == "cross_entropy"
+    assert named_entries(chosen) == {
+        "advntk.foundation.losses.cross_entropy",
+        "advntk.learning.losses.trades",
+        "advntk.learning.techniques.awp",
+        "advntk.learning.techniques.ema",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "tardes"}, r"unknown name 'tardes' \(did you mean 'trades'\?\); allowed: cross_entropy, mart"),
+        ({"loss": {"name": "trades", "betta": 1}}, r"trades\.betta: unknown key \(did you mean 'beta'\?\)"),
+        ({"loss": {"name": "trades", "beta": -1}}, r"trades\.beta: .*greater than or equal to 0"),
+        ({"loss": {"name": "cross_entropy", "beta": 1}}, r"cross_entropy\.beta: unknown key"),
+        ({"loss": {"beta": 1}}, "give a name, or a mapping"),
+        ({"loss": 3}, "give a name, or a mapping"),
+        ({"techniques": ["emma"]}, "did you mean 'ema'"),
+        ({"techniques": ["awp", {"name": "awp", "gamma": 0.1}]}, "list each once"),
+        ({"techniques": ["ema", "swa"]}, "at most one average"),
+        ({"loss": "mart", "learning_rate": None, "learning_rate_fraction": 1.0}, "no curvature"),
+        ({"loss": "mart", "search": [{"learning_rate_fraction": 1.0}]}, "no curvature"),
+        ({"attack": {"loss": "marginn"}}, "did you mean 'margin'"),
+    ],
+)
+def test_wrong_names_and_options_are_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        options(**changes)
