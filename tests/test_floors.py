@@ -16,6 +16,7 @@ FLOORS = {
     "attacks": 2,
     "learning": 3,
     "theory": 3,
+    "certificates": 4,
     "measuring": 4,
     "telling": 5,
     "planning": 6,

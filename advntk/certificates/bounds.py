@@ -1,0 +1,248 @@
+"""Lower bounds of a margin Σ_i β_i Θ(x', x_i) over a threat set, by a polynomial p_i that is kept of each Θ(·, x_i).
+
+Σ β_i p_i is minimised as a whole, so that what cancels between training images is gone, and Θ − p_i is bounded for each
+of them alone: p affine (bound b), quadratic (c) or cubic (d). See docs/certificates.md, lemmas 6 to 9.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import scipy.linalg
+
+from advntk.certificates.enclosures import Cells, Enclosure, central_jets, economised, enclosure
+from advntk.certificates.geometry import Scene, ThreatSet
+from advntk.certificates.network import InfiniteMlp, gamma
+
+Bound = Literal["b", "c", "d"]
+
+COARSE: Cells = (2, 1)
+FINE: Cells = (4, 2)
+"""Cells for bound b, and for c and d."""
+ITERATIONS = 60
+"""Of the search for v in bound c."""
+SPREAD = 2.0
+"""Largest √(d + 1) |U_i|, at least 1 or so, of a training image whose cubic terms are kept in bound d."""
+PLACES = {(1, 0): 1, (0, 1): 2, (2, 0): 3, (1, 1): 4, (0, 2): 5, (3, 0): 6, (2, 1): 7, (1, 2): 8, (0, 3): 9}
+
+
+def separable_minimum(linear: np.ndarray, square: np.ndarray, *, ball: bool) -> float:
+    """Lower bound of min Σ_j l_j Y_j + s_j Y_j² over |Y_j| ≤ 1, or over |Y| ≤ 1 where all s_j are equal (``ball``).
+
+    Exact but for rounding, which is taken off.
+
+    Args:
+        linear: l, (d,).
+        square: s, (d,).
+        ball: which set.
+
+    Returns:
+        The bound.
+    """
+    if ball:
+        linear, square = np.array([np.linalg.norm(linear)]), square.min(keepdims=True)
+    inside = 2 * square > np.abs(linear)
+    values = square - np.abs(linear)
+    values[inside] = -(linear[inside] ** 2) / (4 * square[inside])
+    return float(values.sum()) - gamma(2 * len(linear) + 20) * float(np.abs(linear).sum() + np.abs(square).sum())
+
+
+def minimiser(linear: np.ndarray, square: np.ndarray, *, ball: bool) -> np.ndarray:
+    """A point near the minimum that :func:`separable_minimum` bounds."""
+    if ball:
+        length = max(float(np.linalg.norm(linear)), 1e-300)
+        curvature = float(square.min())
+        size = length / (2 * curvature) if 2 * curvature > length else 1.0
+        return np.asarray(-linear / length * size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(2 * square > np.abs(linear), -linear / (2 * square), -np.sign(linear)))
+
+
+class Bounds:
+    """Lower bounds of the margins of one image over its threat set.
+
+    Args:
+        network: the predictor.
+        place: the threat set.
+        label: y.
+    """
+
+    def __init__(self, network: InfiniteMlp, place: ThreatSet, label: int) -> None:
+        self.network, self.place, self.label = network, place, label
+        self.scene = Scene(network, place)
+        self.weights = network.coef[:, [label]] - network.coef  # β of every class, (n, c)
+        self.usable = self.scene.least_variance > 0
+        self._jets: np.ndarray | None = None
+        self._enclosures: dict[Cells, Enclosure] = {}
+        self._parts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        single = network.float32_error(self.scene.q_most)
+        # the sum in float64, and the float32 entries, of the margin that the predictor computes
+        operations = gamma(2 * len(single) + 20)
+        size = np.abs(network.coef) + np.abs(network.coef[:, [label]])
+        entries = network.diagonal(np.array(self.scene.q_most)) * network.diagonal(network.squares) + single
+        self.allowance = single @ np.abs(self.weights) + operations * (entries @ size)
+
+    def _polynomial(self, degree: int, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients p (n, 10), and ranges of Θ − p (n, 2)."""
+        if degree not in self._parts:
+            if self._jets is None:
+                self._jets = central_jets(self.scene)
+            if cells not in self._enclosures:
+                self._enclosures[cells] = enclosure(self.scene, cells)
+            p = economised(self._jets, degree)
+            if degree == 3:  # of a training image nearby, x is mostly |δ|², and lemma 8 pays much for its cube
+                near = self.scene.norms * math.sqrt(self.network.pixels + 1) > SPREAD
+                p[near] = economised(self._jets, 2)[near]
+            self._parts[degree] = p, self._enclosures[cells].remainders(p)
+        return self._parts[degree]
+
+    def _rest(self, p: np.ndarray, ranges: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Lower bounds of Σ β (Θ − p) less all rounding of Σ β p, for β (n, k)."""
+        scene = self.scene
+        size = sum(np.abs(p[:, place]) * scene.size_x**i * scene.size_y**j for (i, j), place in PLACES.items())
+        size = size + np.abs(p[:, 0]) + np.abs(ranges).max(axis=1)
+        rounding = gamma(2 * (len(p) + 2 * self.network.pixels) + 300)
+        lowest = np.maximum(weights, 0).T @ ranges[:, 0] + np.minimum(weights, 0).T @ ranges[:, 1]
+        return np.asarray(lowest - rounding * (np.abs(weights).T @ size))
+
+    def affine(self, cells: Cells = COARSE) -> np.ndarray:
+        """Bound b of every class, (c,); infinite for the label itself."""
+        if not self.usable:
+            return self._of_label(np.full(self.weights.shape[1], -np.inf))
+        scene, beta = self.scene, self.weights
+        p, ranges = self._polynomial(1, cells)
+        slopes = beta * (p[:, [1]] / scene.h[:, None])
+        linear = np.zeros((beta.shape[1], self.network.pixels))
+        for part, tile in self.network.tiles():
+            linear += slopes[part].T @ tile
+        along_x, along_y = slopes * scene.kappa[:, None], p[:, 2] @ beta
+        linear -= 2 * along_x.sum(axis=0)[:, None] * self.place.centre
+        linear *= self.place.radii
+        last = -along_x.sum(axis=0) * (self.place.reach / 2) + along_y * scene.xi[-1]
+        linear += along_y[:, None] * scene.xi[:-1]
+        constant = p[:, 0] @ beta - (p[:, 1] * scene.shift_x) @ beta - along_y * scene.shift_y
+        rest = self._rest(p, ranges, beta)
+        found = [
+            constant[c] - last[c] + rest[c]
+            + separable_minimum(linear[c], last[c] * self.place.weights, ball=self.place.ball)
+            for c in range(beta.shape[1])
+        ]  # fmt: skip
+        return self._of_label(np.array(found) - self.allowance)
+
+    def _of_label(self, bounds: np.ndarray) -> np.ndarray:
+        bounds[self.label] = np.inf
+        return bounds
+
+    def quadratic(self, other: int, cells: Cells = FINE) -> float:
+        """Bound c of one class."""
+        return self._curved(other, 2, cells)
+
+    def cubic(self, other: int, cells: Cells = FINE) -> float:
+        """Bound d of one class."""
+        return self._curved(other, 3, cells)
+
+    def _curved(self, other: int, degree: int, cells: Cells) -> float:
+        if not self.usable:
+            return -math.inf
+        scene = self.scene
+        beta = self.weights[:, other]
+        p, ranges = self._polynomial(degree, cells)
+        rest = float(self._rest(p, ranges, beta[:, None])[0])
+        w = {powers: beta * p[:, place] for powers, place in PLACES.items()}
+        e, f = scene.shift_x, scene.shift_y
+        constant = float(beta @ p[:, 0] - w[1, 0] @ e - w[0, 1].sum() * f)
+        constant += float(w[2, 0] @ e**2 + (w[1, 1] @ e) * f + w[0, 2].sum() * f * f - w[3, 0] @ e**3)
+        along = w[1, 0] - 2 * w[2, 0] * e - w[1, 1] * f + 3 * w[3, 0] * e**2
+        across = float(w[0, 1].sum() - w[1, 1] @ e - 2 * w[0, 2].sum() * f)
+        bend = 2 * w[2, 0] - 6 * w[3, 0] * e
+        size = self.network.pixels + 1
+        linear, mixed = across * scene.xi, np.zeros(size)
+        form = 2 * float(w[0, 2].sum()) * np.outer(scene.xi, scene.xi)
+        for part, tile in self.network.tiles():
+            u = scene.directions(part, tile)
+            linear += along[part] @ u
+            mixed += w[1, 1][part] @ u
+            form += (u * bend[part, None]).T @ u
+        form += np.outer(mixed, scene.xi) + np.outer(scene.xi, mixed)
+        form = (form + form.T) / 2
+        if degree == 3:
+            from advntk.certificates.cubic import cubic_terms
+
+            rest -= cubic_terms(scene, w)
+        found = constant + rest + quadratic_minimum(form, linear, self.place)
+        return found - float(self.allowance[other])
+
+
+def convexified(form: np.ndarray) -> tuple[np.ndarray, float]:
+    """The matrix M + μI, positive semidefinite beyond doubt, and μ.
+
+    A Cholesky factorisation of M + μI − cI that runs to its end proves it: its backward error is below c.
+
+    Args:
+        form: M, symmetric.
+
+    Returns:
+        M + μI and a bound of μ, from above.
+    """
+    size = len(form)
+    scale = float(np.abs(form).sum(axis=1).max())
+    least = float(scipy.linalg.eigh(form, eigvals_only=True, subset_by_index=[0, 0], check_finite=False)[0])
+    pad = 1e-11 * scale + 1e-290
+    while True:
+        mu = max(0.0, -least) + pad
+        raised = form.copy()
+        raised[np.diag_indices(size)] += mu
+        reserve = 2 * gamma(size + 2) * float(np.abs(np.diag(raised)).sum())
+        lowered = raised.copy()
+        lowered[np.diag_indices(size)] -= reserve
+        try:
+            scipy.linalg.cholesky(lowered, lower=True, overwrite_a=True, check_finite=False)
+        except scipy.linalg.LinAlgError:
+            pad = 4 * pad + reserve
+            continue
+        return raised, mu + 4 * gamma(1) * (mu + scale)
+
+
+def quadratic_minimum(form: np.ndarray, linear: np.ndarray, place: ThreatSet) -> float:
+    """Lower bound of min l·Y + ½ Yᵀ M Y over the threat set (lemma 7).
+
+    With N = M + μI ⪰ 0, any v gives ½ YᵀMY ≥ (Nv)·Y − ½ vᵀNv − ½ μ ΣY_j², which is separable. Frank and Wolfe's steps
+    look for a good one; each that is better counts.
+
+    Args:
+        form: M, symmetric, (d + 1, d + 1).
+        linear: l, (d + 1,).
+        place: the set.
+
+    Returns:
+        The bound.
+    """
+    raised, mu = convexified(form)
+    ball, weights = place.ball, place.weights
+    rounding = gamma(3 * len(linear) + 40)
+    total = float(np.abs(raised).sum())
+    linear, last = linear[:-1], float(linear[-1])
+
+    def lifted(y: np.ndarray) -> np.ndarray:
+        return np.append(y, min(max(float(weights @ y**2) - 1.0, -1.0), 1.0))
+
+    start = -np.sign(linear)
+    v = lifted(start / math.sqrt(len(start)) if ball else start)
+    best = -math.inf
+    for step in range(ITERATIONS):
+        product = raised @ v
+        slope, lift = linear + product[:-1], last + float(product[-1])
+        square = lift * weights - mu / 2
+        value = separable_minimum(slope, square, ball=ball) - lift - float(v @ product) / 2 - mu / 2
+        best = max(best, value - rounding * (2 * total + np.abs(lift) + mu))
+        corner = lifted(minimiser(slope, square, ball=ball))
+        way = corner - v
+        curvature = float(way @ (raised @ way))
+        descent = -float(slope @ way[:-1] + lift * way[-1])
+        length = 1.0 if curvature <= 0 else min(1.0, max(descent / curvature, 0.4 / (step + 2)))
+        if float(np.abs(way).max()) < 1e-9:
+            break
+        v = v + length * way
+    return best
