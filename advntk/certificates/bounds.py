@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import scipy.linalg
 
+from advntk.certificates.cubic import cubic_terms
 from advntk.certificates.enclosures import Cells, Enclosure, central_jets, economised, enclosure
 from advntk.certificates.geometry import Scene, ThreatSet
 from advntk.certificates.network import InfiniteMlp, gamma
@@ -25,6 +26,8 @@ ITERATIONS = 60
 """Of the search for v in bound c."""
 SPREAD = 2.0
 """Largest √(d + 1) |U_i|, at least 1 or so, of a training image whose cubic terms are kept in bound d."""
+CUBES = 6
+"""Place of the first cubic coefficient."""
 PLACES = {(1, 0): 1, (0, 1): 2, (2, 0): 3, (1, 1): 4, (0, 2): 5, (3, 0): 6, (2, 1): 7, (1, 2): 8, (0, 3): 9}
 
 
@@ -52,12 +55,13 @@ def separable_minimum(linear: np.ndarray, square: np.ndarray, *, ball: bool) -> 
 def minimiser(linear: np.ndarray, square: np.ndarray, *, ball: bool) -> np.ndarray:
     """A point near the minimum that :func:`separable_minimum` bounds."""
     if ball:
-        length = max(float(np.linalg.norm(linear)), 1e-300)
-        curvature = float(square.min())
-        size = length / (2 * curvature) if 2 * curvature > length else 1.0
-        return np.asarray(-linear / length * size)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(2 * square > np.abs(linear), -linear / (2 * square), -np.sign(linear)))
+        length, curvature = float(np.linalg.norm(linear)), float(square.min())
+        way = -linear / length if length > 0 else np.eye(len(linear))[0]
+        return np.asarray(way * (length / (2 * curvature) if 2 * curvature > length else 1.0))
+    corner = np.where(linear > 0, -1.0, 1.0)
+    inside = 2 * square > np.abs(linear)
+    corner[inside] = -linear[inside] / (2 * square[inside])
+    return corner
 
 
 class Bounds:
@@ -146,10 +150,23 @@ class Bounds:
     def _curved(self, other: int, degree: int, cells: Cells) -> float:
         if not self.usable:
             return -math.inf
-        scene = self.scene
-        beta = self.weights[:, other]
         p, ranges = self._polynomial(degree, cells)
-        rest = float(self._rest(p, ranges, beta[:, None])[0])
+        beta = self.weights[:, other]
+        constant, linear, form, loss = self.expansion(p, beta)
+        rest = float(self._rest(p, ranges, beta[:, None])[0]) - loss
+        return constant + rest + quadratic_minimum(form, linear, self.place) - float(self.allowance[other])
+
+    def expansion(self, p: np.ndarray, beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, float]:
+        """Σ_i β_i p_i in scaled coordinates: within the last number of c + l·Y + ½ YᵀMY.
+
+        Args:
+            p: coefficients, (n, 10).
+            beta: β, (n,).
+
+        Returns:
+            c, l, M and a bound of the cubic terms that are left out.
+        """
+        scene, size = self.scene, self.network.pixels + 1
         w = {powers: beta * p[:, place] for powers, place in PLACES.items()}
         e, f = scene.shift_x, scene.shift_y
         constant = float(beta @ p[:, 0] - w[1, 0] @ e - w[0, 1].sum() * f)
@@ -157,7 +174,6 @@ class Bounds:
         along = w[1, 0] - 2 * w[2, 0] * e - w[1, 1] * f + 3 * w[3, 0] * e**2
         across = float(w[0, 1].sum() - w[1, 1] @ e - 2 * w[0, 2].sum() * f)
         bend = 2 * w[2, 0] - 6 * w[3, 0] * e
-        size = self.network.pixels + 1
         linear, mixed = across * scene.xi, np.zeros(size)
         form = 2 * float(w[0, 2].sum()) * np.outer(scene.xi, scene.xi)
         for part, tile in self.network.tiles():
@@ -166,13 +182,8 @@ class Bounds:
             mixed += w[1, 1][part] @ u
             form += (u * bend[part, None]).T @ u
         form += np.outer(mixed, scene.xi) + np.outer(scene.xi, mixed)
-        form = (form + form.T) / 2
-        if degree == 3:
-            from advntk.certificates.cubic import cubic_terms
-
-            rest -= cubic_terms(scene, w)
-        found = constant + rest + quadratic_minimum(form, linear, self.place)
-        return found - float(self.allowance[other])
+        loss = cubic_terms(scene, w) if p[:, CUBES:].any() else 0.0
+        return constant, linear, (form + form.T) / 2, loss
 
 
 def convexified(form: np.ndarray) -> tuple[np.ndarray, float]:
@@ -228,8 +239,7 @@ def quadratic_minimum(form: np.ndarray, linear: np.ndarray, place: ThreatSet) ->
     def lifted(y: np.ndarray) -> np.ndarray:
         return np.append(y, min(max(float(weights @ y**2) - 1.0, -1.0), 1.0))
 
-    start = -np.sign(linear)
-    v = lifted(start / math.sqrt(len(start)) if ball else start)
+    v = lifted(minimiser(linear, np.zeros(len(linear)), ball=ball))
     best = -math.inf
     for step in range(ITERATIONS):
         product = raised @ v
