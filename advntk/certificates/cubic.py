@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.linalg
 
 from advntk.certificates.geometry import Scene
 from advntk.certificates.network import gamma
-
-
-def largest_eigenvalue(matrix: np.ndarray) -> float:
-    """Upper bound of max |λ| of a symmetric matrix: the computed one, and more than the backward error of LAPACK."""
-    values = scipy.linalg.eigh(matrix, eigvals_only=True, check_finite=False)
-    return float(np.abs(values).max()) + 1e-12 * len(matrix) * float(np.linalg.norm(matrix))
+from advntk.certificates.quadratic import convexified
 
 
 def cubic_terms(scene: Scene, w: dict[tuple[int, int], np.ndarray]) -> float:
@@ -33,14 +27,13 @@ def cubic_terms(scene: Scene, w: dict[tuple[int, int], np.ndarray]) -> float:
     flat = np.zeros((size, size))
     across, twice = np.zeros(size), np.zeros(size)
     norms = scene.norms
-    tiles = list(scene.network.tiles())
-    for part, tile in tiles:
+    for part, tile in scene.network.tiles():
         u = scene.directions(part, tile)
         squares += (u * w[2, 1][part, None]).T @ u
         across += w[1, 2][part] @ u
         twice += (w[2, 1] * scene.shift_x)[part] @ u
         weighted = u * w[3, 0][part, None]
-        for other, second in tiles:
+        for other, second in scene.network.tiles():
             if other.start > part.start:
                 continue
             v = scene.directions(other, second)
@@ -49,13 +42,12 @@ def cubic_terms(scene: Scene, w: dict[tuple[int, int], np.ndarray]) -> float:
     rounding = gamma(4 * len(norms) + 4 * size + 100)
     flat = (flat + flat.T) / 2
     cube = np.abs(w[3, 0]) @ norms**3
-    found = length**1.5 * math.sqrt(largest_eigenvalue(flat) + rounding * cube**2)
-    found += length * (largest_eigenvalue(squares) + rounding * float(np.abs(w[2, 1]) @ norms**2))
-    reach = np.linalg.norm if scene.place.ball else np.abs
-    sides = [2 * twice, across]
-    for side in sides:
-        whole = float(np.linalg.norm(side)) * math.sqrt(length)
-        found += whole if scene.place.ball else min(whole, float(reach(side).sum()))
+    found = length**1.5 * math.sqrt(convexified(-flat)[1] + rounding * cube**2)
+    found += length * (
+        max(convexified(squares)[1], convexified(-squares)[1]) + rounding * float(np.abs(w[2, 1]) @ norms**2)
+    )
+    for side in (2 * twice, across):
+        found += math.sqrt(length) * float(np.linalg.norm(side)) if scene.place.ball else float(np.abs(side).sum())
     e = scene.shift_x
     found += abs(float(w[2, 1] @ e**2)) + abs(float(w[1, 2] @ e)) + abs(float(w[0, 3].sum()))
     absolute = np.abs(w[2, 1]) * (norms + np.abs(e)) ** 2 + np.abs(w[1, 2]) * (norms + np.abs(e)) + np.abs(w[0, 3])

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from advntk.certificates import numba_jets
-from advntk.certificates.bounds import PLACES, Bounds, convexified, minimiser, quadratic_minimum, separable_minimum
+from advntk.certificates.bounds import PLACES, Bounds
 from advntk.certificates.cubic import cubic_terms
 from advntk.certificates.enclosures import central_jets, economised, enclosure, shifts
 from advntk.certificates.geometry import Scene, ThreatSet, threat_set
 from advntk.certificates.numba_cosines import ARCCOS_ERROR, arc_cosine_kernels, first_cosine, one_minus_square
 from advntk.certificates.numba_enclosures import TAYLOR, polynomial_range, quadratic_range
 from advntk.certificates.numba_intervals import add, inverse, mul, root
+from advntk.certificates.quadratic import convexified, minimiser, quadratic_minimum, separable_minimum
 from advntk.foundation.threat import ThreatModel
 from tests.certificates.problems import box, digits, extremes, network_of
 
