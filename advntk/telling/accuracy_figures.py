@@ -337,11 +337,10 @@ def _of_panel(found: pd.DataFrame, kind: SweepName, eps255: float) -> pd.DataFra
     Returns:
         Rows of ``found``.
     """
-    here = found["eps255"] == eps255
-    trained = found["trained_at"].isna() | (found["trained_at"] == eps255)
-    wanted = found[trained if kind == "radius" else trained & here]
-    first = wanted.assign(elsewhere=~here).sort_values("elsewhere", kind="stable")
-    return first.drop_duplicates(["method", "checkpoint", "seed"]).sort_index()
+    mine = found.assign(elsewhere=found["eps255"] != eps255)
+    trained = mine["trained_at"].isna() | (mine["trained_at"] == eps255)
+    wanted = mine[trained if kind == "radius" else trained & ~mine["elsewhere"]]
+    return wanted.sort_values("elsewhere", kind="stable").drop_duplicates(["method", "checkpoint", "seed"]).sort_index()
 
 
 def line(sweeps: Sequence[Sweep]) -> list[tuple[float, Interval]]:
