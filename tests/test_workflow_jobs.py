@@ -100,6 +100,23 @@ def test_the_code_of_an_attack_is_that_of_its_entry_the_method_and_the_family():
     assert len({digest(), *others}) == 4
 
 
+def test_the_code_of_a_fit_is_that_of_the_loss_and_techniques_of_its_options_too():
+    kinds = {
+        "plain": {"loss": "cross_entropy"},
+        "same": {"loss": {"name": "cross_entropy"}, "steps": 20},
+        "trades": {"loss": "trades"},
+        "ema": {"loss": "cross_entropy", "techniques": ["ema"]},
+    }
+    options = {name: {"kind": "at", "steps": 10, "learning_rate": 0.1} | one for name, one in kinds.items()}
+    networks = [{"family": "mlp", "depth": 3}]
+    found = jobs({"architectures": networks, "methods": [*kinds], "method_options": options})
+    cells = {name: Wildcards(dataset="digits", architecture="mlp-3", method=name, attack="pgd") for name in kinds}
+    for digest in (found.fit_code, lambda cell: found.attack_code(cell, "advntk.measuring.evaluate")):
+        digests = {name: digest(cell) for name, cell in cells.items()}
+        assert digests["plain"] == digests["same"]
+        assert len(set(digests.values())) == 3
+
+
 def test_rules_of_a_cluster_name_what_is_submitted():
     """A job that lacks one of them cannot be submitted."""
     profile = yaml.safe_load((ROOT / "profiles/cluster-generic/config.yaml").read_text(encoding="utf-8"))

@@ -82,11 +82,9 @@ class EntryOf:
         given = {"name": value} if isinstance(value, str) else value
         if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
             raise ValueError("give a name, or a mapping of 'name' and options")
-        name, known = given["name"], registry.names(self.package)
-        if name not in known:
-            raise ValueError(f"unknown name '{name}'{nearest(name, known)}; allowed: {', '.join(known)}")
-        model = getattr(registry.get(self.package, name), "options", Closed)
+        name = given["name"]
         try:
+            model = getattr(registry.get(self.package, name), "options", Closed)
             options = validated(model, {key: one for key, one in given.items() if key != "name"}, name)
         except ConfigError as error:
             raise ValueError(error.line().removesuffix("; correct the value")) from error

@@ -435,7 +435,7 @@ def test_options_name_entries_and_fill_in_their_defaults():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss": "tardes"}, r"unknown name 'tardes' \(did you mean 'trades'\?\); allowed: cross_entropy, mart"),
+        ({"loss": "tardes"}, r"unknown entry 'tardes' \(did you mean 'trades'\?\); allowed: cross_entropy, mart"),
         ({"loss": {"name": "trades", "betta": 1}}, r"trades\.betta: unknown key \(did you mean 'beta'\?\)"),
         ({"loss": {"name": "trades", "beta": -1}}, r"trades\.beta: .*greater than or equal to 0"),
         ({"loss": {"name": "cross_entropy", "beta": 1}}, r"cross_entropy\.beta: unknown key"),
