@@ -23,7 +23,7 @@ COARSE: Cells = (2, 1)
 FINE: Cells = (4, 2)
 """Cells for bound b, and for c and d."""
 SPREAD = 2.0
-"""Largest √(d + 1) |U_i|, at least 1 or so, of a training image whose cubic terms are kept in bound d."""
+"""Largest |U_i| max |Y|, at least 1, of a training image whose cubic terms are kept in bound d."""
 CUBES = 6
 """Place of the first cubic coefficient."""
 PLACES = {(1, 0): 1, (0, 1): 2, (2, 0): 3, (1, 1): 4, (0, 2): 5, (3, 0): 6, (2, 1): 7, (1, 2): 8, (0, 3): 9}
@@ -45,7 +45,7 @@ class Bounds:
         self.usable = self.scene.least_variance > 0
         self._jets: np.ndarray | None = None
         self._enclosures: dict[Cells, Enclosure] = {}
-        self._parts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._parts: dict[tuple[int, Cells], tuple[np.ndarray, np.ndarray]] = {}
         single = network.float32_error(self.scene.q_most)
         # the sum in float64, and the float32 entries, of the margin that the predictor computes
         operations = gamma(2 * len(single) + 20)
@@ -55,17 +55,17 @@ class Bounds:
 
     def _polynomial(self, degree: int, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients p (n, 10), and ranges of Θ − p (n, 2)."""
-        if degree not in self._parts:
+        if (degree, cells) not in self._parts:
             if self._jets is None:
                 self._jets = central_jets(self.scene)
             if cells not in self._enclosures:
                 self._enclosures[cells] = enclosure(self.scene, cells)
             p = economised(self._jets, degree)
             if degree == 3:  # of a training image nearby, x is mostly |δ|², and lemma 8 pays much for its cube
-                near = self.scene.norms * math.sqrt(self.network.pixels + 1) > SPREAD
+                near = self.scene.norms * math.sqrt(self.place.length2) > SPREAD
                 p[near] = economised(self._jets, 2)[near]
-            self._parts[degree] = p, self._enclosures[cells].remainders(p)
-        return self._parts[degree]
+            self._parts[degree, cells] = p, self._enclosures[cells].remainders(p)
+        return self._parts[degree, cells]
 
     def _rest(self, p: np.ndarray, ranges: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of Σ β (Θ − p) less all rounding of Σ β p, for β (n, k)."""

@@ -22,7 +22,7 @@ def cubic_terms(scene: Scene, w: dict[tuple[int, int], np.ndarray]) -> float:
         The bound.
     """
     size = scene.network.pixels + 1
-    length = size if not scene.place.ball else 2  # of |Y|²: Σ Y_j² ≤ d + 1, or |Y|² + Y_0² ≤ 2
+    length2 = scene.place.length2
     squares = np.zeros((size, size))
     flat = np.zeros((size, size))
     across, twice = np.zeros(size), np.zeros(size)
@@ -42,13 +42,13 @@ def cubic_terms(scene: Scene, w: dict[tuple[int, int], np.ndarray]) -> float:
     rounding = gamma(4 * len(norms) + 4 * size + 100)
     flat = (flat + flat.T) / 2
     cube = np.abs(w[3, 0]) @ norms**3
-    found = length**1.5 * math.sqrt(convexified(-flat)[1] + rounding * cube**2)
-    found += length * (
+    found = length2**1.5 * math.sqrt(convexified(-flat)[1] + rounding * cube**2)
+    found += length2 * (
         max(convexified(squares)[1], convexified(-squares)[1]) + rounding * float(np.abs(w[2, 1]) @ norms**2)
     )
     for side in (2 * twice, across):
-        found += math.sqrt(length) * float(np.linalg.norm(side)) if scene.place.ball else float(np.abs(side).sum())
+        found += math.sqrt(length2) * float(np.linalg.norm(side)) if scene.place.ball else float(np.abs(side).sum())
     e = scene.shift_x
     found += abs(float(w[2, 1] @ e**2)) + abs(float(w[1, 2] @ e)) + abs(float(w[0, 3].sum()))
     absolute = np.abs(w[2, 1]) * (norms + np.abs(e)) ** 2 + np.abs(w[1, 2]) * (norms + np.abs(e)) + np.abs(w[0, 3])
-    return float(found * (1 + 1e-10) + rounding * length**1.5 * absolute.sum())
+    return float(found * (1 + 1e-10) + rounding * length2**1.5 * absolute.sum())

@@ -41,6 +41,11 @@ class ThreatSet:
     reach: float
 
     @property
+    def length2(self) -> int:
+        """Bound of |Y|², Y_0 included."""
+        return 2 if self.ball else len(self.radii) + 1
+
+    @property
     def weights(self) -> np.ndarray:
         """ω, (d,)."""
         return np.asarray(2.0 * self.radii**2 / self.reach)

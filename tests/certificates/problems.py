@@ -68,16 +68,18 @@ def theta_and_slopes(network: InfiniteMlp, points: np.ndarray) -> tuple[np.ndarr
 
 def least_found(
     network: InfiniteMlp, beta: np.ndarray, starts: np.ndarray, low: np.ndarray, high: np.ndarray, *, steps: int
-) -> float:
-    """Least margin that signed gradient steps from some starts find in a box; all but 0.5 is taken off the pixels."""
-    points, least = starts.copy(), np.inf
+) -> np.ndarray:
+    """Least margins that signed gradient steps find in a box, (k,), for β (n, k) and the same starts for each."""
+    points = np.tile(starts, (beta.shape[1], 1))
+    own = np.repeat(beta.T, len(starts), axis=0)
+    least = np.full(len(points), np.inf)
     rows = network.rows.astype(np.float64)
     for step in range(steps + 1):
         theta, by_s, by_q = theta_and_slopes(network, points)
-        least = min(least, float((theta @ beta).min()))
-        gradient = (by_s * beta) @ rows + 2 * (by_q @ beta)[:, None] * points
+        least = np.minimum(least, (theta * own).sum(axis=1))
+        gradient = (by_s * own) @ rows + 2 * (by_q * own).sum(axis=1)[:, None] * points
         points = np.clip(points - (high - low) * 0.3 * (1 - step / (steps + 1)) * np.sign(gradient), low, high)
-    return least
+    return least.reshape(beta.shape[1], -1).min(axis=1)
 
 
 def box(image: np.ndarray, eps255: float) -> tuple[np.ndarray, np.ndarray]:

@@ -331,7 +331,7 @@ def test_a_concave_form_along_one_corner_is_bounded_exactly():
 def scene_of(directions, ball=False):
     n, size = directions.shape
     network = SimpleNamespace(pixels=size - 1, tiles=lambda: iter([(slice(0, n), directions[:, :-1])]))
-    place = SimpleNamespace(ball=ball)
+    place = SimpleNamespace(ball=ball, length2=2 if ball else size)
     return SimpleNamespace(
         network=network,
         place=place,

@@ -93,7 +93,7 @@ def test_no_attack_goes_below_a_bound(depth, eps255, stop, rng):
         affine = bounds.affine()
         starts = extremes(network, low, high, rng, count=4)
         for other in {(label + 1) % 10, int(np.argsort(affine)[0])}:
-            least = least_found(network, bounds.weights[:, other], starts, low, high, steps=12)
+            least = least_found(network, bounds.weights[:, [other]], starts, low, high, steps=12)[0]
             quadratic, cubic = bounds.quadratic(other), bounds.cubic(other)
             assert affine[other] <= quadratic + 1e-6
             assert max(affine[other], quadratic, cubic) <= least
@@ -119,12 +119,13 @@ def test_bounds_in_l2_hold_and_are_close(rng):
         points = centre + step * np.minimum(1, radius / 255 / np.linalg.norm(step, axis=1, keepdims=True))
     found = [bounds.affine()[other], bounds.quadratic(other), bounds.cubic(other)]
     assert max(found) <= least
-    assert found[1] > least - 0.1
+    assert found[0] < found[1] < found[2]
+    assert found[2] > least - 0.1
 
 
 @pytest.mark.slow
 def test_twenty_thousand_pairs_of_image_and_class(rng, capsys):
-    """20,000 (image, class) pairs: PGD with restarts and corners on each against all three bounds."""
+    """PGD-100 with restarts, and corners, on each pair against all three bounds."""
     images, labels = digits()
     checks, slack = 0, {"b": np.inf, "c": np.inf, "d": np.inf}
     settings = [(d, e, s) for d in (2, 3, 4, 5) for e in (0.05, 1.0, 4.0, 8.0, 16.0, 32.0) for s in (np.inf, 1.0)]
@@ -140,12 +141,16 @@ def test_twenty_thousand_pairs_of_image_and_class(rng, capsys):
             affine = bounds.affine()
             special = theta_and_slopes(network, extremes(network, low, high, rng, count=30))[0]
             starts = np.concatenate([[(low + high) / 2], rng.uniform(low, high, (2, 64))])
-            for other in np.flatnonzero(np.arange(10) != label):
-                beta = bounds.weights[:, other]
-                least = min(least_found(network, beta, starts, low, high, steps=100), float((special @ beta).min()))
-                found = {"b": affine[other], "c": bounds.quadratic(other), "d": bounds.cubic(other)}
-                slack = {name: min(slack[name], least - bound) for name, bound in found.items()}
-                checks += 1
+            others = np.flatnonzero(np.arange(10) != label)
+            beta = bounds.weights[:, others]
+            least = np.minimum(least_found(network, beta, starts, low, high, steps=100), (special @ beta).min(axis=0))
+            found = {
+                "b": affine[others],
+                "c": np.array([bounds.quadratic(int(other)) for other in others]),
+                "d": np.array([bounds.cubic(int(other)) for other in others]),
+            }
+            slack = {name: min(slack[name], float((least - bound).min())) for name, bound in found.items()}
+            checks += len(others)
     with capsys.disabled():
         print(f"\n{checks} pairs; smallest slack {slack}")
     assert checks >= 20_000
