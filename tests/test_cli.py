@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import advntk
+from advntk import verbs
 from advntk.cli import main
 from advntk.ingredients import splits
 
@@ -21,23 +22,10 @@ MLP = '{"family": "mlp", "depth": 2, "width": 16}'
 
 
 def test_help_is_quick_and_names_the_verbs():
-    done = subprocess.run([sys.executable, "-m", "advntk", "--help"], capture_output=True, text=True, check=True)
-    for verb in (
-        "prepare",
-        "split",
-        "gram",
-        "gather",
-        "fit",
-        "train",
-        "evaluate",
-        "expand",
-        "tabulate",
-        "plot",
-        "publish",
-        "page",
-        "provenance",
-    ):
-        assert verb in done.stdout
+    """Without pydantic, which the options of a verb need."""
+    words = "import sys; sys.modules['pydantic'] = None; from advntk.cli import main; main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert all(name.replace("_", "-") in done.stdout for name in verbs.names())
     assert "by hand" in done.stdout
 
 
@@ -275,7 +263,9 @@ def test_what_is_not_foreseen_is_told_as_such(tmp_path, monkeypatch, capsys):
     assert "RuntimeError: RESOURCE_EXHAUSTED; this should not happen" in capsys.readouterr().err
 
 
-def test_no_library_is_loaded_before_its_threads_are_limited():
+@pytest.mark.parametrize("name", verbs.names())
+def test_no_library_is_loaded_before_its_threads_are_limited(name):
     loaded = "{'numpy', 'scipy', 'numba', 'jax', 'torch'} & set(sys.modules)"
-    words = [sys.executable, "-c", f"import sys, advntk.cli; print(sorted({loaded}))"]
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    words = f"import sys, advntk.cli, advntk.verbs.{name} as verb; verb.Options; print(sorted({loaded}))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from advntk import arguments, cli, suite
+from advntk import cli, suite
+from advntk import verbs as modules
 from advntk.attacks.attack import Attack
 from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
@@ -72,7 +73,7 @@ def choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParse
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
-    return choices(arguments.parser(cli.VERBS))
+    return choices(cli.parser(*(name.replace("_", "-") for name in modules.names())))
 
 
 def command_lines(page: Path) -> list[list[str]]:
@@ -112,9 +113,7 @@ def test_a_command_line_is_seen(tmp_path):
 
 
 def test_documented_cell_is_the_one_of_the_help():
-    examples = [
-        line.split() for line in arguments.EPILOG.replace("\\\n", " ").splitlines() if line.startswith("  advntk")
-    ]
+    examples = [line.split() for line in cli.EPILOG.replace("\\\n", " ").splitlines() if line.startswith("  advntk")]
     page = "\n".join(blocks(ROOT / "docs/reproduce.md", "sh")).replace("\\\n", " ")
     documented = [line.split() for line in page.splitlines()]
     assert examples

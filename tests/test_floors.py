@@ -21,12 +21,12 @@ FLOORS = {
     "telling": 5,
     "planning": 6,
     "estimators": 6,
+    "verbs": 6,
 }
 SURFACE = {
     "advntk",
     "advntk.__main__",
     "advntk.arguments",
-    "advntk.parsed",
     "advntk.cli",
     "advntk.suite",
     "advntk.suite_options",

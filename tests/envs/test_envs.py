@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from advntk import cli, suite
+from advntk import suite, verbs
 from advntk.foundation import registry
 from advntk.foundation.options import Environments
 from advntk.foundation.provenance import modules_behind
@@ -226,19 +226,20 @@ def importable(name: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
+def of_verb(verb: str) -> list[str]:
+    """The modules of a verb itself."""
+    return [name for name in modules_behind(f"{verbs.__name__}.{verb}") if name.startswith(f"{verbs.__name__}.")]
+
+
 def behind_verb(verb: str) -> set[str]:
-    """Modules that a verb's function, and the helpers of the command line that it calls, import."""
-    functions = {node.name: node for node in source("advntk.cli").body if isinstance(node, ast.FunctionDef)}
-    helpers = {name for name in functions if name.startswith("_")}
-    waiting, seen = [cli.VERBS[verb].__name__], set()
-    names: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            names.update(imported([functions[name]], lazily=True))
-            waiting.extend({node.id for node in ast.walk(functions[name]) if isinstance(node, ast.Name)} & helpers)
-    return own_modules(names)
+    """Modules that the functions of a verb import."""
+    functions = [
+        node
+        for module in of_verb(verb)
+        for node in source(module).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    ]
+    return own_modules(imported(functions, lazily=True))
 
 
 def entries(package: str, kind: str | None = None) -> list[str]:
@@ -281,7 +282,7 @@ def loaded_by(modules: Iterable[str]) -> set[str]:
 @functools.cache
 def libraries(verb: str) -> set[str]:
     """Third-party packages that a verb can import."""
-    found = loaded_by(["advntk.cli", "advntk.__main__", *READS.get(verb, ())])
+    found = loaded_by(["advntk.cli", "advntk.__main__", *of_verb(verb), *READS.get(verb, ())])
     for module in modules_behind(*behind_verb(verb), *RUNS.get(verb, ())):
         found.update(imported(source(module).body, lazily=True))
     tops = {name.partition(".")[0] for name in found}

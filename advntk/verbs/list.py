@@ -1,0 +1,28 @@
+"""What a configuration can name: datasets, families, methods, attacks, experiments; with a NAME its options."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from advntk import arguments
+
+
+class Options(arguments.Options):
+    """Of the verb ``list``."""
+
+    kind: Annotated[str, arguments.Flag(positional=True)] = Field(
+        default="", description="datasets, families, methods, attacks or experiments"
+    )
+    name: Annotated[str, arguments.Flag(positional=True)] = Field(
+        default="", description="one of them: its options, as in config.yaml"
+    )
+
+
+def run(options: Options) -> None:
+    """Print the entries of all registries or of one, or the options of one entry."""
+    from advntk.planning.entries import KINDS, details, overview
+
+    kinds = [options.kind] if options.kind else [*KINDS]
+    print("\n".join(details(options.kind, options.name) if options.name else overview(kinds)))

@@ -1,0 +1,127 @@
+"""List the cells of a suite that are not published yet, and what snakemake has to make for them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from advntk.verbs import _options, _publishing
+
+if TYPE_CHECKING:
+    from advntk.suite import Suite
+    from advntk.telling.contents import Suite as Measured
+    from advntk.telling.missing import Missing
+
+EPILOG = f"exit status: 0 if nothing is missing, 1 if something is\n\n{_publishing.PARTS}"
+
+
+class Options(_publishing.PublishedOptions, _options.ConfigurationOptions):
+    """Of the verb ``missing``."""
+
+    targets: bool = Field(default=False, description="print only the files that snakemake has to make, one a line")
+
+
+def run(options: Options) -> int:
+    """List the missing cells.
+
+    Returns:
+        0 if nothing is missing, 1 otherwise.
+    """
+    from advntk.planning.config import read_suite, require_same_settings
+    from advntk.telling import suite_file
+    from advntk.telling.contents import Suite as Measured
+    from advntk.telling.missing import missing
+
+    suite = read_suite(options.configfile, options.config)
+    known = (options.published or _publishing.REFERENCE / suite.config.suite) / "suite.json"
+    published = Measured(config=suite.config, measured=(), curves=())
+    if known.is_file():
+        published = suite_file.read_suite(known, allow_mixed=True)
+        require_same_settings(published.config, suite.config, where=known)
+        published = replace(published, config=suite.config)
+    lacking = missing(published)
+    unchecked = _unchecked(published, suite)
+    targets = [*(_targets(lacking, suite) or [f"{suite.root}/suite.json"]), *unchecked]
+    if not (lacking or unchecked):
+        if not options.targets:
+            print("missing in all: nothing")
+        return 0
+    if options.targets:
+        for target in targets:
+            print(target)
+    else:
+        given = [
+            f"--{name} {shlex.join(map(str, values))}"
+            for name in ("configfile", "config")
+            if (values := getattr(options, name))
+        ]
+        words = " ".join(given)
+        lines = [*lacking.lines(), *(f"convergence check of {words}" for words in unchecked.values())]
+        print("\n".join([*lines, f"missing in all: {lacking.count}", *_other_code(published, suite)]))
+        print(f"run: snakemake --cores all {words} -- $(advntk missing {words} --targets)")
+    return 1
+
+
+def _unchecked(published: Measured, suite: Suite) -> dict[str, str]:
+    """Convergence checks that are not published: what they are about, by the file that snakemake has to make."""
+    known = {(one.dataset, one.architecture.label, one.method, one.trained_at.eps255) for one in published.checks}
+    return {
+        path: f"{cell.dataset} / {cell.spec.label} / {cell.method}, ε = {cell.eps255:g}/255"
+        for path, cell in suite.checks().items()
+        if (cell.dataset, cell.spec.label, cell.method, cell.eps255) not in known
+    }
+
+
+def _targets(lacking: Missing, suite: Suite) -> list[str]:
+    """The files that snakemake has to make: all records and sweeps of each fit that lacks one, and others."""
+    from advntk.foundation import paths
+
+    torn = {key[:5] for key in (*lacking.records, *lacking.sweeps)}
+    cells = suite.cells()
+    fits = {cell.fit for cell in cells if (cell.dataset, cell.spec.label, cell.method, cell.eps255, cell.seed) in torn}
+    found = [f"{suite.root}/suite.json"] if lacking else []
+    for cell in cells:
+        if cell.fit in fits:
+            found += [suite.record_of(cell, attack) for attack in suite.attacks]
+            found += [suite.sweep_of(cell, sweep) for sweep in suite.sweep_attacks]
+    for dataset, eps255, seed, attack in lacking.transfers:
+        where = {"dataset": dataset, "seed": seed, "eps255": paths.radius_name(eps255), "attack": attack}
+        found.append(paths.TRANSFER.format(root=suite.root, **where))
+    for name, unit in suite.units():
+        if name in lacking.experiments:
+            found.append(paths.FINDING.format(root=suite.root, experiment=name, unit=unit.name))
+    return found
+
+
+def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
+    """Whether this checkout is other code than what computed the published cells, and which to run again then."""
+    from advntk.foundation import paths
+    from advntk.foundation.records import Record
+    from advntk.foundation.strength import Sweep
+    from advntk.telling.consistency import made_of
+    from advntk.telling.mixing import outdated
+    from advntk.telling.pieces import Piece, of_fit
+
+    modules = outdated(made_of(published), published.accepted)
+    if not modules:
+        return
+    yield f"this checkout differs from the code of the published cells in {', '.join(modules)}"
+    yield "before adding to them run one of them again, then advntk accept; the quickest of each method:"
+    took = {of_fit(fit): fit.timing.get("wall_s", 0.0) for fit in published.fits}
+    targets: dict[Piece, list[str]] = {}
+    results: list[Record | Sweep] = [*(item.record for item in published.measured), *published.sweeps]
+    for one in results:
+        piece = of_fit(one)
+        took[piece] += one.timing.get("wall_s", 0.0)
+        where = {"dataset": one.dataset, "seed": one.seed, "architecture": one.architecture.label}
+        where |= {"method": one.method, "eps255": paths.radius_name(one.threat.eps255), "attack": one.attack.name}
+        pattern = paths.RECORD if isinstance(one, Record) else paths.SWEEP.replace("{sweep}", one.kind)
+        targets.setdefault(piece, []).append(pattern.format(root=suite.root, **where))
+    for method in published.config.methods:
+        mine = [piece for piece in targets if piece.method == method]
+        if mine:
+            yield f"  {method}: {' '.join(targets[min(mine, key=took.__getitem__)])}"
