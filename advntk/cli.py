@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # an encoding without ε or ∞ shows their numbers instead of failing
             stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if argv is None else list(argv)
-    given = vars(parser(*words[:1]).parse_args(words))
+    asked = [word for word in words if not word.startswith("-")][:1]
+    given = vars(parser(*asked).parse_args(words))
     verb, module = given.pop("verb"), given.pop("module")
     from advntk.foundation.options import validated
 

@@ -1,12 +1,12 @@
-"""A suite resolved: every option checked against its registry entry, every cell and path expanded once.
+"""A suite resolved: every option checked against its registry entry, every cell expanded once.
 
-The workflow and ``advntk expand`` both take cells and paths from here; nothing walks a folder.
+What jobs there are and where their results lie say the steps (:mod:`advntk.step`); nothing walks a folder.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,18 +42,35 @@ __all__ = ["ATTACKS", "DATASETS", "EXPERIMENTS", "FAMILIES", "METHODS", "SCHEMA"
 SCHEMA = "advntk-suite-3"
 Recipe = Literal["search", "convergence_check"]
 """Options of a network method that ask for more trainings than the fits."""
+Job = dict[str, Any]
+"""The wildcards of a job."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One fit to evaluate at one radius."""
+    """One fit to evaluate at one radius.
+
+    Attributes:
+        trained_at: the part of the fit's path that names the radius it was trained for.
+    """
 
     dataset: str
     seed: int
     spec: Architecture
     method: str
     eps255: float
-    fit: str
+    trained_at: str
+
+    @property
+    def job(self) -> Job:
+        """Wildcards of the jobs that are about it."""
+        return {**self.fit, "eps255": paths.radius_name(self.eps255)}
+
+    @property
+    def fit(self) -> Job:
+        """Wildcards of the job that trains it."""
+        gram = {"dataset": self.dataset, "seed": self.seed, "architecture": self.spec.label}
+        return {**gram, "method": self.method, "trained_at": self.trained_at}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +104,15 @@ class Suite:
         """Folder of this suite's results."""
         return f"{self.config.results}/{self.config.suite}"
 
+    @property
+    def seeds(self) -> range:
+        """Of its splits."""
+        return range(self.config.seeds)
+
+    def place(self, pattern: str, **job: Any) -> str:
+        """The path of a result by its pattern and the wildcards of its job."""
+        return pattern.format(root=self.root, data=self.config.data, **job)
+
     def threat(self, eps255: float) -> ThreatModel:
         """The threat model at one radius."""
         return ThreatModel(norm=self.config.norm, eps255=eps255)
@@ -115,112 +141,58 @@ class Suite:
             for spec, method, eps255, seed in grid:
                 if method not in allowed[spec.label]:
                     continue
-                fit = paths.FIT.format(
-                    root=self.root,
-                    dataset=dataset,
-                    seed=seed,
-                    architecture=spec.label,
-                    method=method,
-                    trained_at=paths.trained_at(eps255, depends_on_radius=self.methods[method].depends_on_radius),
-                )
-                cells.append(Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, fit=fit))
+                at = self.trained_at(method, eps255)
+                cells.append(Cell(dataset=dataset, seed=seed, spec=spec, method=method, eps255=eps255, trained_at=at))
         return cells
 
-    def record_of(self, cell: Cell, attack: str) -> str:
-        """Path of the record of a cell under one attack."""
-        return paths.RECORD.format(**self._wildcards(cell), attack=attack)
+    def trained_at(self, method: str, eps255: float) -> str:
+        """The part of a fit's path that names the radius it was trained for."""
+        return paths.trained_at(eps255, depends_on_radius=self.methods[method].depends_on_radius)
 
-    def sweep_of(self, cell: Cell, sweep: str) -> str:
-        """Path of a sweep on a cell."""
-        return paths.SWEEP.format(**self._wildcards(cell), sweep=sweep)
-
-    def records(self) -> list[str]:
-        """Paths of all records."""
-        return [self.record_of(cell, attack) for cell in self.cells() for attack in self.attacks]
-
-    def fits(self) -> list[str]:
-        """Paths of all fits, each once."""
-        return list(dict.fromkeys(cell.fit for cell in self.cells()))
+    def fits(self) -> list[Job]:
+        """Wildcards of all fits, each once."""
+        return _once(cell.fit for cell in self.cells())
 
     def recipe(self, dataset: str, architecture: str, method: str, of: Recipe) -> bool:
         """Whether a method's recipe is searched for, or checked for convergence."""
         return bool(getattr(self.options[dataset, architecture, method], of, False))
 
-    def checks(self) -> dict[str, Cell]:
-        """Convergence checks: the cell of seed 0 that each is about, by its path."""
-        found = {}
-        for cell in self.cells():
-            if cell.seed == 0 and self.recipe(cell.dataset, cell.spec.label, cell.method, "convergence_check"):
-                at = paths.trained_at(cell.eps255, depends_on_radius=self.methods[cell.method].depends_on_radius)
-                found[paths.CHECK.format(**self._wildcards(cell), trained_at=at)] = cell
-        return found
-
-    def grams(self) -> list[str]:
-        """Paths of what made each Gram matrix that a kernel method needs, each once."""
-        needed = dict.fromkeys(
-            paths.GRAM.format(root=self.root, dataset=cell.dataset, seed=cell.seed, architecture=cell.spec.label)
-            for cell in self.cells()
-            if self.methods[cell.method].kind == "kernel"
-        )
-        return [path.removesuffix("npy") + "json" for path in needed]
-
-    def splits(self) -> list[str]:
-        """Paths of the splits that records are of."""
-        pairs = itertools.product(self.datasets, range(self.config.seeds))
-        return [paths.SPLIT.format(root=self.root, dataset=dataset, seed=seed) for dataset, seed in pairs]
-
-    def sweeps(self) -> list[str]:
-        """Paths of all sweeps."""
-        return [self.sweep_of(cell, sweep) for cell in self.cells() for sweep in self.config.sweeps]
-
-    def transfers(self) -> list[str]:
-        """Paths of all transfers."""
+    def recipes(self, of: Recipe) -> list[Job]:
+        """Wildcards of all recipes that are searched for, or checked: on seed 0."""
         return [
-            paths.TRANSFER.format(
-                root=self.root, dataset=dataset, seed=seed, eps255=paths.radius_name(eps255), attack=attack
-            )
-            for dataset in self.datasets
-            for eps255 in self.config.eps255
-            for attack in self.config.transfer
-            for seed in range(self.config.seeds)
+            {key: value for key, value in fit.items() if key != "seed"}
+            for fit in self.fits()
+            if fit["seed"] == 0 and self.recipe(fit["dataset"], fit["architecture"], fit["method"], of)
         ]
+
+    def grams(self) -> list[Job]:
+        """Wildcards of all Gram matrices that a kernel method needs, each once."""
+        kernels = (fit for fit in self.fits() if self.methods[fit["method"]].kind == "kernel")
+        return _once({key: fit[key] for key in ("dataset", "seed", "architecture")} for fit in kernels)
+
+    def gpus(self, *methods: str, fit: bool = False) -> int:
+        """GPUs that a job asks a cluster for: one, unless all that it computes stays on the CPU.
+
+        Args:
+            methods: whose predictors the job trains or attacks; none: the job computes kernels only.
+            fit: it trains them.
+
+        Returns:
+            0 or 1.
+        """
+        if fit and all(self.methods[name].fits_on_cpu for name in methods):
+            return 0
+        compute = self.config.compute
+        network = any(self.methods[name].kind == "network" for name in methods)
+        return int(compute.device != "cpu" and (network or compute.kernel_engine != "numba"))
 
     def units(self) -> list[tuple[str, Unit]]:
         """All units of all experiments, with the experiment's name."""
         return [(name, unit) for name, (entry, options) in self.experiments.items() for unit in entry.units(options)]
 
-    def findings(self) -> list[str]:
-        """Paths of what all units find."""
-        return [paths.FINDING.format(root=self.root, experiment=name, unit=unit.name) for name, unit in self.units()]
-
     def shown(self, dataset: str, seed: int, eps255: float) -> list[Cell]:
         """The cells of one split and radius: their predictors are shown each other's perturbed images."""
         return [cell for cell in self.cells() if (cell.dataset, cell.seed, cell.eps255) == (dataset, seed, eps255)]
-
-    def _wildcards(self, cell: Cell) -> dict[str, Any]:
-        return {
-            "root": self.root,
-            "dataset": cell.dataset,
-            "seed": cell.seed,
-            "architecture": cell.spec.label,
-            "method": cell.method,
-            "eps255": paths.radius_name(cell.eps255),
-        }
-
-    def curves(self) -> list[dict[str, Any]]:
-        """Paths of the curves of methods that train in steps, with what they belong to."""
-        return [
-            {
-                "dataset": cell.dataset,
-                "architecture": cell.spec.label,
-                "method": cell.method,
-                "seed": cell.seed,
-                "eps255": cell.eps255,
-                "path": cell.fit.removesuffix("fit.json") + "curves.csv",
-            }
-            for cell in self.cells()
-            if self.methods[cell.method].trains_in_steps
-        ]
 
     def tables(self) -> list[str]:
         """Names of the tables that the suite gives."""
@@ -241,41 +213,10 @@ class Suite:
         """Whether networks are trained with val held out, so that their best checkpoint can be set against the last."""
         return self.config.protocol == "paired" and any(entry.kind == "network" for entry in self.methods.values())
 
-    def measured(self) -> list[str]:
-        """Paths of all that a collector reads beside the suite file, each once."""
-        records = self.records()
-        outcomes = [record.removesuffix("json") + "npz" for record in records]
-        curves = [curve["path"] for curve in self.curves()]
-        every = [
-            *self.splits(),
-            *records,
-            *outcomes,
-            *self.fits(),
-            *self.grams(),
-            *self.checks(),
-            *curves,
-            *self.sweeps(),
-            *self.transfers(),
-        ]
-        every += self.findings()
-        return list(dict.fromkeys(every))
 
-    def as_json(self) -> dict[str, Any]:
-        """What collectors need: config, and paths of all that was measured."""
-        return {
-            "schema": SCHEMA,
-            "root": self.root,
-            "config": self.config.model_dump(mode="json", exclude={"compute", "allow_mixed"}),
-            "splits": self.splits(),
-            "records": self.records(),
-            "fits": self.fits(),
-            "grams": self.grams(),
-            "checks": list(self.checks()),
-            "curves": self.curves(),
-            "sweeps": self.sweeps(),
-            "transfers": self.transfers(),
-            "findings": self.findings(),
-        }
+def _once(jobs: Iterable[Job]) -> list[Job]:
+    """Each of them once, in their order."""
+    return [dict(items) for items in dict.fromkeys(tuple(job.items()) for job in jobs)]
 
 
 def resolve(content: Mapping[str, Any]) -> Suite:

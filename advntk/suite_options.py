@@ -22,7 +22,7 @@ from advntk.theory.experiment import EXPERIMENTS, Experiment
 __all__ = ["ATTACKS", "DATASETS", "METHODS", "merged", "resolve_attacks", "resolve_datasets"]
 __all__ += ["EXPERIMENTS", "resolve_experiments", "resolve_methods", "resolve_options"]
 
-DATASETS = "advntk.ingredients.datasets"
+DATASETS = registry.DATASETS
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,27 +1,28 @@
-"""What the rules need beside the suite: the interpreter, what each job reads, and what it asks a scheduler for."""
+"""What the rules take from the steps, as Snakemake asks for it; and the interpreter and the checks before any job."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from advntk import suite as suites
-from advntk.foundation import paths
+from advntk.foundation import files
 from advntk.foundation.errors import ConfigError
-from advntk.foundation.findings import STORIES
-from advntk.foundation.options import Device, named_entries
+from advntk.foundation.options import Device
 from advntk.foundation.provenance import code_digest
-from advntk.planning import jobs as planned
 from advntk.planning import resources
 from advntk.planning.costs import Measurements, committed
-from advntk.planning.datasets import facts_of, prepared_name
+from advntk.planning.datasets import facts_of
 from advntk.planning.resources import Need, Resources
-from advntk.theory.experiment import unit_of
+from advntk.step import Paths, Step, steps, suite_file
+from advntk.verbs.prepare import prepared
 
 CPU_ONLY = ("telling",)
 """Stacks that need no GPU: one environment serves all variants."""
@@ -45,7 +46,7 @@ def put_first(checkout: str | Path, methods: Iterable[Any]) -> None:
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the jobs of a suite read, and the digest of the code that each runs; ``wildcards`` are Snakemake's.
+    """The jobs of a suite.
 
     Attributes:
         suite: resolved.
@@ -54,11 +55,6 @@ class Jobs:
 
     suite: suites.Suite
     checkout: str | Path = "."
-
-    @property
-    def mixed(self) -> str:
-        """The ``--allow-mixed`` flag, if enabled."""
-        return "--allow-mixed" if self.suite.config.allow_mixed else ""
 
     def environment(self, stack: str) -> str:
         """File of a stack's conda environment, of the variant that was asked for; relative to the rules' folder."""
@@ -88,38 +84,20 @@ class Jobs:
                 remedy="set it to an image built from container/",
             )
 
-    @cached_property
+    @property
     def prepared(self) -> dict[str, str]:
         """Datasets by the name of their prepared file."""
-        return {prepared_name(dataset, sizes): dataset for dataset, (_, sizes) in self.suite.datasets.items()}
+        return prepared(self.suite)
+
+    @property
+    def content(self) -> str:
+        """Digest of the suite file: it is written again where a list in it changes."""
+        return files.sha256_of_json(suite_file(self.suite))
 
     def check_data(self) -> None:
         """Refuse, before any job, users' files that are not there or not of the documented form."""
         for dataset in self.prepared.values():
             facts_of(dataset, *self.suite.datasets[dataset])
-
-    def prepared_file(self, wildcards: Any) -> str:
-        """The prepared file that a split is drawn from."""
-        name = prepared_name(wildcards.dataset, self.suite.datasets[wildcards.dataset][1])
-        return self.pattern(paths.PREPARED).format(prepared=name)
-
-    def pattern(self, template: str) -> str:
-        """A path pattern of this suite, its wildcards left open."""
-        return template.replace("{root}", self.suite.root).replace("{data}", self.suite.config.data)
-
-    def method_module(self, name: str) -> str:
-        """The registry module of a method, by the user's name of it."""
-        return f"{suites.METHODS}.{self.suite.method_kinds[name]}"
-
-    def _method_modules(self, wildcards: Any) -> set[str]:
-        """The registry modules of a cell's method, and of what its options name."""
-        options = self.suite.options[wildcards.dataset, wildcards.architecture, wildcards.method]
-        return {self.method_module(wildcards.method)} | named_entries(options)
-
-    def fit_code(self, wildcards: Any, module: str = "advntk.learning.fits") -> str:
-        """Digest of what a fit, or another training (``module``), depends on: its method and the family."""
-        family = self.suite.specs[wildcards.architecture].family
-        return code_digest(module, f"{suites.FAMILIES}.{family}", *self._method_modules(wildcards))
 
     @cached_property
     def resources(self) -> Resources:
@@ -131,167 +109,131 @@ class Jobs:
         """What jobs took that the checkout keeps the costs of."""
         return Measurements(committed(Path(self.checkout)))
 
-    def gram_parts(self, dataset: str) -> int:
-        """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
-        return self.resources.gram_parts(dataset)
-
     def gathered(self, *, whole: bool) -> list[str]:
         """Datasets whose Gram matrices are computed by one job (``whole``) or gathered from parts."""
-        return [dataset for dataset in self.suite.datasets if (self.gram_parts(dataset) == 1) == whole]
+        return [dataset for dataset in self.suite.datasets if (resources.gram_parts(self.suite, dataset) == 1) == whole]
 
-    def part_files(self, wildcards: Any) -> list[str]:
-        """The parts that a Gram matrix is gathered from."""
-        pattern, parts = self.pattern(paths.GRAM_PART), self.gram_parts(wildcards.dataset)
-        return [pattern.format(**dict(wildcards.items()), part=part, parts=parts) for part in range(parts)]
+    @cached_property
+    def rules(self) -> SimpleNamespace:
+        """What each rule takes from its step, by the rule's name."""
+        return SimpleNamespace(**{name: Rule(jobs=self, step=step) for name, step in steps().items()})
 
-    def part_facts(self, wildcards: Any) -> list[str]:
-        """Their sidecars."""
-        return [f"{path.removesuffix('.npy')}.json" for path in self.part_files(wildcards)]
 
-    def need(self, rule: str, wildcards: Any) -> Need:
-        """What a job of a rule needs, by its wildcards."""
-        given = dict(wildcards.items())
-        names = [given[key] for key in ("dataset", "architecture", "method", "sweep", "experiment") if key in given]
-        if rule in ("attack", "evaluate"):
-            names.append(given["attack"])
-        return self.resources.of(rule, *names)
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A step as a rule of the Snakefile takes it; ``wildcards`` are Snakemake's."""
 
-    def threads(self, rule: str) -> Callable[[Any], int]:
-        """Threads of a rule's jobs: small problems run side by side, large ones take more cores each."""
-        return lambda wildcards: self.need(rule, wildcards).threads
+    jobs: Jobs
+    step: Step
 
-    def mem_mb(self, rule: str) -> Callable[[Any, int], int]:
-        """Memory of a rule's jobs, growing with the attempt."""
-        return lambda wildcards, attempt: resources.mem_mb(self.need(rule, wildcards), attempt)
+    @property
+    def _suite(self) -> suites.Suite:
+        return self.jobs.suite
 
-    def runtime(self, rule: str) -> Callable[[Any, int], int]:
-        """Minutes of a rule's jobs, growing with the attempt; generous, as they only bound a job on a cluster."""
+    def _pattern(self, template: str) -> str:
+        """A path pattern of this suite, its wildcards left open."""
+        return template.replace("{root}", self._suite.root).replace("{data}", self._suite.config.data)
 
-        def minutes(wildcards: Any, attempt: int) -> int:
-            method = wildcards.get("method")
-            methods = [method] if method else self.suite.methods if rule == "transfer" else []
-            gpu, need = bool(self.gpus(*methods, fit=rule == "fit")), self.need(rule, wildcards)
-            estimate = self.measurements.estimate  # a group of small jobs asks for the sum: any bound beats the default
-            time = estimate(need, gpu=gpu) or estimate(need, gpu=gpu, any_method=True)
-            return resources.runtime(time.lasts_s(need.threads) if time else None, attempt, gpu=gpu)
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Patterns of the files it makes."""
+        return {name: self._pattern(template) for name, template in self.step.outputs.items()}
 
-        return minutes
+    @property
+    def log(self) -> str:
+        """Pattern of the log."""
+        folder, job = self.step.logs or self.step.name, self.step.job
+        return self._pattern(f"{{root}}/logs/{folder}/{job}.log" if "{" in job else f"{{root}}/logs/{folder}.log")
 
-    def disk_mb(self, rule: str) -> Callable[[Any], int]:
-        """Disk of a rule's jobs."""
-        return lambda wildcards: resources.disk_mb(self.need(rule, wildcards))
+    @property
+    def benchmark(self) -> str:
+        """Pattern of the file that says what a job took."""
+        return self._pattern(f"{{root}}/benchmarks/{self.step.logs or self.step.name}/{self.step.job}.jsonl")
 
-    def gram_code(self, wildcards: Any, module: str) -> str:
-        """Digest of what a Gram matrix depends on: this module and the family."""
-        return code_digest(module, f"{suites.FAMILIES}.{self.suite.specs[wildcards.architecture].family}")
+    @property
+    def environment(self) -> str:
+        """File of the conda environment."""
+        return self.jobs.environment(self.step.stack)
 
-    def gpus(self, *methods: str, fit: bool = False) -> int:
-        """GPUs that a job asks a cluster for: one, unless all that it computes stays on the CPU.
+    def inputs(self, wildcards: Any) -> Paths:
+        """The files that a job reads, by what they are."""
+        return self.step.inputs(self._suite, _job(wildcards))
+
+    def flags(self, wildcards: Any) -> str:
+        """Options of a job's verb; those at their defaults are left out, so that a new one reruns nothing."""
+        return shlex.join(self.step.words(self._suite, _job(wildcards)))
+
+    def code(self, wildcards: Any) -> str:
+        """Digest of the code that a job runs."""
+        return code_digest(*self.step.roots(self._suite, _job(wildcards)))
+
+    @property
+    def command(self) -> str:
+        """What a job runs."""
+        words = ["python -m advntk", self.step.verb, "{params.flags}"]
+        words += ["--threads {threads} --device {resources.device}"] if self.step.gpu else []
+        words += ["--memory-mb {resources.kernel_mb}"] if self._kernels else []
+        return " ".join([*words, "2> {log:q}"])
+
+    @property
+    def _kernels(self) -> bool:
+        """Whether a job may compute kernels."""
+        return self.step.gpu is not None and self.step.stack != "networks"
+
+    def need(self, wildcards: Any) -> Need:
+        """What a job needs."""
+        return self.step.need(self.jobs.resources, _job(wildcards))
+
+    def threads(self, wildcards: Any) -> int:
+        """Threads of a job: small problems run side by side, large ones take more cores each."""
+        return self.need(wildcards).threads
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What a job asks a scheduler for; memory and time grow with the attempt."""
+        found: dict[str, Any] = {"gpu": self.gpu, "device": self.device}
+        found |= {"kernel_mb": self._suite.config.compute.memory_mb} if self._kernels else {}
+        found |= {"mem_mb": self.mem_mb, "runtime": self.runtime}
+        return found | ({"disk_mb": self.disk_mb} if self.step.disk else {})
+
+    def gpu(self, wildcards: Any) -> int:
+        """GPUs that a job asks for."""
+        return self.step.gpu(self._suite, _job(wildcards)) if self.step.gpu else 0
+
+    def device(self, wildcards: Any) -> Device:
+        """Where a job computes: on the CPU if it asks for no GPU, whatever its node has."""
+        return self._suite.config.compute.device if self.gpu(wildcards) else "cpu"
+
+    def mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of a job."""
+        return resources.mem_mb(self.need(wildcards), attempt)
+
+    def disk_mb(self, wildcards: Any) -> int:
+        """Disk of a job."""
+        return resources.disk_mb(self.need(wildcards))
+
+    def runtime(self, wildcards: Any, attempt: int) -> int:
+        """Minutes of a job, generous: they only bound it on a cluster. A group of small jobs asks for their sum."""
+        gpu, need = bool(self.gpu(wildcards)), self.need(wildcards)
+        estimate = self.jobs.measurements.estimate
+        time = estimate(need, gpu=gpu) or estimate(need, gpu=gpu, any_method=True)
+        return resources.runtime(time.lasts_s(need.threads) if time else None, attempt, gpu=gpu)
+
+    def group(self, wildcards: Any) -> str | None:
+        """Which jobs may share one job of a cluster: small ones of one rule and one device.
+
+        How many of a group share a job says a profile (``group-components``).
 
         Args:
-            methods: whose predictors the job trains or attacks; none: the job computes kernels only.
-            fit: it trains them.
+            wildcards: of the job.
 
         Returns:
-            0 or 1.
+            The group's name, or None where the job is not small.
         """
-        return planned.gpus(self.suite, *methods, fit=fit)
+        job = _job(wildcards)
+        small = self._suite.gram_size(job["dataset"]) <= resources.SMALL
+        return self.step.group(self._suite, job) if self.step.group and small else None
 
-    def device(self, *methods: str, fit: bool = False) -> Device:
-        """Where such a job computes: on the CPU if it asks for no GPU, whatever its node has."""
-        return self.suite.config.compute.device if self.gpus(*methods, fit=fit) else "cpu"
 
-    def group(self, rule: str) -> Callable[[Any], str | None]:
-        """Which jobs may share one job of a cluster: small ones of one rule and one kind of method.
-
-        They ask for the same device. How many of a group share a job says a profile (``group-components``).
-
-        Args:
-            rule: that the jobs are of; all but ``fit`` serve both kinds of methods.
-
-        Returns:
-            A function of a job's wildcards: the name of its group, or None where the job is not small.
-        """
-
-        def named(wildcards: Any) -> str | None:
-            if self.suite.gram_size(wildcards.dataset) > resources.SMALL:
-                return None
-            method = wildcards.method
-            if rule == "fit":
-                return "fit_cpu" if self.gpus(method) > self.gpus(method, fit=True) else "fit"
-            return f"{rule}_{self.suite.methods[method].kind}"
-
-        return named
-
-    def choice_input(self, wildcards: Any) -> list[str]:
-        """The search's result that a training reads; none where there is nothing to choose."""
-        searched = self.suite.recipe(wildcards.dataset, wildcards.architecture, wildcards.method, "search")
-        return [self.pattern(paths.CHOICE).format(**dict(wildcards.items()))] if searched else []
-
-    def fit_folder(self, wildcards: Any) -> str:
-        """Folder of the fit that is attacked; methods that ignore the radius have one for all radii."""
-        method = self.suite.methods[wildcards.method]
-        at = paths.trained_at(float(wildcards.eps255), depends_on_radius=method.depends_on_radius)
-        fit = self.pattern(paths.FIT).format(**dict(wildcards.items()), trained_at=at)
-        return os.path.dirname(fit)
-
-    def fit_inputs(self, wildcards: Any) -> dict[str, str]:
-        """What an attack on a fit reads."""
-        folder = self.fit_folder(wildcards)
-        split = self.pattern(paths.SPLIT).format(**dict(wildcards.items()))
-        return {
-            "fit": f"{folder}/fit.json",
-            "arrays": f"{folder}/fit.npz",
-            "split": split,
-            "images": split.replace("split.json", "split.npz"),
-        }
-
-    def telling_code(self, module: str) -> str:
-        """Digest of a reporting module, and of the stories of the suite's experiments."""
-        return code_digest(module, *(f"{STORIES}.{name}" for name in self.suite.experiments))
-
-    def experiment_inputs(self, wildcards: Any) -> dict[str, str]:
-        """What a unit of an experiment reads: a split, if it needs one."""
-        entry, options = self.suite.experiments[wildcards.experiment]
-        unit = unit_of(entry, options, wildcards.unit)
-        if not unit.dataset:
-            return {}
-        split = self.pattern(paths.SPLIT).format(dataset=unit.dataset, seed=unit.seed)
-        return {"split": split, "images": split.replace("split.json", "split.npz")}
-
-    def chunk_files(self, wildcards: Any) -> list[str]:
-        """The chunks that an evaluation gathers; none for attacks that it runs itself."""
-        chunk = self.pattern(paths.CHUNK)
-        count = self.suite.attacks[wildcards.attack].chunks
-        return [chunk.format(**dict(wildcards.items()), chunk=index) for index in range(count)]
-
-    def shown_fits(self, wildcards: Any) -> list[str]:
-        """Fit folders of all predictors that a transfer shows each other's images."""
-        return [os.path.dirname(cell.fit) for cell in self._shown(wildcards)]
-
-    def shown_records(self, wildcards: Any) -> list[str]:
-        """Their records, in the same order."""
-        return [self.suite.record_of(cell, wildcards.attack) for cell in self._shown(wildcards)]
-
-    def _shown(self, wildcards: Any) -> list[suites.Cell]:
-        return self.suite.shown(wildcards.dataset, int(wildcards.seed), float(wildcards.eps255))
-
-    def attack_code(self, wildcards: Any, *modules: str) -> str:
-        """Digest of what an attack on a fit depends on: these modules, method, family, attack, and what they name."""
-        named = wildcards.get("attack")
-        attack = self.suite.attacks[named] if named else self.suite.sweep_attacks[wildcards.sweep]
-        family = self.suite.specs[wildcards.architecture].family
-        entries = (
-            *self._method_modules(wildcards),
-            f"{suites.FAMILIES}.{family}",
-            f"{suites.ATTACKS}.{attack.kind}",
-            *named_entries(attack.options),
-        )
-        return code_digest(*modules, *entries)
-
-    def predictors_code(self, *modules: str) -> str:
-        """Digest of these modules and of all methods and families of the suite."""
-        families = sorted({spec.family for spec in self.suite.specs.values()})
-        methods = {self.method_module(method) for method in self.suite.methods}
-        methods = methods.union(*map(named_entries, self.suite.options.values()))
-        return code_digest(*modules, *methods, *(f"{suites.FAMILIES}.{family}" for family in families))
+def _job(wildcards: Any) -> dict[str, str]:
+    return dict(wildcards.items())

@@ -1,15 +1,11 @@
-# The suite, checked before any job, and the only functions of the workflow.
+# The suite, checked before any job; its steps give the rules all but what Snakemake alone knows.
 
-import json
 import os
-import shlex
 import sys
 
 from advntk import suite as suites
 from advntk.foundation import files, paths
 from advntk.foundation.errors import AdvntkError
-from advntk.foundation.provenance import code_digest
-from advntk.ingredients.images import SplitSizes
 from advntk import workflow as jobs
 
 try:
@@ -41,7 +37,7 @@ KERNEL_METHODS = [
 NETWORK_METHODS = [
     name for name, entry in SUITE.methods.items() if entry.kind == "network"
 ]
-pattern = JOBS.pattern
+STEP = JOBS.rules
 NOTHING = "(?!)"  # a wildcard constraint that nothing meets
 
 
@@ -56,60 +52,3 @@ wildcard_constraints:
     eps255=r"[\d.]+",
     experiment="|".join(SUITE.experiments) or NOTHING,
     unit=r"[\w.-]+",
-
-
-def as_json(model):
-    return json.dumps(
-        model if isinstance(model, dict) else model.model_dump(mode="json")
-    )
-
-
-def dataset_options(wildcards):
-    return as_json(SUITE.datasets[wildcards.dataset][1])
-
-
-def source_options(wildcards):
-    """Options that say where a dataset comes from, without the sizes of its splits."""
-    options = SUITE.datasets[JOBS.prepared[wildcards.prepared]][1].model_dump(
-        mode="json"
-    )
-    return as_json({**options, **SplitSizes(n_opt=2, n_val=1).model_dump(mode="json")})
-
-
-def kernel_of(wildcards):
-    """The architecture without its width, which no kernel depends on."""
-    return as_json(SUITE.specs[wildcards.architecture].kernel_identity)
-
-
-def architecture_of(wildcards):
-    return as_json(SUITE.specs[wildcards.architecture])
-
-
-def method_options(wildcards):
-    return as_json(
-        SUITE.options[wildcards.dataset, wildcards.architecture, wildcards.method]
-    )
-
-
-def threat_arguments(wildcards):
-    radius = wildcards.trained_at.removeprefix("eps")
-    return (
-        ""
-        if radius == paths.ANY_RADIUS.removeprefix("eps")
-        else f"--norm {SUITE.config.norm} --eps255 {radius}"
-    )
-
-
-def training_images(wildcards):
-    return SUITE.images_of(wildcards.method)
-
-
-def users_file(wildcards):
-    """The file that a user's own dataset comes from, if it is one."""
-    path = getattr(SUITE.datasets[JOBS.prepared[wildcards.prepared]][1], "path", None)
-    return [path] if path else []
-
-
-def engine_of(wildcards):
-    """Finite networks use no kernel: choosing another engine must not evaluate them again."""
-    return COMPUTE.kernel_engine if wildcards.method in KERNEL_METHODS else "auto"

@@ -8,47 +8,37 @@ localrules:
 
 rule prepare:
     input:
-        ancient(users_file),  # its content is in the name of the prepared file
+        ancient(lambda w: STEP.prepare.inputs(w)["file"]),  # its content is in the name of the prepared file
     output:
-        pattern(paths.PREPARED),
+        **STEP.prepare.outputs,
     log:
-        f"{SUITE.root}/logs/prepare/{{prepared}}.log",
+        STEP.prepare.log,
     benchmark:
-        f"{SUITE.root}/benchmarks/prepare/{{prepared}}.jsonl"
+        STEP.prepare.benchmark
     wildcard_constraints:
         prepared="|".join(JOBS.prepared),
     conda:
-        JOBS.environment("attacks")
+        STEP.prepare.environment
     params:
-        dataset=lambda w: JOBS.prepared[w.prepared],
-        options=source_options,
-        downloads=f"{SUITE.config.data}/downloads",
-        code=lambda w: code_digest(
-            "advntk.ingredients.images",
-            f"{suites.DATASETS}.{JOBS.prepared[w.prepared]}",
-        ),
+        flags=STEP.prepare.flags,
+        code=STEP.prepare.code,
     shell:
-        "python -m advntk prepare --dataset {params.dataset} --options {params.options:q}"
-        " --downloads {params.downloads:q} --out {output:q} 2> {log:q}"
+        STEP.prepare.command
 
 
 rule split:
     input:
-        JOBS.prepared_file,
+        unpack(STEP.split.inputs),
     output:
-        manifest=pattern(paths.SPLIT),
-        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+        **STEP.split.outputs,
     log:
-        f"{SUITE.root}/logs/split/{{dataset}}.seed{{seed}}.log",
+        STEP.split.log,
     benchmark:
-        f"{SUITE.root}/benchmarks/split/{{dataset}}.seed{{seed}}.jsonl"
+        STEP.split.benchmark
     conda:
-        JOBS.environment("kernels")
+        STEP.split.environment
     params:
-        options=dataset_options,
-        code=lambda w: code_digest(
-            "advntk.ingredients.splits", f"{suites.DATASETS}.{w.dataset}"
-        ),
+        flags=STEP.split.flags,
+        code=STEP.split.code,
     shell:
-        "python -m advntk split --dataset {wildcards.dataset} --prepared {input:q} --options {params.options:q}"
-        " --seed {wildcards.seed} --out {output.manifest:q} 2> {log:q}"
+        STEP.split.command

@@ -4,106 +4,70 @@
 
 rule gram:
     input:
-        split=pattern(paths.SPLIT),
-        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+        unpack(STEP.gram.inputs),
     output:
-        gram=pattern(paths.GRAM),
-        facts=pattern(paths.GRAM).replace("gram.npy", "gram.json"),
+        **STEP.gram.outputs,
     log:
-        f"{SUITE.root}/logs/gram/{{dataset}}.seed{{seed}}.{{architecture}}.log",
+        STEP.gram.log,
     benchmark:
-        f"{SUITE.root}/benchmarks/gram/{{dataset}}.seed{{seed}}.{{architecture}}.jsonl"
+        STEP.gram.benchmark
     wildcard_constraints:
         dataset="|".join(JOBS.gathered(whole=True)) or NOTHING,
     conda:
-        JOBS.environment("kernels")
-    threads: JOBS.threads("gram")
+        STEP.gram.environment
+    threads: STEP.gram.threads
     resources:
-        gpu=JOBS.gpus(),
-        device=JOBS.device(),
-        kernel_mb=COMPUTE.memory_mb,
-        mem_mb=JOBS.mem_mb("gram"),
-        runtime=JOBS.runtime("gram"),
-        disk_mb=JOBS.disk_mb("gram"),
+        **STEP.gram.resources,
     params:
-        architecture=kernel_of,
-        images=SUITE.gram_images,
-        engine=COMPUTE.kernel_engine,
-        code=lambda w: JOBS.gram_code(w, "advntk.ingredients.grams"),
+        flags=STEP.gram.flags,
+        code=STEP.gram.code,
     shell:
-        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q}"
-        " --images {params.images} --out {output.gram:q}"
-        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
-        " 2> {log:q}"
+        STEP.gram.command
 
 
 rule gram_part:
     input:
-        split=pattern(paths.SPLIT),
-        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
+        unpack(STEP.gram_part.inputs),
     output:
-        part=temp(pattern(paths.GRAM_PART)),
-        facts=temp(pattern(paths.GRAM_PART).replace(".npy", ".json")),
+        part=temp(STEP.gram_part.outputs["part"]),
+        facts=temp(STEP.gram_part.outputs["facts"]),
     log:
-        f"{SUITE.root}/logs/gram/{{dataset}}.seed{{seed}}.{{architecture}}.{{part}}of{{parts}}.log",
+        STEP.gram_part.log,
     benchmark:
-        f"{SUITE.root}/benchmarks/gram/{{dataset}}.seed{{seed}}.{{architecture}}.{{part}}of{{parts}}.jsonl"
+        STEP.gram_part.benchmark
     wildcard_constraints:
         part=r"\d+",
         parts=r"\d+",
     conda:
-        JOBS.environment("kernels")
-    threads: JOBS.threads("gram_part")
+        STEP.gram_part.environment
+    threads: STEP.gram_part.threads
     resources:
-        gpu=JOBS.gpus(),
-        device=JOBS.device(),
-        kernel_mb=COMPUTE.memory_mb,
-        mem_mb=JOBS.mem_mb("gram_part"),
-        runtime=JOBS.runtime("gram_part"),
-        disk_mb=JOBS.disk_mb("gram_part"),
+        **STEP.gram_part.resources,
     params:
-        architecture=kernel_of,
-        images=SUITE.gram_images,
-        engine=COMPUTE.kernel_engine,
-        code=lambda w: JOBS.gram_code(w, "advntk.ingredients.gram_parts"),
+        flags=STEP.gram_part.flags,
+        code=STEP.gram_part.code,
     shell:
-        "python -m advntk gram --split {input.split:q} --architecture {params.architecture:q}"
-        " --images {params.images} --out {output.part:q}"
-        " --part {wildcards.part} --parts {wildcards.parts}"
-        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
-        " 2> {log:q}"
+        STEP.gram_part.command
 
 
 rule gram_gather:
     input:
-        split=pattern(paths.SPLIT),
-        arrays=pattern(paths.SPLIT).replace("split.json", "split.npz"),
-        parts=JOBS.part_files,
-        facts=JOBS.part_facts,
+        unpack(STEP.gram_gather.inputs),
     output:
-        gram=pattern(paths.GRAM),
-        facts=pattern(paths.GRAM).replace("gram.npy", "gram.json"),
+        **STEP.gram_gather.outputs,
     log:
-        f"{SUITE.root}/logs/gram_gather/{{dataset}}.seed{{seed}}.{{architecture}}.log",
+        STEP.gram_gather.log,
     benchmark:
-        f"{SUITE.root}/benchmarks/gram_gather/{{dataset}}.seed{{seed}}.{{architecture}}.jsonl"
+        STEP.gram_gather.benchmark
     wildcard_constraints:
         dataset="|".join(JOBS.gathered(whole=False)) or NOTHING,
     conda:
-        JOBS.environment("kernels")
-    threads: JOBS.threads("gram_gather")
+        STEP.gram_gather.environment
+    threads: STEP.gram_gather.threads
     resources:
-        gpu=0,
-        device="cpu",
-        kernel_mb=COMPUTE.memory_mb,
-        mem_mb=JOBS.mem_mb("gram_gather"),
-        runtime=JOBS.runtime("gram_gather"),
-        disk_mb=JOBS.disk_mb("gram_gather"),
+        **STEP.gram_gather.resources,
     params:
-        architecture=kernel_of,
-        images=SUITE.gram_images,
-        code=lambda w: JOBS.gram_code(w, "advntk.ingredients.gram_parts"),
+        flags=STEP.gram_gather.flags,
+        code=STEP.gram_gather.code,
     shell:
-        "python -m advntk gather --split {input.split:q} --architecture {params.architecture:q} --images {params.images}"
-        " --files {input.parts:q} --out {output.gram:q}"
-        " --threads {threads} --device {resources.device} --memory-mb {resources.kernel_mb} 2> {log:q}"
+        STEP.gram_gather.command

@@ -12,87 +12,81 @@ localrules:
 
 rule expand:
     output:
-        f"{SUITE.root}/suite.json",
+        **STEP.expand.outputs,
     log:
-        f"{SUITE.root}/logs/expand.log",
+        STEP.expand.log,
     priority: 2  # before anything else, so that what is finished can be published at any time
     conda:
-        JOBS.environment("telling")
+        STEP.expand.environment
     params:
-        config=json.dumps(SUITE.as_json()["config"]),
-        code=code_digest("advntk.suite"),
+        flags=STEP.expand.flags,
+        content=lambda w: JOBS.content,
+        code=STEP.expand.code,
     shell:
-        "python -m advntk expand --config {params.config:q} --out {output:q}"
-        " 2> {log:q}"
+        STEP.expand.command
 
 
 rule tabulate:
     input:
-        suite=f"{SUITE.root}/suite.json",
-        measured=SUITE.measured(),
+        unpack(STEP.tabulate.inputs),
     output:
         csv=report(
-            f"{SUITE.root}/tables/{{table}}.csv",
+            STEP.tabulate.outputs["csv"],
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}", "format": "csv"},
         ),
-        md=f"{SUITE.root}/tables/{{table}}.md",
-        tex=f"{SUITE.root}/tables/{{table}}.tex",
+        md=STEP.tabulate.outputs["md"],
+        tex=STEP.tabulate.outputs["tex"],
     log:
-        f"{SUITE.root}/logs/tabulate/{{table}}.log",
+        STEP.tabulate.log,
     wildcard_constraints:
         table="|".join(TABLES),
     conda:
-        JOBS.environment("telling")
+        STEP.tabulate.environment
     params:
-        mixed=JOBS.mixed,
-        code=JOBS.telling_code("advntk.telling.tables"),
+        flags=STEP.tabulate.flags,
+        code=STEP.tabulate.code,
     shell:
-        "python -m advntk tabulate --suite {input.suite:q} --table {wildcards.table} --out {output.csv:q}"
-        " {params.mixed} 2> {log:q}"
+        STEP.tabulate.command
 
 
 rule export:
     input:
-        suite=f"{SUITE.root}/suite.json",
-        measured=SUITE.measured(),
+        unpack(STEP.export.inputs),
     output:
-        directory(f"{SUITE.root}/robustbench"),
+        directory(STEP.export.outputs["folder"]),
     log:
-        f"{SUITE.root}/logs/export.log",
+        STEP.export.log,
     conda:
-        JOBS.environment("telling")
+        STEP.export.environment
     params:
-        mixed=JOBS.mixed,
-        code=code_digest("advntk.telling.robustbench"),
+        flags=STEP.export.flags,
+        code=STEP.export.code,
     shell:
-        "python -m advntk export --suite {input.suite:q} --out {output:q} {params.mixed}"
-        " 2> {log:q}"
+        STEP.export.command
 
 
 rule plot:
     input:
-        suite=f"{SUITE.root}/suite.json",
-        measured=SUITE.measured(),
+        unpack(STEP.plot.inputs),
     output:
         svg=report(
-            f"{SUITE.root}/figures/{{figure}}.svg",
+            STEP.plot.outputs["svg"],
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        png=f"{SUITE.root}/figures/{{figure}}.png",
+        png=STEP.plot.outputs["png"],
     log:
-        f"{SUITE.root}/logs/plot/{{figure}}.log",
+        STEP.plot.log,
     wildcard_constraints:
         figure="|".join(FIGURES),
     conda:
-        JOBS.environment("telling")
+        STEP.plot.environment
     params:
-        mixed=JOBS.mixed,
-        code=JOBS.telling_code("advntk.telling.figures"),
+        flags=STEP.plot.flags,
+        code=STEP.plot.code,
         caption=lambda w: caption(w.figure),  # for the report
     shell:
-        "python -m advntk plot --suite {input.suite:q} --figure {wildcards.figure} --out {output.svg:q}"
-        " {params.mixed} 2> {log:q}"
+        STEP.plot.command

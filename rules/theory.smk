@@ -3,33 +3,20 @@
 
 rule experiment:
     input:
-        unpack(JOBS.experiment_inputs),
+        unpack(STEP.experiment.inputs),
     output:
-        pattern(paths.FINDING),
+        **STEP.experiment.outputs,
     log:
-        f"{SUITE.root}/logs/experiment/{{experiment}}.{{unit}}.log",
+        STEP.experiment.log,
     benchmark:
-        f"{SUITE.root}/benchmarks/experiment/{{experiment}}.{{unit}}.jsonl"
+        STEP.experiment.benchmark
     conda:
-        JOBS.environment("kernels")
-    threads: JOBS.threads("experiment")
+        STEP.experiment.environment
+    threads: STEP.experiment.threads
     resources:
-        gpu=JOBS.gpus(),
-        device=JOBS.device(),
-        kernel_mb=COMPUTE.memory_mb,
-        mem_mb=JOBS.mem_mb("experiment"),
-        runtime=JOBS.runtime("experiment"),
+        **STEP.experiment.resources,
     params:
-        split=lambda w, input: (
-            f"--split {shlex.quote(input.split)}" if "split" in input.keys() else ""
-        ),
-        options=lambda w: as_json(SUITE.experiments[w.experiment][1]),
-        engine=COMPUTE.kernel_engine,
-        code=lambda w: code_digest(
-            "advntk.theory.experiment", f"{suites.EXPERIMENTS}.{w.experiment}"
-        ),
+        flags=STEP.experiment.flags,
+        code=STEP.experiment.code,
     shell:
-        "python -m advntk experiment --experiment {wildcards.experiment} --unit {wildcards.unit}"
-        " --options {params.options:q} {params.split} --out {output:q}"
-        " --threads {threads} --device {resources.device} --engine {params.engine} --memory-mb {resources.kernel_mb}"
-        " 2> {log:q}"
+        STEP.experiment.command

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,13 +29,6 @@ def relu_kernel(images: np.ndarray, depth: int, sigma_w: float = 1.76, sigma_b: 
         sigma = w2 * scale * (np.sin(angle) / (2 * np.pi) + cosine * derivative) + b2
         theta = sigma + w2 * theta * derivative
     return theta
-
-
-class Wildcards(SimpleNamespace):
-    """Such as Snakemake gives to a rule's functions."""
-
-    def get(self, name: str) -> Any:
-        return getattr(self, name, None)
 
 
 @pytest.fixture

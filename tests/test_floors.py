@@ -28,6 +28,7 @@ SURFACE = {
     "advntk.__main__",
     "advntk.arguments",
     "advntk.cli",
+    "advntk.step",
     "advntk.suite",
     "advntk.suite_options",
     "advntk.workflow",

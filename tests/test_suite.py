@@ -9,6 +9,7 @@ import yaml
 
 from advntk import suite
 from advntk.foundation.errors import ConfigError
+from advntk.step import collected, listed, steps, suite_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,17 +23,17 @@ def config():
 
 
 def test_fits_and_grams_are_listed_once_each(config):
-    listed = suite.resolve(config).as_json()
-    assert len(listed["fits"]) == len(set(listed["fits"])) == 3 * 2 * (1 + 4 * 2)  # ntk's fit serves both radii
-    assert len(listed["grams"]) == len(set(listed["grams"])) == 3 * 2
-    assert "results/quick/fits/digits/seed1/mlp-5/ntk/anyeps/fit.json" in listed["fits"]
-    assert "results/quick/grams/digits/seed1/mlp-5/gram.json" in listed["grams"]
+    found = listed(suite.resolve(config))
+    assert len(found["fits"]) == len(set(found["fits"])) == 3 * 2 * (1 + 4 * 2)  # ntk's fit serves both radii
+    assert len(found["grams"]) == len(set(found["grams"])) == 3 * 2
+    assert "results/quick/fits/digits/seed1/mlp-5/ntk/anyeps/fit.json" in found["fits"]
+    assert "results/quick/grams/digits/seed1/mlp-5/gram.json" in found["grams"]
 
 
 def test_only_grams_that_a_kernel_method_needs_are_listed(config):
-    listed = suite.resolve({**config, "methods": ["at"]}).as_json()
-    assert listed["grams"] == []
-    assert len(listed["fits"]) == 3 * 2 * 2
+    found = listed(suite.resolve({**config, "methods": ["at"]}))
+    assert found["grams"] == []
+    assert len(found["fits"]) == 3 * 2 * 2
 
 
 def test_an_architecture_may_run_on_some_datasets_alone(config):
@@ -40,13 +41,13 @@ def test_an_architecture_may_run_on_some_datasets_alone(config):
     resolved = suite.resolve({**config, "datasets": ["digits", "mnist"], "architectures": [mlp, cnn]})
     ran = {(cell.dataset, cell.spec.family) for cell in resolved.cells()}
     assert ran == {("digits", "mlp"), ("digits", "cnn"), ("mnist", "mlp")}
-    assert not any("mnist" in path and "cnn" in path for path in resolved.measured())
+    assert not any("mnist" in path and "cnn" in path for path in collected(resolved, {})["measured"])
 
 
 def test_collectors_wait_for_all_that_the_suite_file_leads_to(config):
     overlay = yaml.safe_load((ROOT / "suites/smoke.yaml").read_text(encoding="utf-8"))
     resolved = suite.resolve(suite.merged(config, overlay))
-    listed, measured = resolved.as_json(), resolved.measured()
+    listed, measured = suite_file(resolved), collected(resolved, {})["measured"]
     for name in ("records", "fits", "grams", "sweeps", "transfers"):
         assert listed[name]
         assert set(listed[name]) <= set(measured)
@@ -66,7 +67,7 @@ def test_an_architecture_may_run_with_some_methods_alone(config):
 
 def test_searches_and_checks_are_those_of_the_options(config):
     resolved = suite.resolve(config)
-    assert len(resolved.checks()) == 3 * 2  # one a network and radius, on seed 0
-    assert {cell.seed for cell in resolved.checks().values()} == {0}
+    checks = list(steps()["check"].jobs(resolved))
+    assert len(checks) == 3 * 2  # one a network and radius, on seed 0
     options = {**config["method_options"], "at": {**config["method_options"]["at"], "convergence_check": False}}
-    assert suite.resolve({**config, "method_options": options}).checks() == {}
+    assert not list(steps()["check"].jobs(suite.resolve({**config, "method_options": options})))

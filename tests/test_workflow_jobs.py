@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,8 +14,8 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod  # wh
 from advntk import suite
 from advntk.foundation.errors import ConfigError
 from advntk.planning import jobs as planned
+from advntk.step import steps
 from advntk.workflow import Jobs, put_first
-from tests.conftest import Wildcards
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,47 +37,48 @@ def jobs(changes=None, **compute) -> Jobs:
 )
 def test_a_job_that_asks_for_no_gpu_uses_none(compute, kernel, network):
     found = jobs(**compute)
-    assert (found.gpus(), found.device()) == kernel
-    assert (found.gpus("advntk"), found.device("advntk")) == kernel
-    assert (found.gpus("at"), found.device("at")) == network
-    assert (found.gpus("ntk", "at"), found.device("ntk", "at")) == network
+
+    def asked(rule, **job):
+        return getattr(found.rules, rule).gpu(job), getattr(found.rules, rule).device(job)
+
+    assert asked("gram") == asked("evaluate", method="advntk") == kernel
+    assert asked("train", method="at") == asked("evaluate", method="at") == asked("transfer") == network
 
 
 @pytest.mark.parametrize("compute", [{}, {"device": "gpu"}])
 def test_a_fit_on_the_cpu_asks_for_no_gpu_but_its_attacks_do(compute):
     found = jobs(**compute)
-    assert (found.gpus("ntk", fit=True), found.device("ntk", fit=True)) == (0, "cpu")
-    assert found.gpus("ntk") == found.gpus("advntk", fit=True) == found.gpus("at", fit=True) == 1
+    rules, (ntk, advntk, at) = found.rules, ({"dataset": "digits", "method": name} for name in ("ntk", "advntk", "at"))
+    assert (rules.fit.gpu(ntk), rules.fit.device(ntk)) == (0, "cpu")
+    assert rules.evaluate.gpu(ntk) == rules.fit.gpu(advntk) == rules.train.gpu(at) == 1
     asking = {(job.rule, job.method) for job in planned.jobs_of(found.suite) if job.gpu}
     assert ("evaluate", "ntk") in asking
     assert ("fit", "advntk") in asking
     assert ("fit", "ntk") not in asking
     # it shares no job of a cluster with fits that hold a GPU
-    ntk, advntk = (SimpleNamespace(dataset="digits", method=name) for name in ("ntk", "advntk"))
-    assert (found.group("fit")(ntk), found.group("fit")(advntk)) == ("fit_cpu", "fit")
+    assert (rules.fit.group(ntk), rules.fit.group(advntk)) == ("fit_cpu", "fit")
 
 
 def test_small_jobs_are_grouped_by_rule_and_kind_of_method():
-    small = jobs(device="cpu")
-    at, ntk = SimpleNamespace(dataset="digits", method="at"), SimpleNamespace(dataset="digits", method="ntk")
-    assert small.group("evaluate")(at) == "evaluate_network"
-    assert small.group("evaluate")(ntk) == "evaluate_kernel"
-    assert small.group("fit")(ntk) == "fit"
+    small = jobs(device="cpu").rules
+    at, ntk = ({"dataset": "digits", "method": name} for name in ("at", "ntk"))
+    assert small.evaluate.group(at) == "evaluate_network"
+    assert small.evaluate.group(ntk) == "evaluate_kernel"
+    assert small.fit.group(ntk) == "fit"
     overlay = yaml.safe_load((ROOT / "suites/fashion.yaml").read_text(encoding="utf-8"))
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     large = Jobs(suite.resolve(suite.merged(config, overlay)))
-    assert large.group("evaluate")(SimpleNamespace(dataset="fashion_mnist", method="ntk")) is None
+    assert large.rules.evaluate.group({"dataset": "fashion_mnist", "method": "ntk"}) is None
 
 
 @pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
 def test_a_cluster_profile_names_every_group(name):
     profile = yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text(encoding="utf-8"))
     named = {entry.partition("=")[0] for entry in profile["group-components"]}
-    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rules").glob("*.smk"))
-    grouped = set(re.findall(r'JOBS\.group\("(\w+)"\)', rules))
-    kinds = {"attack", "evaluate", "sweep"}
-    by_kind = {f"{rule}_{kind}" for rule in grouped & kinds for kind in ("kernel", "network")}
-    assert named == by_kind | grouped - kinds | {"fit_cpu"}
+    found = jobs()
+    grouped = [step for step in steps().values() if step.group]
+    methods = [{"method": name} for name in found.suite.methods]
+    assert named == {step.group(found.suite, job) for step in grouped for job in methods}
 
 
 @pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
@@ -93,7 +93,7 @@ def test_the_code_of_an_attack_is_that_of_its_entry_the_method_and_the_family():
 
     def digest(**changes):
         cell = {"dataset": "digits", "architecture": "mlp-3", "method": "ntk", "attack": "pgd"} | changes
-        return found.attack_code(Wildcards(**cell), "advntk.measuring.evaluate")
+        return found.rules.evaluate.code(cell)
 
     assert digest() == digest(attack="pgd_margin")  # the same entry under another name
     others = [digest(**changes) for changes in ({"attack": "noise"}, {"method": "at"}, {"architecture": "cnn-3"})]
@@ -110,9 +110,9 @@ def test_the_code_of_a_fit_is_that_of_the_loss_and_techniques_of_its_options_too
     options = {name: {"kind": "at", "steps": 10, "learning_rate": 0.1} | one for name, one in kinds.items()}
     networks = [{"family": "mlp", "depth": 3}]
     found = jobs({"architectures": networks, "methods": [*kinds], "method_options": options})
-    cells = {name: Wildcards(dataset="digits", architecture="mlp-3", method=name, attack="pgd") for name in kinds}
-    for digest in (found.fit_code, lambda cell: found.attack_code(cell, "advntk.measuring.evaluate")):
-        digests = {name: digest(cell) for name, cell in cells.items()}
+    cells = {name: {"dataset": "digits", "architecture": "mlp-3", "method": name, "attack": "pgd"} for name in kinds}
+    for rule in (found.rules.train, found.rules.evaluate):
+        digests = {name: rule.code(cell) for name, cell in cells.items()}
         assert digests["plain"] == digests["same"]
         assert len(set(digests.values())) == 3
 
@@ -122,17 +122,18 @@ def test_rules_of_a_cluster_name_what_is_submitted():
     profile = yaml.safe_load((ROOT / "profiles/cluster-generic/config.yaml").read_text(encoding="utf-8"))
     wanted = set(re.findall(r"{resources\.(\w+)}", profile["cluster-generic-submit-cmd"]))
     assert "gpu" in wanted
+    found = jobs()
     for file in (ROOT / "rules").glob("*.smk"):
         head, *rules = re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
         declared = re.search(r"^localrules:\n((?: +\w+,\n)+)", head, flags=re.MULTILINE)
         local = re.findall(r"\w+", declared[1]) if declared else []
         for rule in rules:
             if (name := rule.partition(":")[0]) in local:
+                assert steps()[name].gpu is None
                 continue
-            _, _, resources = rule.partition("    resources:\n")
-            named = re.match(r"(?: {8}.*\n)*", resources)
-            assert named
-            assert wanted <= set(re.findall(r"^ +(\w+)=", named[0], flags=re.MULTILINE)), name
+            assert f"**STEP.{name}.resources" in rule
+            assert f"threads: STEP.{name}.threads" in rule
+            assert wanted <= set(getattr(found.rules, name).resources), name
 
 
 def test_environments_follow_the_config():

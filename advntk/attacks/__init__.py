@@ -1,4 +1,6 @@
 """Floor 2: attacks on any predictor."""
 
-ATTACKS = "advntk.attacks.entries"
+from advntk.foundation import registry
+
+ATTACKS = registry.ATTACKS
 """The registry of attacks."""

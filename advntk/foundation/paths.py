@@ -1,23 +1,10 @@
-"""Where every result lives: one pattern a kind of file, formatted by the package and used as such by the rules.
+"""How paths name the radius that a result is of.
 
 What a file does not depend on is not in its path: a Gram matrix is shared by all methods, radii and attacks, and a
-method that ignores the radius has one fit (``anyeps``) for all of them. Choices and checks are made on seed 0.
+method that ignores the radius has one fit (``anyeps``) for all of them.
 """
 
 from __future__ import annotations
-
-PREPARED = "{data}/prepared/{prepared}.npz"
-SPLIT = "{root}/splits/{dataset}/seed{seed}/split.json"
-GRAM = "{root}/grams/{dataset}/seed{seed}/{architecture}/gram.npy"
-GRAM_PART = "{root}/grams/{dataset}/seed{seed}/{architecture}/parts/{part}of{parts}.npy"
-FIT = "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/fit.json"
-CHOICE = "{root}/choices/{dataset}/{architecture}/{method}/{trained_at}/choice.json"
-CHECK = "{root}/checks/{dataset}/{architecture}/{method}/{trained_at}/check.json"
-CHUNK = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}.chunks/{chunk}.npz"
-SWEEP = "{root}/sweeps/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{sweep}.json"
-FINDING = "{root}/experiments/{experiment}/{unit}.json"
-TRANSFER = "{root}/transfers/{dataset}/seed{seed}/eps{eps255}/{attack}.json"
-RECORD = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}.json"
 
 ANY_RADIUS = "anyeps"
 

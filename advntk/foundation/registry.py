@@ -13,6 +13,12 @@ from typing import Any
 
 from advntk.foundation.errors import ConfigError, nearest
 
+DATASETS = "advntk.ingredients.datasets"
+FAMILIES = "advntk.ingredients.networks.families"
+METHODS = "advntk.learning.methods"
+ATTACKS = "advntk.attacks.entries"
+EXPERIMENTS = "advntk.theory.experiments"
+
 
 def names(package: str) -> list[str]:
     """Names of all entries of a registry package, sorted, without importing them."""

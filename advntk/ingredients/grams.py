@@ -23,13 +23,13 @@ from advntk.foundation import files, provenance
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite
 from advntk.foundation.options import Compute
+from advntk.foundation.roots import behind
 from advntk.foundation.semidefinite import REMEDY
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients import gram_sizes, gram_tiles
 from advntk.ingredients.gram_spectrum import spectrum
 from advntk.ingredients.gram_tiles import Finished, TileFile
 from advntk.ingredients.kernels.engine import KernelEngine, make_engine
-from advntk.ingredients.networks.layers import FAMILIES
 from advntk.ingredients.splits import Part, Split
 
 SCHEMA = "advntk-gram-1"
@@ -57,7 +57,7 @@ def made_of(split: Split, spec: Architecture, images: TrainingImages, engine: Ke
         "n": len(split.training(images)),
         "engine": engine.name,
         "tile_rows": gram_sizes.TILE_ROWS,
-        "code": provenance.code_digest(__name__, f"{FAMILIES}.{spec.family}"),
+        "code": provenance.code_digest(*behind(__name__, family=spec.family)),
     }
 
 
@@ -190,7 +190,7 @@ def build_gram(
 
 def sources_of(module: str, spec: Architecture) -> dict[str, str]:
     """Digests of the code of a job that computes or gathers a Gram matrix: its module and the family."""
-    return provenance.sources(module, f"{FAMILIES}.{spec.family}")
+    return provenance.sources(*behind(module, family=spec.family))
 
 
 def made_from(split: Split, out: Path, sources: dict[str, str]) -> dict[str, Any]:

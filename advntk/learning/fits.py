@@ -16,10 +16,10 @@ from advntk.foundation import provenance as made_by
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, named_entries
+from advntk.foundation.roots import behind
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
-from advntk.ingredients.networks.layers import FAMILIES
-from advntk.learning.method import METHODS, Fit, Method, Task
+from advntk.learning.method import Fit, Method, Task
 
 CURVE_COLUMNS = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
 
@@ -76,8 +76,8 @@ def made_from(task: Task, entry: str, split_path: Path) -> dict[str, Any]:
         content = made_by.told_content(facts)
         inputs = {"gram": content} if content else {}
         places["gram"] = os.path.relpath(facts, task.workdir)
-    entries = (f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}", *named_entries(task.options))
-    sources = made_by.sources("advntk.learning.fits", *entries)
+    named = sorted(named_entries(task.options))
+    sources = made_by.sources(*behind(__name__, *named, method=entry, family=task.spec.family))
     return {"sources": sources, "data": task.split.data, "inputs": inputs, "places": places}
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.predictor import Predictor
@@ -20,7 +21,7 @@ from advntk.ingredients.splits import Part, Split
 if TYPE_CHECKING:
     import numpy as np
 
-METHODS = "advntk.learning.methods"
+METHODS = registry.METHODS
 """The registry of methods."""
 
 SELECTION_IMAGES = 512

@@ -15,7 +15,7 @@ from advntk.foundation.at_options import AdversarialTrainingOptions, Candidate
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.options import Compute, named_entries, validated
 from advntk.foundation.recipes import Check, Choice, Row, Tried
-from advntk.ingredients.networks.layers import FAMILIES
+from advntk.foundation.roots import behind
 from advntk.learning.adversarial_training import (
     STATE_FILE,
     AdversarialTrainingResult,
@@ -208,8 +208,8 @@ def _of_val(rows: list[Row]) -> list[Row]:
 
 def _sources(entry: str, task: Task) -> Mapping[str, str]:
     """Digests of the code behind a training, asked before it begins."""
-    entries = (f"{METHODS}.{entry}", f"{FAMILIES}.{task.spec.family}", *named_entries(task.options))
-    return provenance.sources(__name__, *entries)
+    named = sorted(named_entries(task.options))
+    return provenance.sources(*behind(__name__, *named, method=entry, family=task.spec.family))
 
 
 def _workdir(out: Path, index: int) -> Path:

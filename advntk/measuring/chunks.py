@@ -24,7 +24,7 @@ from advntk.ingredients.splits import Part
 from advntk.learning.fits import FitFile, read_fit
 from advntk.learning.loading import load_checkpoint, split_of
 from advntk.learning.randomness import stream_seed
-from advntk.measuring.made_from import modules_behind_attack
+from advntk.measuring.made_from import behind_attack
 
 
 def evaluation_seed(content: FitFile) -> int:
@@ -144,10 +144,9 @@ class ChunkedAttack:
 
     def _digest(self, content: FitFile, arrays: dict[str, np.ndarray], index: int) -> str:
         """Of all that a chunk depends on, the code of attack, method and family and the attack's libraries among it."""
-        entries = modules_behind_attack(content, self.attack)
         return files.sha256_of_json(
             {
-                "code": provenance.code_digest("advntk.measuring.chunks", *entries),
+                "code": provenance.code_digest(*behind_attack(__name__, content, self.attack)),
                 "engine": self.compute.kernel_engine if content.kind == "kernel" else "",
                 "fit": files.sha256_of_arrays(arrays),
                 "split": content.split_hash,

@@ -9,25 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from advntk.attacks import ATTACKS
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import provenance, registry
 from advntk.foundation.options import named_entries, validated
-from advntk.ingredients.networks.layers import FAMILIES
+from advntk.foundation.roots import behind
 from advntk.learning.fits import FitFile
-from advntk.learning.method import METHODS
 
 
-def modules_behind_fit(content: FitFile) -> tuple[str, ...]:
-    """Registry entries that the predictor of a fit depends on: method, family, and what the method's options name."""
-    method = registry.get(METHODS, content.registered)
-    named = named_entries(validated(method.options, content.options, content.method))
-    return f"{METHODS}.{content.registered}", f"{FAMILIES}.{content.architecture.family}", *sorted(named)
-
-
-def modules_behind_attack(content: FitFile, attack: NamedAttack) -> tuple[str, ...]:
-    """Registry entries that an attack on a fit depends on."""
-    return (*modules_behind_fit(content), f"{ATTACKS}.{attack.kind}", *sorted(named_entries(attack.options)))
+def behind_attack(module: str, content: FitFile, attack: NamedAttack) -> tuple[str, ...]:
+    """The modules whose code an attack on a fit depends on, as ``module`` runs it."""
+    method = registry.get(registry.METHODS, content.registered)
+    options = validated(method.options, content.options, content.method)
+    named = sorted(named_entries(options) | named_entries(attack.options))
+    entries = {"method": content.registered, "family": content.architecture.family, "attack": attack.kind}
+    return behind(module, *named, **entries)
 
 
 def of_attack(
@@ -55,7 +50,7 @@ def of_attack(
         Digests of code, data and fit, and where the fit lies.
     """
     return {
-        "sources": provenance.sources(module, *modules_behind_attack(content, attack)),
+        "sources": provenance.sources(*behind_attack(module, content, attack)),
         "data": data,
         "inputs": {"fit": provenance.content_digest(arrays)},
         "places": {"fit": os.path.relpath(folder / "fit.json", out.parent)},

@@ -15,11 +15,11 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Compute
 from advntk.foundation.progress import Progress
 from advntk.foundation.records import Record, read_record
+from advntk.foundation.roots import behind
 from advntk.foundation.strength import Shown, Transfer
 from advntk.learning.fits import FitFile, read_fit
 from advntk.learning.loading import load_checkpoint, split_of
 from advntk.measuring.logits import finite_logits, predictor_name
-from advntk.measuring.made_from import modules_behind_fit
 
 
 def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, compute: Compute, threads: int) -> Transfer:
@@ -50,9 +50,10 @@ def transfer(records: Sequence[Path], fits: Sequence[Path], *, out: Path, comput
         _require_its_fit(record, place, folder, content, digest)
     names = [next(iter(content.checkpoints)) for content in contents]
     split = split_of(fits[0], contents[0])
-    entries = {name for content in contents for name in modules_behind_fit(content)}
+    methods = {content.registered for content in contents}
+    families = {content.architecture.family for content in contents}
     origin: dict[str, Any] = {
-        "sources": provenance.sources(__name__, *entries),
+        "sources": provenance.sources(*behind(__name__, method=methods, family=families)),
         "data": split.data,
         "inputs": {"fits": digests},
         "places": {"fits": [os.path.relpath(folder / "fit.json", out.parent) for folder in fits]},

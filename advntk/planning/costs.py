@@ -16,7 +16,7 @@ from typing import Any
 
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import ConfigError, InputError
-from advntk.planning.jobs import Job, fit_key, jobs_of
+from advntk.planning.jobs import Job, jobs_of
 from advntk.planning.resources import Need
 from advntk.suite import Suite, resolve
 
@@ -25,8 +25,8 @@ COMMITTED = Path("results/reference/costs")
 """Where files of costs are kept, below the checkout."""
 DENSE_S, EVERY_S, LOOK_S = 15.5, 30.0, 0.5
 """Snakemake looks at a job 31 times half a second apart, then every 30 seconds."""
-BENCHMARKS = {"gram_part": "gram"}
-"""Folders of benchmarks that are not named as their rule."""
+TIMED = ("fit", "train", "evaluate")
+"""Rules whose results say where they were computed and what their own process took."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,15 +204,12 @@ def write_costs(costs: Costs, out: Path) -> None:
 
 
 def _of_results(suite: Suite, root: Path) -> Iterator[Cost]:
-    told = {fit_key(suite, cell): cell.fit for cell in suite.cells()}
-    for cell in suite.cells():
-        stem = f"{cell.dataset}.seed{cell.seed}.{cell.spec.label}.{cell.method}.eps{cell.eps255:g}"
-        told |= {f"evaluate/{stem}.{attack}": suite.record_of(cell, attack) for attack in suite.attacks}
-    paths = {key: root / Path(path).relative_to(suite.root) for key, path in told.items()}
-    results = {key: files.read_json(path) for key, path in paths.items() if path.exists()}
+    jobs = jobs_of(suite)
+    told = {job.key: root / Path(job.path).relative_to(suite.root) for job in jobs if job.rule in TIMED}
+    results = {key: files.read_json(path) for key, path in told.items() if path.exists()}
     gpus = any(_on_gpu(result) for result in results.values())
-    for job in jobs_of(suite):
-        bench = root / "benchmarks" / BENCHMARKS.get(job.rule, job.rule) / f"{job.name}.jsonl"
+    for job in jobs:
+        bench = root / "benchmarks" / (job.step.logs or job.rule) / f"{job.name}.jsonl"
         if not bench.exists() or (job.key in told and job.key not in results):
             continue
         seen, result = json.loads(bench.read_text(encoding="utf-8").splitlines()[-1]), results.get(job.key, {})

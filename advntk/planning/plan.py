@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from advntk.planning.costs import Measurements, Time
-from advntk.planning.jobs import RULES, Job, jobs_of
+from advntk.planning.jobs import Job, jobs_of
 from advntk.suite import Suite
 
 HEAD = ("jobs", "count", "core hours", "work over measured", "ask a GPU", "longest job", "memory (MiB)", "disk (GB)")
@@ -137,7 +137,7 @@ class Plan:
     def lines(self) -> list[Line]:
         """One for each rule and method, then all."""
         found: dict[str, list[Planned]] = {}
-        for one in sorted(self.jobs, key=lambda one: RULES.index(one.job.rule)):
+        for one in self.jobs:
             found.setdefault(f"{one.job.rule} {one.job.method}".strip(), []).append(one)
         return [*(Line(name=name, jobs=jobs) for name, jobs in found.items()), self.whole]
 

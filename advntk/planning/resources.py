@@ -76,6 +76,11 @@ class Need:
         return math.ceil(MEMORY_SAFETY * self.memory_mb)
 
 
+def gram_parts(suite: suites.Suite, dataset: str) -> int:
+    """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
+    return parts_that_fit(suite.gram_size(dataset), suite.config.compute.gram_parts)
+
+
 def mem_mb(need: Need, attempt: int) -> int:
     """MB of a million bytes, as Snakemake counts; each attempt asks for once more of the first."""
     return attempt * (math.ceil(need.asked_mb * MIB / 1e6) + SNAKEMAKES_MB)
@@ -202,10 +207,6 @@ class Resources:
         """Threads of jobs on a dataset; one for small problems."""
         return 1 if self.suite.gram_size(dataset) <= SMALL else most
 
-    def gram_parts(self, dataset: str) -> int:
-        """How many jobs compute one Gram matrix of a dataset: what the config asks for, if it is large enough."""
-        return parts_that_fit(self.suite.gram_size(dataset), self.suite.config.compute.gram_parts)
-
     def told(self) -> Need:
         """The suite file, a table or a figure."""
         return Need(kind=("told",), memory_mb=TABLES_MB)
@@ -240,7 +241,7 @@ class Resources:
 
     def gram_part(self, dataset: str, architecture: str) -> Need:
         """One part of a Gram matrix."""
-        return self.gram(dataset, architecture, self.gram_parts(dataset))
+        return self.gram(dataset, architecture, gram_parts(self.suite, dataset))
 
     def gram_gather(self, dataset: str, architecture: str = "") -> Need:
         """Putting parts together in the mapped file, and its spectrum or that of a piece; any ``architecture``."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advntk.foundation import provenance
+from advntk.foundation import provenance, registry
 from advntk.foundation.errors import ConfigError, InputError, NumericalError, nearest
 from advntk.foundation.findings import Finding, write_finding
 from advntk.foundation.options import Closed, Compute
@@ -17,7 +17,7 @@ from advntk.ingredients.splits import Split
 if TYPE_CHECKING:
     import numpy as np
 
-EXPERIMENTS = "advntk.theory.experiments"
+EXPERIMENTS = registry.EXPERIMENTS
 """The registry of experiments."""
 
 

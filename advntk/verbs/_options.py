@@ -105,7 +105,7 @@ class MethodOptions(ComputeOptions, ThreatOptions, EntryOptions, ProblemOptions)
         Raises:
             ConfigError: the method is of the other kind, or needs a radius.
         """
-        from advntk.learning.method import METHODS
+        from advntk.foundation.registry import METHODS
 
         name = self.kind or self.method
         method, options = self.entry(METHODS, name)
@@ -149,8 +149,8 @@ class AttackOptions(ComputeOptions, ThreatOptions, EntryOptions):
         Raises:
             ConfigError: there is no radius.
         """
-        from advntk.attacks import ATTACKS
         from advntk.attacks.named import NamedAttack
+        from advntk.foundation.registry import ATTACKS
 
         kind = self.kind or self.attack
         if self.eps255 is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from advntk import arguments
+from advntk.step import Step, suite_file
 
 
 class Options(arguments.Options):
@@ -21,4 +22,19 @@ def run(options: Options) -> None:
     from advntk import suite
     from advntk.foundation import files
 
-    files.write_json(options.out, suite.resolve(options.config).as_json())
+    files.write_json(options.out, suite_file(suite.resolve(options.config)))
+
+
+STEPS = (
+    Step(
+        name="expand",
+        options=Options,
+        stack="telling",
+        job="suite",
+        outputs={"suite": "{root}/suite.json"},
+        jobs=lambda suite: ({},),
+        given=lambda suite, job: {"config": suite_file(suite)["config"]},
+        roots=lambda suite, job: ("advntk.suite",),
+        need=lambda resources, job: resources.told(),
+    ),
+)

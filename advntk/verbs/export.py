@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from advntk.step import Step, collected
 from advntk.verbs import _options
 
 
@@ -21,3 +22,19 @@ def run(options: Options) -> None:
     from advntk.telling.suite_file import read_suite
 
     robustbench.export(read_suite(options.suite, allow_mixed=options.allow_mixed), options.out)
+
+
+STEPS = (
+    Step(
+        name="export",
+        options=Options,
+        stack="telling",
+        job="export",
+        outputs={"folder": "{root}/robustbench"},
+        jobs=lambda suite: (),  # only where it is asked for
+        inputs=collected,
+        given=lambda suite, job: {"allow_mixed": suite.config.allow_mixed},
+        roots=lambda suite, job: ("advntk.telling.robustbench",),
+        need=lambda resources, job: resources.told(),
+    ),
+)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from advntk.verbs import _options
+from advntk.step import Step, Wildcards, made
+from advntk.verbs import _cells, _options
+
+if TYPE_CHECKING:
+    from advntk.suite import Suite
 
 
 class Options(_options.MethodOptions):
@@ -57,3 +62,42 @@ def train(
         provenance=provenance.environment(options.device, options.threads, **origin),
         timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     )
+
+
+FIT = {
+    "fit": "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/fit.json",
+    "arrays": "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/fit.npz",
+    "curves": "{root}/fits/{dataset}/seed{seed}/{architecture}/{method}/{trained_at}/curves.csv",
+}
+
+
+def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
+    spec, images = suite.specs[job["architecture"]].kernel_identity, suite.images_of(job["method"])
+    engine = suite.config.compute.kernel_engine
+    return {**_cells.trained(suite, job), "architecture": spec, "images": images, "engine": engine}
+
+
+def _group(suite: Suite, job: Wildcards) -> str:
+    """Fits that hold a GPU for their attacks share no job of a cluster with those that ask for none."""
+    return "fit_cpu" if suite.gpus(job["method"]) > suite.gpus(job["method"], fit=True) else "fit"
+
+
+STEPS = (
+    Step(
+        name="fit",
+        options=Options,
+        stack="kernels",
+        job=_cells.FIT,
+        outputs=FIT,
+        jobs=lambda suite: (job for job in suite.fits() if suite.methods[job["method"]].kind == "kernel"),
+        inputs=lambda suite, job: {**made("split", suite, job), **made("gram", suite, job)},
+        given=_given,
+        roots=_cells.training_code("advntk.learning.fits"),
+        need=_cells.need("fit", "dataset", "architecture", "method"),
+        gpu=lambda suite, job: suite.gpus(job["method"], fit=True),
+        group=_group,
+        told=("fit",),
+        listed="fits",
+        all_told=lambda suite: suite.fits(),
+    ),
+)

@@ -1,4 +1,4 @@
-"""What a configuration can name: datasets, families, methods, attacks, experiments; with a NAME its options."""
+"""What a configuration can name: datasets, families, methods, attacks, losses …; with a NAME its options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Options(arguments.Options):
     """Of the verb ``list``."""
 
     kind: Annotated[str, arguments.Flag(positional=True)] = Field(
-        default="", description="datasets, families, methods, attacks or experiments"
+        default="", description="datasets, families, methods, attacks, training_losses … (none: all)"
     )
     name: Annotated[str, arguments.Flag(positional=True)] = Field(
         default="", description="one of them: its options, as in config.yaml"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from advntk.step import steps
 from advntk.verbs import _options, _publishing
 
 if TYPE_CHECKING:
@@ -69,37 +70,42 @@ def run(options: Options) -> int:
 def _unchecked(published: Measured, suite: Suite) -> dict[str, str]:
     """Convergence checks that are not published: what they are about, by the file that snakemake has to make."""
     known = {(one.dataset, one.architecture.label, one.method, one.trained_at.eps255) for one in published.checks}
+    checked = (
+        cell
+        for cell in suite.cells()
+        if cell.seed == 0 and suite.recipe(cell.dataset, cell.spec.label, cell.method, "convergence_check")
+    )
     return {
-        path: f"{cell.dataset} / {cell.spec.label} / {cell.method}, ε = {cell.eps255:g}/255"
-        for path, cell in suite.checks().items()
+        steps()["check"].path(suite, cell.fit): f"{cell.dataset} / {cell.spec.label} / {cell.method}, "
+        f"ε = {cell.eps255:g}/255"
+        for cell in checked
         if (cell.dataset, cell.spec.label, cell.method, cell.eps255) not in known
     }
 
 
 def _targets(lacking: Missing, suite: Suite) -> list[str]:
     """The files that snakemake has to make: all records and sweeps of each fit that lacks one, and others."""
-    from advntk.foundation import paths
+    from advntk.foundation.paths import radius_name
 
     torn = {key[:5] for key in (*lacking.records, *lacking.sweeps)}
-    cells = suite.cells()
-    fits = {cell.fit for cell in cells if (cell.dataset, cell.spec.label, cell.method, cell.eps255, cell.seed) in torn}
+    cells = [(cell, steps()["fit"].path(suite, cell.fit)) for cell in suite.cells()]
+    fits = {fit for cell, fit in cells if (cell.dataset, cell.spec.label, cell.method, cell.eps255, cell.seed) in torn}
+    evaluate, sweep, transfer, experiment = (steps()[name] for name in ("evaluate", "sweep", "transfer", "experiment"))
     found = [f"{suite.root}/suite.json"] if lacking else []
-    for cell in cells:
-        if cell.fit in fits:
-            found += [suite.record_of(cell, attack) for attack in suite.attacks]
-            found += [suite.sweep_of(cell, sweep) for sweep in suite.sweep_attacks]
+    for cell, fit in cells:
+        if fit in fits:
+            found += [evaluate.path(suite, {**cell.job, "attack": attack}) for attack in suite.attacks]
+            found += [sweep.path(suite, {**cell.job, "sweep": name}) for name in suite.sweep_attacks]
     for dataset, eps255, seed, attack in lacking.transfers:
-        where = {"dataset": dataset, "seed": seed, "eps255": paths.radius_name(eps255), "attack": attack}
-        found.append(paths.TRANSFER.format(root=suite.root, **where))
-    for name, unit in suite.units():
-        if name in lacking.experiments:
-            found.append(paths.FINDING.format(root=suite.root, experiment=name, unit=unit.name))
-    return found
+        where = {"dataset": dataset, "seed": seed, "eps255": radius_name(eps255), "attack": attack}
+        found.append(transfer.path(suite, where))
+    wanted = (job for job in experiment.jobs(suite) if job["experiment"] in lacking.experiments)
+    return [*found, *(experiment.path(suite, job) for job in wanted)]
 
 
 def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     """Whether this checkout is other code than what computed the published cells, and which to run again then."""
-    from advntk.foundation import paths
+    from advntk.foundation.paths import radius_name
     from advntk.foundation.records import Record
     from advntk.foundation.strength import Sweep
     from advntk.telling.consistency import made_of
@@ -118,9 +124,12 @@ def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
         piece = of_fit(one)
         took[piece] += one.timing.get("wall_s", 0.0)
         where = {"dataset": one.dataset, "seed": one.seed, "architecture": one.architecture.label}
-        where |= {"method": one.method, "eps255": paths.radius_name(one.threat.eps255), "attack": one.attack.name}
-        pattern = paths.RECORD if isinstance(one, Record) else paths.SWEEP.replace("{sweep}", one.kind)
-        targets.setdefault(piece, []).append(pattern.format(root=suite.root, **where))
+        where |= {"method": one.method, "eps255": radius_name(one.threat.eps255)}
+        if isinstance(one, Record):
+            path = steps()["evaluate"].path(suite, {**where, "attack": one.attack.name})
+        else:
+            path = steps()["sweep"].path(suite, {**where, "sweep": one.kind})
+        targets.setdefault(piece, []).append(path)
     for method in published.config.methods:
         mine = [piece for piece in targets if piece.method == method]
         if mine:

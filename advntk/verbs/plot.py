@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from advntk.verbs import _options
+from advntk.step import Step, collected
+from advntk.verbs import _cells, _options
 
 
 class Options(_options.SuiteOptions):
@@ -22,3 +23,19 @@ def run(options: Options) -> None:
     from advntk.telling.suite_file import read_suite
 
     write_figure(options.figure, read_suite(options.suite, allow_mixed=options.allow_mixed), options.out)
+
+
+STEPS = (
+    Step(
+        name="plot",
+        options=Options,
+        stack="telling",
+        job="{figure}",
+        outputs={ext: f"{{root}}/figures/{{figure}}.{ext}" for ext in ("svg", "png")},
+        jobs=lambda suite: ({"figure": name} for name in suite.figures()),
+        inputs=collected,
+        given=lambda suite, job: {"figure": job["figure"], "allow_mixed": suite.config.allow_mixed},
+        roots=_cells.reporting_code("advntk.telling.figures"),
+        need=lambda resources, job: resources.told(),
+    ),
+)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from advntk.verbs import _options
+from advntk.step import Step, made
+from advntk.verbs import _cells, _options
 
 
 class Options(_options.MethodOptions):
@@ -24,3 +25,20 @@ def run(options: Options) -> None:
     recipes.search(
         task, options.out, method=options.method, entry=entry, split_path=options.split, threads=options.threads
     )
+
+
+STEPS = (
+    Step(
+        name="search",
+        options=Options,
+        stack="networks",
+        job="{dataset}.{architecture}.{method}.{trained_at}",
+        outputs={"choice": "{root}/choices/{dataset}/{architecture}/{method}/{trained_at}/choice.json"},
+        jobs=lambda suite: suite.recipes("search"),
+        inputs=lambda suite, job: made("split", suite, {**job, "seed": 0}),
+        given=lambda suite, job: {**_cells.trained(suite, job), "architecture": suite.specs[job["architecture"]]},
+        roots=_cells.training_code("advntk.learning.recipes"),
+        need=_cells.need("search", "dataset", "architecture", "method"),
+        gpu=_cells.gpus,
+    ),
+)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from advntk.verbs import _options
+from advntk.foundation.roots import behind
+from advntk.step import Step, Wildcards, made
+from advntk.verbs import _cells, _options, prepare
+
+if TYPE_CHECKING:
+    from advntk.suite import Suite
 
 
 class Options(_options.EntryOptions):
@@ -22,17 +28,43 @@ class Options(_options.EntryOptions):
 
 def run(options: Options) -> None:
     """Draw the split."""
-    from advntk.foundation import provenance
+    from advntk.foundation import provenance, registry
     from advntk.foundation.overlap import overlap_note
     from advntk.ingredients.images import read_prepared
     from advntk.ingredients.splits import make_split, write_split
-    from advntk.suite_options import DATASETS
 
-    _, sizes = options.entry(DATASETS, options.dataset)
-    sources = provenance.sources("advntk.ingredients.splits", f"{DATASETS}.{options.dataset}")
+    _, sizes = options.entry(registry.DATASETS, options.dataset)
+    sources = provenance.sources(*behind("advntk.ingredients.splits", dataset=options.dataset))
     made = make_split(read_prepared(options.prepared), sizes, dataset=options.dataset, seed=options.seed)
     places = {"prepared": os.path.relpath(options.prepared, options.out.parent)}
     told = provenance.environment("cpu", 1, sources=sources, data=made.data, places=places)
     write_split(options.out, made, made=told)
     if note := overlap_note(options.dataset, [made.overlap]):
         print(f"advntk split: warning: {note}", file=sys.stderr)
+
+
+def _prepared(suite: Suite, job: Wildcards) -> dict[str, str]:
+    """The prepared file that the split is drawn from."""
+    (name,) = (name for name, dataset in prepare.prepared(suite).items() if dataset == job["dataset"])
+    return made("prepare", suite, {"prepared": name})
+
+
+STEPS = (
+    Step(
+        name="split",
+        options=Options,
+        stack="kernels",
+        job="{dataset}.seed{seed}",
+        outputs={
+            "split": "{root}/splits/{dataset}/seed{seed}/split.json",
+            "pixels": "{root}/splits/{dataset}/seed{seed}/split.npz",
+        },
+        jobs=lambda suite: ({"dataset": name, "seed": seed} for name in suite.datasets for seed in suite.seeds),
+        inputs=_prepared,
+        given=lambda suite, job: {**job, "options": suite.datasets[job["dataset"]][1]},
+        roots=lambda suite, job: behind("advntk.ingredients.splits", dataset=job["dataset"]),
+        need=_cells.need("split", "dataset"),
+        told=("split",),
+        listed="splits",
+    ),
+)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from advntk.foundation.errors import ConfigError
-from advntk.verbs import _options
+from advntk.step import Step, Wildcards
+from advntk.verbs import _cells, _options
+
+if TYPE_CHECKING:
+    from advntk.suite import Suite
 
 
 class Options(_options.AttackOptions):
@@ -45,3 +49,32 @@ def run(options: Options) -> None:
         compute=options.compute,
         threads=options.threads,
     )
+
+
+def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
+    values = suite.config.sweeps[job["sweep"]].values
+    own = {"fit": _cells.folder(suite, job), "sweep": job["sweep"], "values": values}
+    return {**_cells.attacked(suite, job, suite.sweep_attacks[job["sweep"]]), **own}
+
+
+_PLACE = "{root}/sweeps/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{sweep}"
+STEPS = (
+    Step(
+        name="sweep",
+        options=Options,
+        stack="attacks",
+        job=f"{_cells.CELL}.{{sweep}}",
+        outputs={"sweep": f"{_PLACE}.json", "outcomes": f"{_PLACE}.npz"},
+        jobs=lambda suite: _cells.each(suite, "sweep", suite.sweep_attacks),
+        inputs=_cells.attackable,
+        given=_given,
+        roots=lambda suite, job: _cells.attack_code(
+            "advntk.measuring.sweep", suite, job, suite.sweep_attacks[job["sweep"]]
+        ),
+        need=_cells.need("sweep", "dataset", "architecture", "method", "sweep"),
+        gpu=_cells.gpus,
+        group=_cells.by_kind("sweep"),
+        told=("sweep",),
+        listed="sweeps",
+    ),
+)

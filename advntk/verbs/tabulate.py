@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from advntk.verbs import _options
+from advntk.step import Step, collected
+from advntk.verbs import _cells, _options
 
 
 class Options(_options.SuiteOptions):
@@ -22,3 +23,19 @@ def run(options: Options) -> None:
     from advntk.telling.tables import write_table
 
     write_table(options.table, read_suite(options.suite, allow_mixed=options.allow_mixed), options.out)
+
+
+STEPS = (
+    Step(
+        name="tabulate",
+        options=Options,
+        stack="telling",
+        job="{table}",
+        outputs={ext: f"{{root}}/tables/{{table}}.{ext}" for ext in ("csv", "md", "tex")},
+        jobs=lambda suite: ({"table": name} for name in suite.tables()),
+        inputs=collected,
+        given=lambda suite, job: {"table": job["table"], "allow_mixed": suite.config.allow_mixed},
+        roots=_cells.reporting_code("advntk.telling.tables"),
+        need=lambda resources, job: resources.told(),
+    ),
+)

@@ -24,6 +24,7 @@ from advntk import suite, verbs
 from advntk.foundation import registry
 from advntk.foundation.options import Environments
 from advntk.foundation.provenance import modules_behind
+from advntk.step import steps
 from advntk.workflow import CPU_ONLY
 
 ROOT = Path(__file__).parents[2]
@@ -175,20 +176,20 @@ def test_script_installs_the_project(name):
         assert Requirement(line).specifier.contains(pins[Requirement(line).name]), line
 
 
-def rules() -> dict[str, tuple[str, str]]:
-    """Stack and verb by rule."""
-    found = {}
-    for file in sorted((ROOT / "rules").glob("*.smk")):
-        for block in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
-            stack = re.search(r'conda:\s+JOBS\.environment\("(\w+)"\)', block)
-            verb = re.search(r"python -m advntk (\w+)", block)
-            assert stack, block[:40]
-            assert verb, block[:40]
-            found[block.partition(":")[0]] = stack[1], verb[1]
-    return found
+RULES = {name: (step.stack, step.verb) for name, step in steps().items()}
+"""Stack and verb by rule."""
 
 
-RULES = rules()
+def test_every_rule_is_a_step():
+    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "rules").glob("*.smk")]
+    rules = [block for text in texts for block in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]]
+    assert {block.partition(":")[0] for block in rules} == set(RULES)
+    for block in rules:
+        used = set(re.findall(r"STEP\.(\w+)\.(\w+)", block))
+        assert {name for name, _ in used} == {block.partition(":")[0]}
+        step, taken = steps()[block.partition(":")[0]], {what for _, what in used}
+        assert {"outputs", "log", "environment", "flags", "code", "command"} <= taken
+        assert ("group" in taken) == (step.group is not None)
 
 
 def test_every_rule_has_a_stack_and_every_stack_a_rule():

@@ -12,6 +12,7 @@ import yaml
 
 from advntk.foundation.errors import ConfigError
 from advntk.ingredients.datasets import npz
+from advntk.step import listed
 from advntk.suite import merged, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -150,8 +151,8 @@ def test_in_another_norm_a_radius_may_exceed_the_pixel_range(quick, norm):
 def test_a_suite_expands_to_its_cells(quick):
     suite = resolve(quick)
     assert len(suite.cells()) == 1 * 3 * 5 * 2 * 2
-    assert len(set(suite.records())) == len(suite.cells()) * 2
-    fits = {cell.fit for cell in suite.cells()}
+    assert len(set(listed(suite)["records"])) == len(suite.cells()) * 2
+    fits = listed(suite)["fits"]
     assert len(fits) == 3 * 2 * (1 + 4 * 2)  # ntk does not depend on the radius
     assert sum("/ntk/anyeps/" in fit for fit in fits) == 6
 
@@ -324,9 +325,9 @@ assert resolve(yaml.safe_load(open("config.yaml"))).cells()
 def test_sweeps_and_transfers_expand_to_their_cells(quick):
     radius = {"attack": "pgd_strong", "values": [1, 2]}  # an attack that does not evaluate
     suite = resolve(quick | {"sweeps": {"radius": radius}, "transfer": ["pgd"], "eps255": [16]})
-    assert len(set(suite.sweeps())) == len(suite.cells())
+    assert len(set(listed(suite)["sweeps"])) == len(suite.cells())
     assert suite.sweep_attacks["radius"].name == "pgd_strong"
-    assert len(suite.transfers()) == quick["seeds"]
+    assert len(listed(suite)["transfers"]) == quick["seeds"]
     shown = suite.shown("digits", 1, 16)
     assert [(cell.spec.label, cell.method) for cell in shown][:2] == [("mlp-3", "ntk"), ("mlp-3", "ridge_ntk")]
     assert len(shown) == 15

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError, InputError, NotPositiveDefinite
 from advntk.foundation.options import Compute
+from advntk.foundation.roots import behind
 from advntk.ingredients import gram_parts, gram_sizes, gram_tiles, grams
 from tests.ingredients.test_grams import Counted, Killed
 
@@ -71,8 +72,8 @@ def test_the_number_of_parts_changes_no_bit(digits_split, tmp_path, parts):
     whole, gathered = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "gram"))
     assert gathered["parts"] == len(gathered["provenance"]["parts"]) == parts
     assert gathered["provenance"]["content"] == whole["provenance"]["content"]
-    assert set(gathered["provenance"]["sources"]) == {grams.FAMILIES + ".mlp", gram_parts.__name__}
-    assert set(whole["provenance"]["sources"]) == {grams.FAMILIES + ".mlp", grams.__name__}
+    assert set(gathered["provenance"]["sources"]) == set(behind(gram_parts.__name__, family="mlp"))
+    assert set(whole["provenance"]["sources"]) == set(behind(grams.__name__, family="mlp"))
     for changing in ("parts", "provenance", "timing"):
         del whole[changing], gathered[changing]
     assert gathered == whole

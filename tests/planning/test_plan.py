@@ -18,6 +18,7 @@ from advntk.planning.config import read_suite, require_of_files, what_counts
 from advntk.planning.costs import Cost, Costs, Measurements, committed, cpu_seconds, read_costs, write_costs
 from advntk.planning.jobs import jobs_of
 from advntk.planning.resources import Resources
+from advntk.step import suite_file
 from advntk.workflow import Jobs
 from tests.planning.test_resources import COSTS, ROOT, suite_of
 from tests.workflow.conftest import Checkout
@@ -131,8 +132,8 @@ def test_what_was_not_measured_is_said_and_gets_the_default_time(tmp_path):
     found = plan.plan(suite, Measurements([gram(suite, 30.0)]), ROOMY)
     assert 0 < found.whole.unknown < len(found.jobs)
     assert any(line.row[2] == plan.UNMEASURED for line in found.lines)
-    unmeasured, measured = (Jobs(suite, place).runtime("fit") for place in (tmp_path, ROOT))
-    job = Wildcards(dataset="digits", architecture="mlp-3", method="ntk")
+    unmeasured, measured = (Jobs(suite, place).rules.fit.runtime for place in (tmp_path, ROOT))
+    job = {"dataset": "digits", "architecture": "mlp-3", "method": "ntk"}
     assert measured(job, 1) < unmeasured(job, 1) == 24 * 60
 
 
@@ -142,14 +143,8 @@ def test_a_method_that_was_not_measured_asks_for_the_time_of_others():
     jobs = Jobs(suite, ROOT)
     for attack in suite.attacks:
         assert jobs.measurements.estimate(jobs.resources.evaluate("digits", "mlp-3", "ridge_ntk", attack)) is None
-        job = Wildcards(dataset="digits", architecture="mlp-3", method="ridge_ntk", attack=attack)
-        assert 15 < jobs.runtime("evaluate")(job, 1) < 60
-
-
-class Wildcards(dict):
-    """As Snakemake gives them: names are attributes too."""
-
-    __getattr__ = dict.__getitem__
+        job = {"dataset": "digits", "architecture": "mlp-3", "method": "ridge_ntk", "attack": attack}
+        assert 15 < jobs.rules.evaluate.runtime(job, 1) < 60
 
 
 def test_what_snakemake_did_not_see_any_more_is_added():
@@ -187,7 +182,7 @@ def test_a_suite_that_ran_here_is_measured(tmp_path, capsys):
     bench = tmp_path / "mine/benchmarks/gram/digits.seed0.mlp-4.jsonl"
     bench.parent.mkdir(parents=True)
     bench.write_text(json.dumps({"s": 10.0, "cpu_time": 9.75, "max_rss": 200.0}))
-    (tmp_path / "mine/suite.json").write_text(json.dumps(suite.as_json()))
+    (tmp_path / "mine/suite.json").write_text(json.dumps(suite_file(suite)))
     (tmp_path / "other").mkdir()
     (tmp_path / "other/suite.json").write_text("{}")
     assert main(["plan", "--json", "--config", f"results={tmp_path}", "architectures=[{family: mlp, depth: 4}]"]) == 0
@@ -196,7 +191,7 @@ def test_a_suite_that_ran_here_is_measured(tmp_path, capsys):
     assert "other/suite.json: names no suite" in output.err
     # its Gram matrix had a GPU, as it asked for one and a fit of the same run had one
     assert not next(iter(read_costs(tmp_path / "mine/suite.json").costs.values())).gpu
-    fit = next(Path(cell.fit) for cell in suite.cells() if cell.method == "advntk")
+    fit = next(Path(job.path) for job in jobs_of(suite) if (job.rule, job.method) == ("fit", "advntk"))
     fit.parent.mkdir(parents=True)
     fit.write_text(json.dumps({"timing": {}, "provenance": {"device_name": "NVIDIA H200"}}))
     assert next(iter(read_costs(tmp_path / "mine/suite.json").costs.values())).gpu

@@ -14,6 +14,7 @@ from advntk.cli import main
 from advntk.foundation import provenance
 from advntk.foundation.errors import InputError
 from advntk.planning.config import read_suite, require_same_settings
+from advntk.step import listed
 from advntk.telling import suite_file
 from tests.telling.conftest import Builder
 from tests.telling.whole_suite import MADE, change, fill, hide
@@ -66,7 +67,7 @@ def test_before_anything_is_published_all_is_missing(tiny, capsys):
         "missing in all: 8 of 8 cells",
     ]
     targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
-    assert targets == ["results/tiny/suite.json", *read_suite([Path("suites/tiny.yaml")], []).records()]
+    assert targets == ["results/tiny/suite.json", *listed(read_suite([Path("suites/tiny.yaml")], []))["records"]]
 
 
 def test_parts_are_added_until_nothing_is_missing(tiny, capsys):
@@ -153,11 +154,11 @@ def test_sweeps_transfers_and_units_of_experiments_are_targets(tiny, capsys):
         experiments={"ark_limit": {"seeds": 2, "families": ["mlp"]}},
     )
     targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
-    suite = read_suite([Path("suites/tiny.yaml")], [])
-    every = {*suite.records(), *suite.sweeps(), *suite.transfers(), *suite.findings(), "results/tiny/suite.json"}
-    assert len(suite.sweeps()) == len(suite.findings()) == 2
-    assert len(suite.transfers()) == 1
-    assert sorted(targets) == sorted(every)
+    found = listed(read_suite([Path("suites/tiny.yaml")], []))
+    every = [path for name in ("records", "sweeps", "transfers", "findings") for path in found[name]]
+    assert len(found["sweeps"]) == len(found["findings"]) == 2
+    assert len(found["transfers"]) == 1
+    assert sorted(targets) == sorted([*every, "results/tiny/suite.json"])
 
 
 def test_other_code_is_accepted_after_a_replay(tiny, capsys):

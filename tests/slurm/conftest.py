@@ -18,7 +18,7 @@ FAULT = """
     from pathlib import Path as _Path
     if _Path("fault").exists():
         verb, kind, amount = _Path("fault").read_text().split()
-        if args.verb == verb:
+        if words[:1] == [verb]:
             held = b"x" * (int(amount) << 20) if kind == "hold_mb" else b""
             __import__("time").sleep(5 if held else int(amount))
 """

@@ -11,6 +11,7 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.records import AttackRecord, Evaluation, Record, Stage, write_record
 from advntk.foundation.statistics import wilson
 from advntk.foundation.threat import ThreatModel
+from advntk.step import steps
 
 CHECKPOINTS = {"at": ("last", "best_val"), "advntk": ("last", "best_val")}
 STRENGTH = {"ntk": 0.25, "early_stopped_ntk": 0.7, "advntk": 0.75, "at": 0.85}
@@ -27,6 +28,12 @@ QUICK = {
     "attacks": ["pgd"],
     "network": {"width": {"mlp": 256, "cnn": 32}},
 }
+
+
+def place_of(step, **wildcards):
+    """Where the JSON file of a job's result lies."""
+    found = steps()[step]
+    return found.outputs[found.told[0]].format(**wildcards)
 
 
 class Builder:
@@ -58,7 +65,8 @@ class Builder:
         ]
 
     def record(self, dataset, spec, method, eps255, attack, seed, /, **changes):
-        place = paths.RECORD.format(
+        place = place_of(
+            "evaluate",
             root=self.folder,
             dataset=dataset,
             seed=seed,
@@ -120,16 +128,16 @@ class Builder:
         fit = {**record.model_dump(mode="json", include=kept), "provenance": self.provenance, "timing": timing | parts}
         gram = {"split_hash": record.split_hash, "architecture": record.architecture.kernel_identity, "n": 800}
         gram |= {"parts": 1, "provenance": self.provenance, "timing": {**timing, "wall_s": 2.0, "parts_s": 3.0}}
-        gram_place = paths.GRAM.format(**own).replace("npy", "json")
+        gram_place = place_of("gram", **own)
         for place, content, listed in (
-            (paths.FIT.format(**own, method=record.method, trained_at=at), {**fit, "options": {}}, self.fits),
+            (place_of("fit", **own, method=record.method, trained_at=at), {**fit, "options": {}}, self.fits),
             *([(gram_place, gram, self.grams)] if record.kind == "kernel" else []),
         ):
             files.write_json(place, content)
             if place not in listed:
                 listed.append(place)
         if record.kind == "network" and record.seed == 0 and self.moved.get(record.method, 0.0) is not None:
-            self.check(record, paths.CHECK.format(**own, method=record.method, trained_at=at))
+            self.check(record, place_of("check", **own, method=record.method, trained_at=at))
 
     def check(self, record, place):
         """The convergence check of a network's recipe."""
@@ -178,7 +186,7 @@ class Builder:
         """A split a dataset and seed, each with test images of its own unless they are ``shared``."""
         places = []
         for dataset, seed in product(self.config.datasets, range(self.config.seeds)):
-            places.append(paths.SPLIT.format(root=self.folder, dataset=dataset, seed=seed))
+            places.append(place_of("split", root=self.folder, dataset=dataset, seed=seed))
             test = np.arange(self.n_test) + (0 if self.shared else seed * self.n_test)
             content = {"dataset": dataset, "seed": seed, "hash": f"{dataset}{seed}", "test": test.tolist()}
             files.write_json(places[-1], content)

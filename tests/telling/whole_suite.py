@@ -11,6 +11,7 @@ from advntk.foundation import files, paths
 from advntk.foundation.findings import write_finding
 from advntk.foundation.records import read_record
 from advntk.foundation.strength import Shown, Sweep, SweepPoint, Transfer
+from tests.telling.conftest import place_of
 from tests.theory.test_ark_limit import findings
 
 MADE = {
@@ -47,7 +48,7 @@ def fill(builder, made=MADE):
         if config.transfer:
             lists["transfers"].append(_transfer(builder, specs[0], eps255, seed))
     for finding in findings(-0.5).findings if config.experiments else ():
-        place = paths.FINDING.format(root=builder.folder, experiment=finding.experiment, unit=finding.unit)
+        place = place_of("experiment", root=builder.folder, experiment=finding.experiment, unit=finding.unit)
         write_finding(place, finding.model_copy(update={"provenance": made}))
         lists["findings"].append(place)
     content = json.loads(builder.write().read_text())
@@ -65,7 +66,7 @@ def _sweep(builder, record) -> str:
         **{key: getattr(record, key) for key in kept}, checkpoint="final", kind="radius", n_test=400, clean_correct=380,
         points=points, timing={"wall_s": 7.0, "peak_mb": 90.0},
     )  # fmt: skip
-    place = paths.SWEEP.format(
+    place = place_of("sweep",
         root=builder.folder, dataset=record.dataset, seed=record.seed, architecture=record.architecture.label,
         method=record.method, eps255=paths.radius_name(record.threat.eps255), sweep="radius",
     )  # fmt: skip
@@ -75,7 +76,7 @@ def _sweep(builder, record) -> str:
 
 def _transfer(builder, spec, eps255, seed) -> str:
     where = {"root": builder.folder, "dataset": "digits", "seed": seed, "eps255": paths.radius_name(eps255)}
-    record = read_record(paths.RECORD.format(**where, architecture=spec.label, method="at", attack="pgd"))
+    record = read_record(place_of("evaluate", **where, architecture=spec.label, method="at", attack="pgd"))
     own = {"architecture": spec}
     shown = [
         Shown(**own, method="ntk", kind="kernel", checkpoint="final"),
@@ -86,7 +87,7 @@ def _transfer(builder, spec, eps255, seed) -> str:
         n_test=400, predictors=shown, clean_correct=[380, 370], robust_correct=[[90, 200], [210, 300]],
         provenance=builder.provenance, timing={"wall_s": 7.0, "peak_mb": 90.0},
     )  # fmt: skip
-    place = paths.TRANSFER.format(**where, attack="pgd")
+    place = place_of("transfer", **where, attack="pgd")
     files.write_json(place, transfer.model_dump(mode="json"))
     return place
 

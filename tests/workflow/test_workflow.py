@@ -21,7 +21,6 @@ from advntk.cli import main
 from advntk.foundation.provenance import code_digest
 from advntk.telling.frames import COLUMNS
 from advntk.workflow import Jobs
-from tests.conftest import Wildcards
 from tests.workflow.conftest import TINY, Checkout
 
 RECORDS = "results/tiny/records/digits/seed0/mlp-2"
@@ -181,17 +180,17 @@ def another(finished, tmp_path):
 def test_results_carry_the_digests_that_make_them_stale(finished):
     """What a table compares is what the rule reruns by: an edit that makes one stale shows in the other."""
     config = yaml.safe_load((finished.folder / "config.yaml").read_text())
-    jobs = Jobs(suites.resolve(suites.merged(config, TINY)))
+    rules = Jobs(suites.resolve(suites.merged(config, TINY))).rules
     for path in finished.folder.glob("results/tiny/records/**/pgd.json"):
-        wildcards = Wildcards(architecture="mlp-2", method=path.parts[-3], attack="pgd")
+        wildcards = {"architecture": "mlp-2", "method": path.parts[-3], "attack": "pgd"}
         made = [json.loads(path.read_text())["provenance"]]
-        expected = [jobs.attack_code(wildcards, "advntk.measuring.evaluate")]
+        expected = [rules.evaluate.code(wildcards)]
         made.append(json.loads((path.parent / made[0]["places"]["fit"]).read_text())["provenance"])
-        expected.append(jobs.fit_code(wildcards))
+        expected.append(rules.fit.code(wildcards))
         if gram := made[1]["places"].get("gram"):
             fit = path.parent / made[0]["places"]["fit"]
             made.append(json.loads((fit.parent / gram).read_text())["provenance"])
-            expected.append(jobs.gram_code(wildcards, "advntk.ingredients.grams"))
+            expected.append(rules.gram.code(wildcards))
         assert [code_digest(*one["sources"]) for one in made] == expected
         assert all({module: code_digest(module) for module in one["sources"]} == one["sources"] for one in made)
 

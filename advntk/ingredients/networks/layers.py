@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from advntk.foundation import registry
 from advntk.foundation.architecture import Activation, Architecture, Padding
 
-FAMILIES = "advntk.ingredients.networks.families"
+FAMILIES = registry.FAMILIES
 """The registry of families."""
 
 
