@@ -212,6 +212,7 @@ def test_code_is_told_as_it_was_when_the_job_began(fits, tmp_path, monkeypatch):
     assert set(made["sources"]) == {
         "advntk.measuring.evaluate",
         "advntk.attacks.entries.pgd",
+        "advntk.foundation.losses.squared_error",
         "advntk.learning.methods.ntk",
         "advntk.ingredients.networks.families.mlp",
     }
