@@ -20,43 +20,46 @@ For scripts there are :func:`load` and the classifiers of ``estimators``.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from advntk.estimators import (
-        AdversarialTrainingClassifier,
-        AdvNTKClassifier,
-        EarlyStoppedNTKClassifier,
-        NTKClassifier,
-        RidgeNTKClassifier,
-    )
     from advntk.foundation.predictor import Predictor
-    from advntk.measuring.benchmark import benchmark
 
-__all__ = [
-    "AdvNTKClassifier",
-    "AdversarialTrainingClassifier",
-    "EarlyStoppedNTKClassifier",
-    "NTKClassifier",
-    "RidgeNTKClassifier",
-    "benchmark",
-    "load",
-]
+_WHERE = dict.fromkeys(
+    (
+        "AdvNTKClassifier",
+        "AdversarialTrainingClassifier",
+        "EarlyStoppedNTKClassifier",
+        "NTKClassifier",
+        "RidgeNTKClassifier",
+    ),
+    "advntk.estimators",
+) | {"benchmark": "advntk.measuring.benchmark"}
+"""Modules of what is imported when it is asked for, by its name."""
+
+__all__ = ["load", *_WHERE]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """The classifiers and ``benchmark``, imported when they are asked for: they bring scikit-learn, JAX and torch."""
-    if name == "benchmark":
-        from advntk.measuring.benchmark import benchmark
+    """The classifiers and ``benchmark``, imported when they are asked for: they bring scikit-learn, JAX and torch.
 
-        return benchmark
-    if name in __all__:
-        from advntk import estimators
+    By name: no job runs them, and digests of code follow import statements.
 
-        return getattr(estimators, name)
+    Args:
+        name: of the attribute.
+
+    Returns:
+        The class or function.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
     raise AttributeError(f"module 'advntk' has no attribute {name!r}")
 
 

@@ -50,7 +50,7 @@ def test_a_suite_is_listed_without_numpy(suite):
 
 def test_a_users_file_cannot_be_read_without_numpy_and_the_error_says_so(tmp_path):
     (tmp_path / "mine.npz").write_bytes(b"")
-    mine = f"dataset_options={{npz: {{path: {tmp_path}/mine.npz}}}}"
+    mine = f"dataset_options={{npz: {{path: {tmp_path}/mine.npz, n_opt: 600, n_val: 200}}}}"
     done = dry_run("--config", "datasets=[npz]", mine)
     assert done.returncode != 0
     assert "mine.npz" in done.stdout

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from advntk.foundation import registry
 from advntk.foundation.errors import ConfigError, nearest
@@ -73,9 +72,9 @@ class EntryOf:
 
     package: str
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         """How pydantic checks such an option."""
-        return core_schema.no_info_plain_validator_function(self._checked)
+        return PlainValidator(self._checked).__get_pydantic_core_schema__(source, handler)
 
     def _checked(self, value: Any) -> str | dict[str, Any]:
         """The value with all options of the entry."""
