@@ -2,20 +2,22 @@
 
 The package has floors, and imports go down only (``tests/test_floors.py`` holds that):
 
-===== =============== ==========================================================
-floor package         holds
-===== =============== ==========================================================
-0     ``foundation``  mathematics, threat model, statistics, config and record types
-1     ``ingredients`` datasets and splits; one architecture spec, three networks; Gram matrices
-2     ``attacks``     attacks on any predictor
-3     ``learning``    kernel predictors, Adv-NTK, adversarial training
-3     ``theory``      finite networks trained as the theory has it, and linearised
-4     ``measuring``   a predictor and its test images become a record
-5     ``telling``     records become tables and figures
-6     ``cli``         one verb per workflow rule
-===== =============== ==========================================================
+===== ================ ==========================================================
+floor package          holds
+===== ================ ==========================================================
+0     ``foundation``   mathematics, threat model, statistics, config and record types
+1     ``ingredients``  datasets and splits; one architecture spec, three networks; Gram matrices
+2     ``attacks``      attacks on any predictor
+3     ``learning``     kernel predictors, Adv-NTK, adversarial training
+3     ``theory``       finite networks trained as the theory has it, and linearised
+4     ``certificates`` lower bounds of margins of infinitely wide MLPs
+4     ``measuring``    a predictor and its test images become a record
+5     ``telling``      records become tables and figures
+6     ``estimators``   the methods as scikit-learn classifiers
+6     ``verbs``        what the command line and the workflow's rules run
+===== ================ ==========================================================
 
-For scripts there are :func:`load` and the classifiers of ``estimators``.
+For scripts there are :func:`load`, ``benchmark`` and the classifiers.
 """
 
 from __future__ import annotations
