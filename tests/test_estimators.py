@@ -130,6 +130,29 @@ def test_numbers_are_those_of_the_workflow(classifier, method, options, threat, 
     np.testing.assert_array_equal(fitted.logits(split.test.images), loaded.logits(split.test.images))
 
 
+def test_what_was_fitted_stays_until_the_next_fit(digits):
+    images, words = digits
+    fitted = advntk.NTKClassifier().fit(images[:100], words[:100])
+    before = fitted.logits(images[100:120])
+    fitted.set_params(depth=7, sigma_b=1.0)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).logits(images[100:120]), before)
+    short = {"width": 16, "steps": 4, "report_every": 2}
+    network = advntk.AdversarialTrainingClassifier(**short).fit(images[:100], words[:100])
+    network.set_params(width=8, loss="squared_error", checkpoint="last")
+    again = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(again.predict_proba(images[:5]), network.predict_proba(images[:5]))
+
+
+def test_losses_and_techniques_by_name(digits):
+    images, words = digits
+    short = {"width": 16, "steps": 4, "report_every": 2, "warmup": 0}
+    plain = advntk.AdversarialTrainingClassifier(**short).fit(images[:100], words[:100])
+    trades = advntk.AdversarialTrainingClassifier(loss={"name": "trades", "beta": 2}, techniques=["ema"], **short)
+    trades.fit(images[:100], words[:100])
+    assert np.abs(trades.logits(images[:5]) - plain.logits(images[:5])).max() > 1e-3
+    np.testing.assert_allclose(trades.predict_proba(images[:5]).sum(axis=1), 1)
+
+
 def test_a_classifier_in_pipelines_searches_and_pickles(digits):
     images, words = digits
     rows = images.reshape(len(images), -1)
@@ -161,6 +184,8 @@ def test_robust_accuracy_falls_with_the_radius(digits):
     assert found[0] == fitted.score(*test) > 0.8
     assert found == sorted(found, reverse=True)
     assert found[-1] == 0
+    # options go over the defaults: more steps are no weaker
+    assert fitted.robust_score(*test, eps255=16, attack_options={"steps": 30}) <= found[1]
     weaker = fitted.robust_score(*test, eps255=16, attack="noise")
     assert weaker >= found[1]
     # an unknown label is never right
@@ -219,6 +244,10 @@ def empty_range(images, words):
     advntk.NTKClassifier(value_range=(1, 1)).fit(images, words)
 
 
+def labels_of_another_kind(images, words):
+    advntk.NTKClassifier().fit(images, words).robust_score(images, np.arange(len(images)))
+
+
 def labels_of_other_images(images, words):
     advntk.NTKClassifier().fit(images, words).robust_score(images[:9], words[:8])
 
@@ -234,7 +263,7 @@ def attack_outside_the_box(images, words):
         (grey_levels, "divide grey levels"),
         (grey_levels_later, "divide grey levels"),
         (another_shape_later, "trained on"),
-        (shape_that_does_not_fit, "does not hold 64"),
+        (shape_that_does_not_fit, "of 64 values"),
         (nan, "NaN"),
         (one_class, "one class"),
         (labels_that_y_lacks, "eleven"),
@@ -243,6 +272,7 @@ def attack_outside_the_box(images, words):
         (empty_range, "value_range"),
         (attack_outside_the_box, "value_range"),
         (labels_of_other_images, "y has shape"),
+        (labels_of_another_kind, "another kind"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(give, told, digits):
@@ -256,11 +286,17 @@ def test_wrong_settings_are_told_by_name(digits):
     for classifier, name in [
         (advntk.NTKClassifier(activation="tanh"), "activation"),
         (advntk.NTKClassifier(depth=0), "depth"),
+        (advntk.NTKClassifier(family="mlpp"), "did you mean 'mlp'"),
+        (advntk.RidgeNTKClassifier(eps255=-1), "eps255"),
+        (advntk.RidgeNTKClassifier(norm="l3"), "norm"),
         (advntk.EarlyStoppedNTKClassifier(attack={"stepz": 3}), "stepz"),
         (advntk.AdvNTKClassifier(checkpoint="best", steps=1), "best"),
     ]:
         with pytest.raises(ConfigError, match=name):
             classifier.fit(images[:60], words[:60])
+    fitted = advntk.NTKClassifier(ridge=0.1).fit(images[:60], words[:60])
+    with pytest.raises(ConfigError, match="violates the threat model"):
+        fitted.robust_score(images[:9], words[:9], attack="reference_fixed_gradient")
     with pytest.raises(NotFittedError):
         advntk.NTKClassifier().predictor_  # noqa: B018
 

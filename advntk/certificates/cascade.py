@@ -16,6 +16,7 @@ from advntk.certificates.geometry import threat_set
 from advntk.certificates.network import InfiniteMlp, infinite_mlp
 from advntk.foundation.arrays import checked_images, checked_labels
 from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.options import validated
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.progress import Progress
 from advntk.foundation.threat import Norm, ThreatModel
@@ -114,6 +115,8 @@ def certify(
     labels = checked_labels(labels, len(images), predictor.classes, where="certify")
     if not bounds or not set(bounds) <= {"b", "c", "d"}:
         raise ConfigError(f"bounds {tuple(bounds)}", where="certify", remedy="take some of b, c and d")
+    if not budget_s >= 0:
+        raise ConfigError(f"budget_s {budget_s}", where="certify", remedy="give seconds, or leave it out")
     if threat.norm == "l1":
         raise ConfigError("no certificate in l1", where="certify", remedy="take linf or l2")
     logits = predictor.logits(images)
@@ -219,8 +222,11 @@ def certified_radius(
             f"most255 {most255:g}, within255 {within255:g}", where="certified_radius", remedy="give positive radii"
         )
 
+    images = checked_images(images, predictor.input_shape, where="certified_radius")
+    labels = checked_labels(labels, len(images), predictor.classes, where="certified_radius")
+
     def certified(i: int, eps255: float) -> bool:
-        threat = ThreatModel(norm=norm, eps255=eps255)
+        threat = validated(ThreatModel, {"norm": norm, "eps255": eps255}, "certified_radius")
         found = certify(predictor, images[i : i + 1], labels[i : i + 1], threat, bounds=bounds)
         return bool(found.status[0] == "certified")
 

@@ -108,9 +108,9 @@ def infinite_mlp(predictor: Predictor) -> InfiniteMlp:
     where = "certify"
     if not isinstance(predictor, KernelPredictor):
         raise InputError(
-            f"{type(predictor).__name__} is no kernel predictor: a finite network has no certificate here",
+            f"{type(predictor).__name__} is no kernel predictor, and nothing else has a certificate here",
             where=where,
-            remedy="give a method of infinitely wide ReLU MLPs (ntk, ridge_ntk, early_stopped_ntk, advntk)",
+            remedy="give a predictor of ntk, ridge_ntk, early_stopped_ntk or advntk; of a classifier, predictor_",
         )
     kernel = predictor.kernel
     if not isinstance(kernel, BoundNumbaMlp):

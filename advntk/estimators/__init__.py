@@ -144,6 +144,19 @@ class AdvNTKClassifier(_Attacked):
         return {**super()._options(split), "batch": min(self.batch, len(split.val))}
 
 
+SQUARED = ("squared_error", "torch_mse")
+
+
+def _name_of(loss: str | dict[str, Any]) -> str:
+    return loss if isinstance(loss, str) else str(loss.get("name"))
+
+
+def _loss_of(classifier: AdversarialTrainingClassifier) -> str:
+    """The loss that it was trained with, or will be."""
+    trained = getattr(classifier, "_task_options", {"loss": classifier.loss})
+    return _name_of(trained["loss"])
+
+
 @_documented(ATTACKED, COMMON)
 @dataclass(kw_only=True, eq=False, repr=False)
 class AdversarialTrainingClassifier(_Attacked):
@@ -152,7 +165,10 @@ class AdversarialTrainingClassifier(_Attacked):
     Args:
         width: units or channels.
         network: ``reference``: torch's layers and initialisation; ``ntk``: NTK parameterisation.
-        loss: ``cross_entropy``, ``squared_error`` or ``torch_mse``; the attack raises the same, if not told otherwise.
+        loss: a training loss (``advntk list training_losses``), or a mapping of its name and options, such as
+            ``{"name": "trades", "beta": 6}``. The attack raises what the loss says, or else cross-entropy (squared
+            error, if the loss is one).
+        techniques: that combine with the loss (``advntk list techniques``), as names or mappings.
         steps: weight updates.
         batch: images per update, at most those that there are.
         learning_rate: of each update.
@@ -165,7 +181,8 @@ class AdversarialTrainingClassifier(_Attacked):
 
     width: int = 512
     network: Literal["reference", "ntk"] = "reference"
-    loss: Literal["cross_entropy", "squared_error", "torch_mse"] = "cross_entropy"
+    loss: str | dict[str, Any] = "cross_entropy"
+    techniques: list[str | dict[str, Any]] | None = None
     steps: int = 5000
     batch: int = 128
     learning_rate: float = 0.05
@@ -188,15 +205,16 @@ class AdversarialTrainingClassifier(_Attacked):
     )
 
     def _options(self, split: Split) -> dict[str, Any]:
-        raised = "cross_entropy" if self.loss == "cross_entropy" else "squared_error"
+        raised = "squared_error" if _name_of(self.loss) in SQUARED else "cross_entropy"
         return {
             **super()._options(split),
+            "techniques": self.techniques or [],
             "batch": min(self.batch, len(split.opt)),
             "attack": {"loss": raised, **(self.attack or {})},
         }
 
-    @available_if(lambda self: self.loss == "cross_entropy")
+    @available_if(lambda self: _loss_of(self) not in SQUARED)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Softmax of the logits (n, classes), of a network trained with cross-entropy."""
+        """Softmax of the logits (n, classes), of a network that was not trained with a squared error."""
         shares: np.ndarray = scipy.special.softmax(self.logits(X), axis=1)
         return shares

@@ -30,7 +30,6 @@ from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.splits import KEYS, Part, Split, stratified
 from advntk.learning.method import METHODS, Fit, Method, Saved, Setting, Task
 
-ATTACKS = "advntk.attacks.entries"
 FLOATS = [np.float64, np.float32]
 MARGIN = {"loss": "margin", "keep": "best"}
 """Options of PGD that :meth:`robust_score` takes by default: on the margin, each image at its worst point."""
@@ -95,9 +94,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
         d = rows.shape[1]
         chosen = shape or self.image_shape or (1, d, 1)
         if len(chosen) != 3 or int(np.prod(chosen)) != d:
-            raise InputError(f"image_shape {chosen} does not hold {d} values", where=type(self).__name__)
+            raise InputError(f"image_shape {chosen} is no (H, W, C) of {d} values", where=type(self).__name__)
         self.image_shape_ = (int(chosen[0]), int(chosen[1]), int(chosen[2]))
         self._range_given = self.value_range is not None or shape is not None or self.image_shape is not None
+        if self.value_range is not None and np.shape(self.value_range) != (2,):
+            raise InputError(f"value_range {self.value_range} is not (low, high)", where=type(self).__name__)
         low, high = self.value_range or ((0.0, 1.0) if self._range_given else (float(rows.min()), float(rows.max())))
         if not (np.isfinite([low, high]).all() and low <= high) or (self._range_given and low == high):
             raise InputError(f"value_range {self.value_range} is no range", where=type(self).__name__)
@@ -142,6 +143,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.training_ = fitted.training
         self._arrays = fitted.arrays
         self._task_options = task.options.model_dump(mode="json")
+        self._spec, self._checkpoint = task.spec, self._wanted_checkpoint()
         # a kernel predictor needs its training images, a network does not
         self._training = split.training(task.images) if self._entry.kind == "kernel" else split.opt.first(0)
         self._loaded = self._load()
@@ -190,7 +192,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             test=opt.first(0),
         )
 
-    def _spec(self) -> Architecture:
+    def _architecture(self) -> Architecture:
+        registry.get(registry.FAMILIES, self.family)  # an unknown one is told by name
         return validated(
             Architecture,
             {
@@ -212,9 +215,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         )
 
     def _train(self, split: Split, folder: Path) -> tuple[Fit, Task]:
-        entry, spec, compute = self._entry, self._spec(), self._compute()
+        entry, spec, compute = self._entry, self._architecture(), self._compute()
         options = validated(entry.options, self._options(split), type(self).__name__)
-        threat = ThreatModel(norm=getattr(self, "norm", "linf"), eps255=getattr(self, "eps255", 0.0))
+        self._wanted_checkpoint()
+        threat = _threat(getattr(self, "norm", "linf"), getattr(self, "eps255", 0.0), type(self).__name__)
         gram = None
         if entry.kind == "kernel":
             gram = folder / "gram.npy"
@@ -256,18 +260,19 @@ class Classifier(ClassifierMixin, BaseEstimator):
         saved = Saved(
             split=self._split(part, part.first(0)),
             images="opt",
-            spec=self._spec(),
+            spec=self._spec,
             options=self._task_options,
             seed=self.seed_,
             arrays=self._arrays,
             compute=self._compute(),
         )
-        return self._entry.load(saved, self._checkpoint())
+        return self._entry.load(saved, self._checkpoint)
 
-    def _checkpoint(self) -> str:
-        wanted = getattr(self, "checkpoint", None) or next(iter(self.checkpoints_))
-        if wanted not in self.checkpoints_:
-            raise ConfigError(f"no checkpoint '{wanted}'", remedy=f"there are: {', '.join(self.checkpoints_)}")
+    def _wanted_checkpoint(self) -> str:
+        known = self._entry.checkpoints
+        wanted = getattr(self, "checkpoint", known[0])
+        if wanted not in known:
+            raise ConfigError(f"no checkpoint '{wanted}'", where=type(self).__name__, remedy=f"give {', '.join(known)}")
         return str(wanted)
 
     def _images(self, X: Any) -> np.ndarray:
@@ -317,16 +322,17 @@ class Classifier(ClassifierMixin, BaseEstimator):
             eps255: radius, in 1/255 of ``value_range_``.
             norm: of the ball: linf, l2 or l1.
             attack: an entry of ``advntk list attacks``.
-            attack_options: of the attack; by default those of the entry, of ``pgd`` the loss ``margin`` at the worst
-                point found.
+            attack_options: of the attack, over its defaults; ``pgd`` takes the loss ``margin`` at the worst point
+                found, if not told otherwise.
             seed: of the attack.
 
         Returns:
             Robust accuracy in [0, 1].
 
         Raises:
-            InputError: not one label for each image, or rows outside the range of the training rows: an attack has to
-                know the box of valid values.
+            ConfigError: the attack violates the threat model, or an option is wrong.
+            InputError: not one label for each image, labels of another kind than in ``fit``, or rows outside the range
+                of the training rows: an attack has to know the box of valid values.
         """
         images, labels = self._images(X), np.asarray(y)
         if labels.shape != (len(images),):
@@ -337,13 +343,17 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 where="robust_score",
                 remedy="set value_range",
             )
-        entry: Attack = registry.get(ATTACKS, attack)
-        given = attack_options if attack_options is not None else MARGIN if attack == "pgd" else {}
+        if (labels.dtype.kind in "OSU") != (self.classes_.dtype.kind in "OSU"):
+            raise InputError(f"labels of another kind than {self.classes_[0]!r}", where="robust_score")
+        entry: Attack = registry.get(registry.ATTACKS, attack)
+        if not entry.inside_threat_model:
+            raise ConfigError(f"'{attack}' violates the threat model", where="robust_score", remedy="take pgd, say")
+        given = {**(MARGIN if attack == "pgd" else {}), **(attack_options or {})}
         options = validated(entry.options, given, "attack_options")
         known = np.isin(labels, self.classes_)
         truth = np.searchsorted(self.classes_, labels[known])
         clean = self.predictor_.logits(images[known]).argmax(axis=1) == truth
-        threat = ThreatModel(norm=norm, eps255=eps255)
+        threat = _threat(norm, eps255, "robust_score")
         found = entry.run(self.predictor_, images[known], truth, options=options, threat=threat, seed=seed)
         held = self.predictor_.logits(found.images).argmax(axis=1) == truth
         return float((clean & held).sum() / len(labels))
@@ -360,6 +370,10 @@ def _flat(X: Any) -> tuple[Any, tuple[int, int, int] | None]:
     if getattr(X, "ndim", 2) != 4:
         return X, None
     return np.reshape(X, (len(X), -1)), (int(X.shape[1]), int(X.shape[2]), int(X.shape[3]))
+
+
+def _threat(norm: Norm, eps255: float, where: str) -> ThreatModel:
+    return validated(ThreatModel, {"norm": norm, "eps255": eps255}, where)
 
 
 def _part(images: np.ndarray, labels: Any) -> Part:

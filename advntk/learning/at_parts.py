@@ -129,6 +129,11 @@ class Technique(Part):
 
     averages: ClassVar[bool] = False
 
+    @staticmethod
+    def problem(options: Any, *, steps: int, epoch_steps: int) -> str | None:
+        """What is wrong with its options for so many updates, ``epoch_steps`` an epoch; asked before any job."""
+        return None
+
     def augmented(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """The batch that is attacked, in place of this one. Clean images are ``images`` and ``points`` alike."""
         return batch

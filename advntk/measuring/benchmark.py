@@ -14,7 +14,7 @@ from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance, registry
 from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
 from advntk.foundation.errors import InputError
-from advntk.foundation.options import Closed, Device, validated
+from advntk.foundation.options import Closed, Compute, Device, validated
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.records import AttackRecord, Evaluation
 from advntk.foundation.statistics import wilson
@@ -114,7 +114,7 @@ def benchmark(
             ``decision_function``, ``predict_proba`` or ``predict``, of rows, which has no gradient; a predictor or a
             classifier of this package.
         images: (m, H, W, C) with values in [0, 1], also for a model that takes (m, C, H, W).
-        labels: integers 0 … classes − 1, (m,).
+        labels: integers 0 … classes − 1, (m,); of a model with ``classes_``, labels among these.
         eps255: radius of the ball, in 1/255.
         norm: linf, l2 or l1.
         attacks: ``standard`` (PGD-50 on the margin, AutoAttack), ``quick`` (PGD-10 on the margin), ``black-box``
@@ -132,15 +132,18 @@ def benchmark(
         The record. (Wrong images, labels, models and options raise ``InputError`` or ``ConfigError``.)
     """
     start = time.perf_counter()
+    _require_settings(batch, seed, device, out)
+    threat = validated(ThreatModel, {"norm": norm, "eps255": eps255}, "benchmark")
+    labels, classes = _of_model(model, labels, classes)
     part = _part(images, labels, classes)
     count = int(part.labels.max()) + 1 if classes is None else classes
     predictor = as_predictor(model, part.images, classes=count, layout=layout, device=device, batch=batch)
     blind = not getattr(predictor, "differentiable", True)
     chosen = "black-box" if blind and attacks == "standard" else attacks
-    threat = ThreatModel(norm=norm, eps255=eps255)
+    named, flags = _named(chosen), [*([NO_GRADIENT] if blind else []), *_misused(predictor, part)]
     results: dict[str, AttackResult] = {}
     outcomes: dict[str, np.ndarray] = {}
-    for attack in _named(chosen):
+    for attack in named:
         settings: dict[str, Any] = {"options": attack.options, "threat": threat, "seed": seed}
         found = attack.entry.run(predictor, part.images, part.labels, **settings)
         evaluation, outcome = judge(predictor, part, found, attack=attack.entry, name=name or "benchmark", **settings)
@@ -148,7 +151,6 @@ def benchmark(
         outcomes |= {f"{attack.name}.{key}": value for key, value in outcome.items()}
     clean = outcomes[f"{next(iter(results))}.clean"]
     robust = np.all([outcomes[f"{attack}.robust"] for attack in results], axis=0)
-    flags = [*([NO_GRADIENT] if blind else []), *_misused(predictor, part)]
     flags += [flag for result in results.values() for flag in result.evaluation.flags]
     record = Benchmark(
         name=name or type(model).__name__,
@@ -179,11 +181,36 @@ def _misused(predictor: Predictor, part: Part) -> list[str]:
     if probabilities and getattr(predictor, "differentiable", True):
         flags.append("outputs look like probabilities: softmax hides gradients from attacks; give logits")
     right = (logits.argmax(axis=1) == probe.labels).mean()
-    with unchecked_values():
-        brighter = (predictor.logits(255 * probe.images).argmax(axis=1) == probe.labels).mean()
+    try:
+        with unchecked_values():
+            brighter = (predictor.logits(255 * probe.images).argmax(axis=1) == probe.labels).mean()
+    except Exception:  # a model may refuse such images in any way
+        return flags
     if brighter > right + WRONG_RANGE:
         flags.append("the model classifies images of 0 to 255 far better: it seems to be fed the wrong range")
     return flags
+
+
+def _require_settings(batch: int, seed: int, device: Device, out: str | Path | None) -> None:
+    """Refuse, before any attack, what would fail after it."""
+    validated(Compute, {"device": device}, "benchmark")
+    if batch < 1 or seed < 0:
+        raise InputError(f"batch {batch}, seed {seed}", where="benchmark", remedy="give a batch of 1 or more, seed ≥ 0")
+    if out is not None:
+        if Path(out).suffix != ".json":
+            raise InputError("no name of a JSON", where=out or "out", remedy="give NAME.json; NAME.npz goes beside")
+        files.require_writable(Path(out).parent)
+
+
+def _of_model(model: Any, labels: Any, classes: int | None) -> tuple[Any, int | None]:
+    """Labels as columns of the model's scores, where the model says which label is which."""
+    known = getattr(model, "classes_", None)
+    if known is None or np.ndim(known) != 1:
+        return labels, classes
+    given = np.asarray(labels)
+    if unknown := sorted(set(given.tolist()) - set(np.asarray(known).tolist()), key=repr):
+        raise InputError(f"label {unknown[0]!r} is none of the model's classes", where="benchmark")
+    return np.searchsorted(known, given), len(known)
 
 
 def _part(images: Any, labels: Any, classes: int | None) -> Part:
@@ -192,6 +219,8 @@ def _part(images: Any, labels: Any, classes: int | None) -> Part:
     if len(shape) != 4 or shape[0] == 0:
         raise InputError(f"images have shape {shape}", where="benchmark", remedy="give (m, H, W, C), m at least 1")
     pixels = checked_images(images, (shape[1], shape[2], shape[3]), where="benchmark").astype(np.float32, copy=False)
+    if np.asarray(labels).dtype.kind not in "iu":
+        raise InputError("labels are no integers", where="benchmark", remedy="give 0 … classes − 1")
     most = classes or int(np.max(np.asarray(labels), initial=0)) + 1
     truth = checked_labels(labels, len(pixels), most, where="benchmark")
     return Part(pixels=pixels, labels=truth, indices=np.arange(len(pixels)))
@@ -203,6 +232,9 @@ def _named(attacks: str | Attacks) -> list[NamedAttack]:
         if attacks not in SETS:
             raise InputError(f"no set of attacks '{attacks}'", where="benchmark", remedy=f"give {', '.join(SETS)}")
         attacks = SETS[attacks]
+    if not isinstance(attacks, Mapping) or not all(isinstance(options, Mapping) for options in attacks.values()):
+        remedy = f"give {', '.join(SETS)}, or options by name, such as {{'pgd': {{'steps': 50}}}}"
+        raise InputError(f"attacks {attacks!r}", where="benchmark", remedy=remedy)
     if not attacks:
         raise InputError("no attacks", where="benchmark", remedy="give one at least")
     found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -80,6 +80,7 @@ def as_predictor(
             raise InputError(
                 f"the model takes images {own.input_shape} of {own.classes} classes, not {shape} of {classes}",
                 where="benchmark",
+                remedy="give such images, and classes; fit classifiers on images, or on rows with image_shape",
             )
         predictor: Predictor = own
         return predictor
@@ -107,12 +108,24 @@ def as_predictor(
 
 def _scores_of(model: Any, classes: int) -> Callable[[np.ndarray], np.ndarray] | None:
     """Scores (m, classes) of a model in scikit-learn's manner, from the best of its methods."""
+    if getattr(model, "decision_function_shape", "") == "ovo":
+        remedy = "set decision_function_shape='ovr'"
+        raise InputError("scores of pairs of classes (ovo) are no scores of classes", where="benchmark", remedy=remedy)
     for name in ("decision_function", "predict_proba"):
         if callable(method := getattr(model, name, None)):
             return lambda rows: _columns(np.asarray(method(rows)), classes)
     if callable(predict := getattr(model, "predict", None)):
-        return lambda rows: np.eye(classes)[np.asarray(predict(rows)).astype(int)]
+        known = np.asarray(getattr(model, "classes_", np.arange(classes)))
+        return lambda rows: _chosen(np.asarray(predict(rows)), known)
     return None
+
+
+def _chosen(labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """1 in the column of each label, (m, classes)."""
+    if unknown := sorted(set(labels.tolist()) - set(known.tolist())):
+        raise InputError(f"the model predicts {unknown[0]!r}, which is no class", where="benchmark")
+    scores: np.ndarray = (labels[:, None] == known).astype(np.float64)
+    return scores
 
 
 def _columns(scores: np.ndarray, classes: int) -> np.ndarray:
@@ -137,6 +150,9 @@ def chosen_layout(
     Raises:
         InputError: neither gives logits (m, classes), or both do and differ.
     """
+    if layout not in get_args(Layout):
+        known = ", ".join(get_args(Layout))
+        raise InputError(f"layout '{layout}'", where="benchmark", remedy=f"give {known}")
     if layout != "auto":
         return layout
     found: dict[Literal["NCHW", "NHWC"], np.ndarray] = {}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from advntk.arguments import Flag, Json, JsonObject, Options
+from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Compute, Device, Engine
@@ -74,6 +75,12 @@ class ProblemOptions(Options):
 
     split: Path = Field(description="split.json")
     architecture: Annotated[Architecture, Json] = Field(description="""JSON, like '{"family": "mlp", "depth": 3}'""")
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, architecture: Architecture) -> Architecture:
+        registry.get(registry.FAMILIES, architecture.family)
+        return architecture
 
 
 class AllImages(ProblemOptions):

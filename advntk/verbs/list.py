@@ -1,4 +1,4 @@
-"""What a configuration can name: datasets, families, methods, attacks, losses …; with a NAME its options."""
+"""Show what a configuration can name: datasets, methods, attacks, losses …; with KIND and NAME, its options."""
 
 from __future__ import annotations
 

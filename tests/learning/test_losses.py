@@ -15,11 +15,14 @@ from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import named_entries
 from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.networks.finite_torch import build
 from advntk.learning import at_run
 from advntk.learning.adversarial_training import TrainingData, adversarial_training
 from advntk.learning.at_parts import Batch
 from advntk.learning.at_run import Run
+from advntk.learning.method import Setting
+from advntk.learning.methods import at
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -348,6 +351,13 @@ def test_swa_is_the_mean_over_the_ends_of_epochs():
         torch.testing.assert_close(average.data, (ends[0][place] + ends[1][place]) / 2, rtol=1e-10, atol=1e-12)
     with pytest.raises(ConfigError, match=r"no epoch of 4 updates lies after 0\.9 of the 20 updates"):
         run_of(techniques=[{"name": "swa", "start": 0.9}])
+    sizes = SplitSizes(n_opt=40, n_val=10)
+    setting = Setting(spec=Architecture(family="mlp", depth=2), images="opt", sizes=sizes)
+    search = {"search": [{"learning_rate": 0.1}], "search_share": 0.25}  # a candidate has 5 updates, an epoch 4
+    for more, asked in (({}, None), (search, "of the 5 updates")):
+        options = {"steps": 20, "batch": 10, "learning_rate": 0.1, "techniques": ["swa"], **more}
+        problem = at.ENTRY.check(at.Options.model_validate(options), setting)
+        assert problem is None if asked is None else asked in problem
 
 
 def test_an_average_is_measured_and_kept_with_running_statistics_of_its_own():

@@ -113,6 +113,32 @@ def test_a_model_without_gradients_gets_attacks_that_need_none(digits, monkeypat
         advntk.benchmark(machine, images, labels, attacks="quick")
 
 
+def test_labels_are_those_of_the_model(digits):
+    train, truth, images, labels = digits
+    words = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+    fitted = advntk.NTKClassifier().fit(train[:200], words[truth[:200]])
+    noise = {"noise": {"draws": 1}}
+    found = advntk.benchmark(fitted, images, words[labels], attacks=noise, eps255=1)
+    assert found.clean_accuracy == fitted.score(images, words[labels])
+    tens = LogisticRegression(max_iter=200).fit(train.reshape(len(train), -1), 10 * ((truth + 1) % 10))
+    found = advntk.benchmark(tens, images, 10 * ((labels + 1) % 10), attacks=noise, eps255=1)
+    assert found.clean_accuracy > 0.9
+    with pytest.raises(InputError, match="none of the model's classes"):
+        advntk.benchmark(tens, images, labels, attacks=noise)
+    pairs = SVC(decision_function_shape="ovo").fit(train[:100].reshape(100, -1), truth[:100])
+    with pytest.raises(InputError, match="ovo"):
+        advntk.benchmark(pairs, images, labels)
+
+
+def test_a_model_may_refuse_other_values(convolutional, digits):
+    class Strict(torch.nn.Module):
+        def forward(self, images):
+            assert images.max() <= 1.001
+            return convolutional(images)
+
+    assert advntk.benchmark(Strict(), *digits[2:], attacks="quick").clean_accuracy > 0.9
+
+
 def test_a_classifier_of_this_package_has_its_robust_score(digits):
     train, truth, images, labels = digits
     fitted = advntk.NTKClassifier().fit(train[:200], truth[:200])
@@ -176,6 +202,16 @@ def test_two_layouts_are_told_apart_or_asked_for(digits):
         ({"classes": 7}, "labels"),
         ({"attacks": "strongest"}, "standard"),
         ({"attacks": {}}, "no attacks"),
+        ({"attacks": ["pgd"]}, "by name"),
+        ({"attacks": {"pgd": None}}, "by name"),
+        ({"layout": "nhwc"}, "NHWC"),
+        ({"device": "cuda"}, "device"),
+        ({"norm": "l3"}, "norm"),
+        ({"eps255": -1}, "eps255"),
+        ({"batch": 0}, "batch"),
+        ({"seed": -1}, "seed"),
+        ({"out": "outcomes.npz"}, "JSON"),
+        ({"labels": lambda y: y.astype(str)}, "integers"),
         ({"attacks": {"pgd": {"stepz": 1}}}, "steps"),
         ({"classes": 11}, "11"),
         ({"model": "net.pt"}, "str"),

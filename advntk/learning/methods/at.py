@@ -58,6 +58,12 @@ def check(options: Options, setting: Setting) -> str | None:
     forms = {options.network, *(one.network for one in options.candidates())}
     if "reference" in forms and spec.family == "resnet" and spec.activation != "relu":
         return f"the authors' ResNet has ReLU only, not {spec.activation}: set network: ntk"
+    searched = [one.scaled(options.search_share) for one in options.candidates()]
+    for recipe in (options, *searched):
+        for make, chosen in recipe.technique_entries():
+            problem: str | None = make.problem(chosen, steps=recipe.steps, epoch_steps=count // recipe.batch)
+            if problem:
+                return problem
     return None
 
 

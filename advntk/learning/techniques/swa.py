@@ -27,6 +27,11 @@ class Options(Closed):
     )
 
 
+def _averaged(first: float, step: int, epoch: int) -> int:
+    """Epochs that begin after ``first`` updates and end by a step."""
+    return sum(index * epoch >= first for index in range(step // epoch))
+
+
 class Swa(Averaging):
     """Mean over epochs."""
 
@@ -35,18 +40,21 @@ class Swa(Averaging):
 
     def __init__(self, options: Any, run: Run) -> None:
         super().__init__(options, run)
-        steps = run.options.steps
-        if self._counted(steps) < 1:
-            raise ConfigError(
-                f"no epoch of {run.epoch_steps} updates lies after {options.start:g} of the {steps} updates",
-                where="swa",
-                remedy="lower start, or raise steps",
-            )
+        if problem := self.problem(options, steps=run.options.steps, epoch_steps=run.epoch_steps):
+            raise ConfigError(problem, where="swa")
+
+    @staticmethod
+    def problem(options: Any, *, steps: int, epoch_steps: int) -> str | None:
+        """Whether there is an epoch to average."""
+        if _averaged(options.start * steps, steps, epoch_steps):
+            return None
+        return (
+            f"no epoch of {epoch_steps} updates lies after {options.start:g} of the {steps} updates: lower swa's start"
+        )
 
     def _counted(self, step: int) -> int:
         """Epochs that are averaged by a step."""
-        epoch, first = self.run.epoch_steps, self.chosen.start * self.run.options.steps
-        return sum(index * epoch >= first for index in range(step // epoch))
+        return _averaged(self.chosen.start * self.run.options.steps, step, self.run.epoch_steps)
 
     def share(self) -> float:
         """1 over the number of epochs, at their ends."""
