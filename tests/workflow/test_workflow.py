@@ -182,7 +182,7 @@ def test_results_carry_the_digests_that_make_them_stale(finished):
     config = yaml.safe_load((finished.folder / "config.yaml").read_text())
     rules = Jobs(suites.resolve(suites.merged(config, TINY))).rules
     for path in finished.folder.glob("results/tiny/records/**/pgd.json"):
-        wildcards = {"architecture": "mlp-2", "method": path.parts[-3], "attack": "pgd"}
+        wildcards = {"dataset": "digits", "architecture": "mlp-2", "method": path.parts[-3], "attack": "pgd"}
         made = [json.loads(path.read_text())["provenance"]]
         expected = [rules.evaluate.code(wildcards)]
         made.append(json.loads((path.parent / made[0]["places"]["fit"]).read_text())["provenance"])
@@ -328,10 +328,10 @@ def test_a_killed_run_goes_on_and_gives_the_same_records(finished, checkout):
 
 
 def test_one_failing_cell_fails_the_run_but_not_the_others(finished, checkout):
-    broken = checkout.folder / "advntk/learning/methods/advntk.py"
-    broken.write_text(
-        broken.read_text().replace("    assert task.gram is not None\n", '    raise ConfigError("planted fault")\n')
-    )
+    broken = checkout.folder / "advntk/learning/adv_ntk_fit.py"
+    sound, faulty = "    options: AdvNtkOptions = task.options\n", '    raise ConfigError("planted fault")\n'
+    assert broken.read_text().count(sound) == 1
+    broken.write_text(broken.read_text().replace(sound, faulty))
     suite = str(checkout.suite())
     output = checkout.run("--cores", "2", "--configfile", suite, expect=1)
     assert "advntk fit: error: planted fault" in output
