@@ -248,6 +248,10 @@ def labels_of_another_kind(images, words):
     advntk.NTKClassifier().fit(images, words).robust_score(images, np.arange(len(images)))
 
 
+def negative_seed(images, words):
+    advntk.NTKClassifier(random_state=-3).fit(images, words)
+
+
 def labels_of_other_images(images, words):
     advntk.NTKClassifier().fit(images, words).robust_score(images[:9], words[:8])
 
@@ -272,6 +276,7 @@ def attack_outside_the_box(images, words):
         (empty_range, "value_range"),
         (attack_outside_the_box, "value_range"),
         (labels_of_other_images, "y has shape"),
+        (negative_seed, "random_state"),
         (labels_of_another_kind, "another kind"),
     ],
 )

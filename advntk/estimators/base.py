@@ -151,6 +151,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
+            if self.random_state < 0:
+                raise InputError(f"random_state {self.random_state} is negative", where=type(self).__name__)
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 

@@ -49,7 +49,7 @@ def get(package: str, name: str) -> Any:
     """
     known = names(package)
     if name not in known:
-        kind = package.rsplit(".", 1)[-1]
+        kind = package.removesuffix(".entries").rsplit(".", 1)[-1]
         raise ConfigError(
             f"unknown entry '{name}'{nearest(name, known)}", where=kind, remedy=f"allowed: {', '.join(known)}"
         )
