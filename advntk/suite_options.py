@@ -97,9 +97,7 @@ def resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
     used = [*config.attacks, *(entry.attack for entry in config.sweeps.values())]
     for name in {**dict.fromkeys(used), **given}:
         kind = _kind(name, given, ATTACKS, "attack")
-        entry = registry.get(ATTACKS, kind)
-        chosen = validated(entry.options, without_kind(given.get(name, {})), f"attack_options.{name}")
-        resolved[name] = NamedAttack(name=name, kind=kind, entry=entry, options=chosen)
+        resolved[name] = NamedAttack.of(name, given.get(name, {}), kind=kind, where=f"attack_options.{name}")
     return resolved
 
 

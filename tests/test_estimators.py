@@ -303,7 +303,7 @@ def test_wrong_settings_are_told_by_name(digits):
     with pytest.raises(ConfigError, match="violates the threat model"):
         fitted.robust_score(images[:9], words[:9], attack="reference_fixed_gradient")
     with pytest.raises(NotFittedError):
-        advntk.NTKClassifier().predictor_  # noqa: B018
+        _ = advntk.NTKClassifier().predictor_
 
 
 def test_twice_the_same_image_needs_a_ridge(digits):

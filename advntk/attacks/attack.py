@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BATCH = 128
+BROKEN, ROBUST, NOT_TRIED = 0, 1, -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,22 @@ class Attacked:
     stages: dict[str, np.ndarray] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
 
+    def withstood(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Which examples are classified right, by the logits of ``images``, and were broken by no stage, (m,) bool.
 
-BROKEN, ROBUST, NOT_TRIED = 0, 1, -1
+        On the boundary another batch may round to the other side; what a stage broke stays broken.
+
+        Args:
+            logits: of the perturbed images, (m, classes).
+            labels: (m,).
+
+        Returns:
+            True where the example withstood.
+        """
+        right: np.ndarray = logits.argmax(axis=1) == labels
+        for outcome in self.stages.values():
+            right = right & (outcome != BROKEN)
+        return right
 
 
 AnyRun = TypeVar("AnyRun", bound=Callable[..., Attacked])

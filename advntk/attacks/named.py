@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from advntk.attacks.attack import Attack
+from advntk.foundation import registry
+from advntk.foundation.options import validated
 from advntk.foundation.records import AttackRecord
 
 
@@ -23,6 +26,24 @@ class NamedAttack:
     kind: str
     entry: Attack
     options: Any
+
+    @classmethod
+    def of(cls, name: str, given: Mapping[str, Any], *, kind: str = "", where: str) -> NamedAttack:
+        """An attack by its options, checked.
+
+        Args:
+            name: in tables and paths.
+            given: options of the entry; ``kind`` may be among them.
+            kind: the registry entry; by default what ``given`` says, or the name.
+            where: what the options are called, for messages.
+
+        Returns:
+            The attack. (An unknown kind or option raises ``ConfigError``.)
+        """
+        kind = kind or str(given.get("kind", name))
+        entry: Attack = registry.get(registry.ATTACKS, kind)
+        options = {key: value for key, value in given.items() if key != "kind"}
+        return cls(name=name, kind=kind, entry=entry, options=validated(entry.options, options, where))
 
     @property
     def chunks(self) -> int:

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from advntk.attacks.attack import Attack
+from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, registry
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.arrays import SLACK, unchecked_values
@@ -27,8 +27,9 @@ from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import Norm, ThreatModel
 from advntk.ingredients.grams import build_gram
 from advntk.ingredients.images import SplitSizes
-from advntk.ingredients.splits import KEYS, Part, Split, stratified
+from advntk.ingredients.splits import Part, Split, stratified
 from advntk.learning.method import METHODS, Fit, Method, Saved, Setting, Task
+from advntk.measuring.logits import finite_logits
 
 FLOATS = [np.float64, np.float32]
 MARGIN = {"loss": "margin", "keep": "best"}
@@ -136,7 +137,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             chosen = self._held_out(labels)
             held = images[chosen], labels[chosen]
             images, labels = np.delete(images, chosen, axis=0), np.delete(labels, chosen)
-        split = self._split(_part(images, labels), _part(*held))
+        arrays = {"images": images, "labels": labels, "val_images": held[0], "val_labels": held[1]}
+        split = self._split(_part(images, labels), _part(*held), digest=files.sha256_of_arrays(arrays))
         with tempfile.TemporaryDirectory(prefix="advntk-") as folder:
             fitted, task = self._train(split, Path(folder))
         self.checkpoints_ = fitted.checkpoints
@@ -145,7 +147,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self._task_options = task.options.model_dump(mode="json")
         self._spec, self._checkpoint = task.spec, self._wanted_checkpoint()
         # a kernel predictor needs its training images, a network does not
-        self._training = split.training(task.images) if self._entry.kind == "kernel" else split.opt.first(0)
+        part = split.training(task.images) if self._entry.kind == "kernel" else split.opt.first(0)
+        self._training_images = part.pixels
         self._loaded = self._load()
         return self
 
@@ -178,24 +181,23 @@ class Classifier(ClassifierMixin, BaseEstimator):
         given = np.asarray(y_val)
         if given.shape != (len(rows),):
             raise InputError(f"y_val has shape {given.shape} for {len(rows)} images", where=type(self).__name__)
-        if unknown := sorted(set(given.tolist()) - set(self.classes_.tolist())):
+        if unknown := sorted(set(given.tolist()) - set(self.classes_.tolist()), key=repr):
             raise InputError(f"y_val has labels that y lacks, such as {unknown[0]!r}", where=type(self).__name__)
         return self._unit(rows), np.searchsorted(self.classes_, given)
 
-    def _split(self, opt: Part, val: Part) -> Split:
-        arrays = {f"{name}_{key}": getattr(part, key) for name, part in (("opt", opt), ("val", val)) for key in KEYS}
+    def _split(self, opt: Part, val: Part, *, digest: str) -> Split:
         return Split(
             dataset="arrays",
             seed=self.seed_,
             classes=len(self.classes_),
-            hash=files.sha256_of_arrays(arrays),
+            hash=digest,
             opt=opt,
             val=val,
             test=opt.first(0),
         )
 
     def _architecture(self) -> Architecture:
-        registry.get(registry.FAMILIES, self.family)  # an unknown one is told by name
+        registry.get(registry.FAMILIES, self.family)  # raises ConfigError for an unknown name
         return validated(
             Architecture,
             {
@@ -258,9 +260,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         return loaded
 
     def _load(self) -> Predictor:
-        part = self._training if len(self._training) else _part(np.zeros((0, *self.image_shape_), np.float32), [])
+        images = self._training_images
+        part = _part(images, np.zeros(len(images)))
         saved = Saved(
-            split=self._split(part, part.first(0)),
+            split=self._split(part, part.first(0), digest=""),
             images="opt",
             spec=self._spec,
             options=self._task_options,
@@ -347,18 +350,20 @@ class Classifier(ClassifierMixin, BaseEstimator):
             )
         if (labels.dtype.kind in "OSU") != (self.classes_.dtype.kind in "OSU"):
             raise InputError(f"labels of another kind than {self.classes_[0]!r}", where="robust_score")
-        entry: Attack = registry.get(registry.ATTACKS, attack)
-        if not entry.inside_threat_model:
-            raise ConfigError(f"'{attack}' violates the threat model", where="robust_score", remedy="take pgd, say")
         given = {**(MARGIN if attack == "pgd" else {}), **(attack_options or {})}
-        options = validated(entry.options, given, "attack_options")
-        known = np.isin(labels, self.classes_)
-        truth = np.searchsorted(self.classes_, labels[known])
-        clean = self.predictor_.logits(images[known]).argmax(axis=1) == truth
+        named = NamedAttack.of(attack, given, kind=attack, where="attack_options")
+        if not named.entry.inside_threat_model:
+            raise ConfigError(f"'{attack}' violates the threat model", where="robust_score", remedy="take pgd, say")
         threat = _threat(norm, eps255, "robust_score")
-        found = entry.run(self.predictor_, images[known], truth, options=options, threat=threat, seed=seed)
-        held = self.predictor_.logits(found.images).argmax(axis=1) == truth
-        return float((clean & held).sum() / len(labels))
+        known = np.isin(labels, self.classes_)
+        images, truth = images[known], np.searchsorted(self.classes_, labels[known])
+        found = named.entry.run(self.predictor_, images, truth, options=named.options, threat=threat, seed=seed)
+        clean, attacked = (
+            finite_logits(self.predictor_, shown, what=what, where="robust_score")
+            for shown, what in ((images, "clean"), (found.images, "attacked"))
+        )
+        robust = (clean.argmax(axis=1) == truth) & found.withstood(attacked, truth)
+        return float(robust.sum() / len(labels))
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain arrays and parameters; the predictor is made anew from them."""

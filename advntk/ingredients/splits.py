@@ -46,7 +46,9 @@ class Part:
         """The images as float32 in [0, 1]."""
         import numpy as np
 
-        return self.pixels.astype(np.float32) / np.float32(1 if self.pixels.dtype.kind == "f" else 255)
+        if self.pixels.dtype.kind == "f":
+            return self.pixels.astype(np.float32, copy=False)
+        return self.pixels.astype(np.float32) / np.float32(255)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,21 +9,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from advntk.attacks.attack import Attack
 from advntk.attacks.named import NamedAttack
-from advntk.foundation import files, provenance, registry
+from advntk.foundation import files, provenance
 from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, Compute, Device, validated
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.records import AttackRecord, Evaluation
+from advntk.foundation.roots import behind
 from advntk.foundation.statistics import wilson
 from advntk.foundation.threat import Norm, ThreatModel
 from advntk.ingredients.splits import Part
 from advntk.measuring.evaluate import judge
 from advntk.measuring.models import Layout, as_predictor
 
-ATTACKS = "advntk.attacks.entries"
 Attacks = Mapping[str, Mapping[str, Any]]
 STANDARD: Attacks = {
     "pgd_margin": {"kind": "pgd", "loss": "margin", "steps": 50, "step_ratio": 0.1, "keep": "best"},
@@ -141,6 +140,7 @@ def benchmark(
     blind = not getattr(predictor, "differentiable", True)
     chosen = "black-box" if blind and attacks == "standard" else attacks
     named, flags = _named(chosen), [*([NO_GRADIENT] if blind else []), *_misused(predictor, part)]
+    sources = provenance.sources(*behind(__name__, attack=[attack.kind for attack in named]))
     results: dict[str, AttackResult] = {}
     outcomes: dict[str, np.ndarray] = {}
     for attack in named:
@@ -164,7 +164,7 @@ def benchmark(
         attacks=results,
         flags=list(dict.fromkeys(flags)),
         images_digest=files.sha256_of_arrays({"images": part.images, "labels": part.labels}),
-        provenance=provenance.environment(device, 1, sources=provenance.sources(__name__)),
+        provenance=provenance.environment(device, 1, sources=sources),
         timing={"wall_s": time.perf_counter() - start, "peak_mb": provenance.peak_mb()},
     )
     if out is not None:
@@ -237,10 +237,4 @@ def _named(attacks: str | Attacks) -> list[NamedAttack]:
         raise InputError(f"attacks {attacks!r}", where="benchmark", remedy=remedy)
     if not attacks:
         raise InputError("no attacks", where="benchmark", remedy="give one at least")
-    found = []
-    for name, options in attacks.items():
-        kind = str(options.get("kind", name))
-        entry: Attack = registry.get(ATTACKS, kind)
-        given = {key: value for key, value in options.items() if key != "kind"}
-        found.append(NamedAttack(name=name, kind=kind, entry=entry, options=validated(entry.options, given, name)))
-    return found
+    return [NamedAttack.of(name, options, where=name) for name, options in attacks.items()]

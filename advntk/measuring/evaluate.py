@@ -94,9 +94,7 @@ def judge(
     clean_logits = finite_logits(predictor, test.images, what="clean", where=name)
     logits = finite_logits(predictor, found.images, what="attacked", where=name)
     clean = clean_logits.argmax(axis=1) == test.labels
-    right = logits.argmax(axis=1) == test.labels
-    for outcome in found.stages.values():  # on the boundary another batch may round to the other side
-        right &= outcome != BROKEN
+    right = found.withstood(logits, test.labels)
     robust = clean & right
     diagnosis = diagnose(
         predictor,

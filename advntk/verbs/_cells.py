@@ -66,8 +66,14 @@ def folder(suite: Suite, job: Wildcards) -> Path:
     return Path(attackable(suite, job)["fit"]).parent
 
 
-def attacked(suite: Suite, job: Wildcards, named: NamedAttack) -> dict[str, Any]:
+def attack_of(suite: Suite, job: Wildcards) -> NamedAttack:
+    """The attack of a job, or that of its sweep."""
+    return suite.attacks[job["attack"]] if "attack" in job else suite.sweep_attacks[job["sweep"]]
+
+
+def attacked(suite: Suite, job: Wildcards) -> dict[str, Any]:
     """Options of verbs that attack a fit; finite networks use no kernel, whose engine must not evaluate them again."""
+    named = attack_of(suite, job)
     kernel = suite.methods[job["method"]].kind == "kernel"
     return {
         "attack": named.name,
@@ -79,11 +85,15 @@ def attacked(suite: Suite, job: Wildcards, named: NamedAttack) -> dict[str, Any]
     }
 
 
-def attack_code(module: str, suite: Suite, job: Wildcards, named: NamedAttack) -> tuple[str, ...]:
+def attack_code(module: str) -> Callable[[Suite, Wildcards], tuple[str, ...]]:
     """Code of a step that attacks a fit, run by ``module``."""
-    options = suite.options[job["dataset"], job["architecture"], job["method"]]
-    others = named_entries(options) | named_entries(named.options)
-    return behind(module, *sorted(others), **_of_fit(suite, job), attack=named.kind)
+
+    def roots(suite: Suite, job: Wildcards) -> tuple[str, ...]:
+        named, options = attack_of(suite, job), suite.options[job["dataset"], job["architecture"], job["method"]]
+        others = named_entries(options) | named_entries(named.options)
+        return behind(module, *sorted(others), **_of_fit(suite, job), attack=named.kind)
+
+    return roots
 
 
 def each(suite: Suite, key: str, names: Iterable[str]) -> Iterator[dict[str, Any]]:

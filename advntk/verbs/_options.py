@@ -157,13 +157,11 @@ class AttackOptions(ComputeOptions, ThreatOptions, EntryOptions):
             ConfigError: there is no radius.
         """
         from advntk.attacks.named import NamedAttack
-        from advntk.foundation.registry import ATTACKS
 
         kind = self.kind or self.attack
         if self.eps255 is None:
             raise ConfigError("an attack needs a radius", where="--eps255", remedy="give it, in 1/255; 0 for none")
-        entry, options = self.entry(ATTACKS, kind)
-        return NamedAttack(name=self.attack, kind=kind, entry=entry, options=options)
+        return NamedAttack.of(self.attack, self.options, kind=kind, where=kind)
 
 
 class SuiteOptions(Options):

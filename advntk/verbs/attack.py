@@ -46,7 +46,7 @@ def _jobs(suite: Suite) -> Iterator[dict[str, Any]]:
 def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
     folder = Path(made("attack", suite, job)["chunk"]).parent
     return {
-        **_cells.attacked(suite, job, suite.attacks[job["attack"]]),
+        **_cells.attacked(suite, job),
         **{"fit": _cells.folder(suite, job), "chunk": int(job["chunk"]), "chunks": folder},
     }
 
@@ -61,9 +61,7 @@ STEPS = (
         jobs=_jobs,
         inputs=_cells.attackable,
         given=_given,
-        roots=lambda suite, job: _cells.attack_code(
-            "advntk.measuring.chunks", suite, job, suite.attacks[job["attack"]]
-        ),
+        roots=_cells.attack_code("advntk.measuring.chunks"),
         need=_cells.need("attack", "dataset", "architecture", "method", "attack"),
         gpu=_cells.gpus,
         group=_cells.by_kind("attack"),

@@ -45,7 +45,7 @@ def _inputs(suite: Suite, job: Wildcards) -> dict[str, Any]:
 
 def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
     own = {"fit": _cells.folder(suite, job), "keep_images": job["attack"] in suite.config.transfer}
-    return {**_cells.attacked(suite, job, suite.attacks[job["attack"]]), **own}
+    return {**_cells.attacked(suite, job), **own}
 
 
 STEPS = (
@@ -58,9 +58,7 @@ STEPS = (
         jobs=lambda suite: _cells.each(suite, "attack", suite.attacks),
         inputs=_inputs,
         given=_given,
-        roots=lambda suite, job: _cells.attack_code(
-            "advntk.measuring.evaluate", suite, job, suite.attacks[job["attack"]]
-        ),
+        roots=_cells.attack_code("advntk.measuring.evaluate"),
         need=_cells.need("evaluate", "dataset", "architecture", "method", "attack"),
         gpu=_cells.gpus,
         group=_cells.by_kind("evaluate"),

@@ -54,7 +54,7 @@ def run(options: Options) -> None:
 def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
     values = suite.config.sweeps[job["sweep"]].values
     own = {"fit": _cells.folder(suite, job), "sweep": job["sweep"], "values": values}
-    return {**_cells.attacked(suite, job, suite.sweep_attacks[job["sweep"]]), **own}
+    return {**_cells.attacked(suite, job), **own}
 
 
 _PLACE = "{root}/sweeps/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{sweep}"
@@ -68,9 +68,7 @@ STEPS = (
         jobs=lambda suite: _cells.each(suite, "sweep", suite.sweep_attacks),
         inputs=_cells.attackable,
         given=_given,
-        roots=lambda suite, job: _cells.attack_code(
-            "advntk.measuring.sweep", suite, job, suite.sweep_attacks[job["sweep"]]
-        ),
+        roots=_cells.attack_code("advntk.measuring.sweep"),
         need=_cells.need("sweep", "dataset", "architecture", "method", "sweep"),
         gpu=_cells.gpus,
         group=_cells.by_kind("sweep"),

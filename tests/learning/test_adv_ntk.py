@@ -174,7 +174,7 @@ def test_a_killed_training_goes_on_bit_for_bit(digits_split, gram_path, tmp_path
 
 
 def test_a_state_is_of_its_matrix_images_device_code_and_versions(digits_split, gram_path, tmp_path, monkeypatch):
-    """A trajectory that was begun with another one of these is not gone on with."""
+    """A trajectory is resumed only where all of these are the same."""
     copied = tmp_path / "gram.npy"
     for suffix in (".npy", ".json"):
         copied.with_suffix(suffix).write_bytes(gram_path.with_suffix(suffix).read_bytes())

@@ -71,6 +71,7 @@ def test_a_torch_network_of_another_program(convolutional, digits, tmp_path):
     with np.load(out.with_suffix(".npz"), allow_pickle=False) as outcomes:
         assert outcomes["pgd_margin.robust"].mean() == found.robust_accuracy
     assert "worst case" in str(found)
+    assert "advntk.attacks.entries.pgd" in found.provenance["sources"]
 
 
 def test_the_worst_case_counts(convolutional, digits):

@@ -337,7 +337,7 @@ def test_transfer_needs_each_record_to_be_about_the_fit_as_it_is_now(fits, tmp_p
 
 
 class Spoiled:
-    """A predictor whose logits are NaN on all images but those that it is told of: for class 0 these would be right."""
+    """A predictor whose logits are NaN on all images but the known ones; ``argmax`` would take NaN for class 0."""
 
     def __init__(self, inner, known):
         self.inner, self.known = inner, known

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from advntk.learning.adv_ntk_options import AdvNtkOptions
+from advntk.learning.kernel_loading import load_kernel
 from advntk.learning.method import Fit, Method, Setting, Task
-from advntk.learning.methods import _kernel
 
 
 def fit(task: Task) -> Fit:
@@ -28,7 +28,7 @@ ENTRY = Method(
     checkpoints=("last", "best_val"),
     trains_in_steps=True,
     fit=fit,
-    load=_kernel.load,
+    load=load_kernel,
     check=check,
     description="infinitely wide network with a learned diagonal of the regularisation matrix (Adv-NTK)",
 )

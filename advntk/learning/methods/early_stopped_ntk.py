@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from advntk.learning.grid_options import GridOptions
+from advntk.learning.kernel_loading import load_kernel
 from advntk.learning.method import Fit, Method, Task
-from advntk.learning.methods import _kernel
 
 
 class Options(GridOptions):
@@ -59,6 +59,6 @@ ENTRY = Method(
     checkpoints=("final",),
     trains_in_steps=False,
     fit=stopped_on_val,
-    load=_kernel.load,
+    load=load_kernel,
     description="infinitely wide network stopped at the one time t that is most robust on val",
 )

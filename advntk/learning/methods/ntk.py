@@ -8,8 +8,8 @@ from pydantic import Field
 
 from advntk.foundation.errors import NotPositiveDefinite
 from advntk.foundation.options import Closed
+from advntk.learning.kernel_loading import load_kernel
 from advntk.learning.method import Fit, Method, Task
-from advntk.learning.methods import _kernel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +93,7 @@ ENTRY = Method(
     checkpoints=("final",),
     trains_in_steps=False,
     fit=fit,
-    load=_kernel.load,
+    load=load_kernel,
     fits_on_cpu=True,
     reference_images="all",
     description="infinitely wide network trained without attacks: k(x) Θ⁻¹ Y",

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from advntk.foundation.errors import NumericalError
 from advntk.learning.grid_options import GridOptions
+from advntk.learning.kernel_loading import load_kernel
 from advntk.learning.method import Fit, Method, Task
-from advntk.learning.methods import _kernel
 
 
 class Options(GridOptions):
@@ -75,6 +75,6 @@ ENTRY = Method(
     checkpoints=("final",),
     trains_in_steps=False,
     fit=fit,
-    load=_kernel.load,
+    load=load_kernel,
     description="infinitely wide network trained with the one ridge λ that is most robust on val",
 )

@@ -5,6 +5,7 @@ Usage: ``NUMBA_BOUNDSCHECK=1 python -m tests.ingredients.kernels.bounds_child FA
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import numpy as np
@@ -27,9 +28,13 @@ def compiled(**options):
 
 numba_cache.compiled = compiled
 
-from advntk.ingredients.kernels import numba_lanes, numba_math, numba_mlp, numba_product  # noqa: E402  # compiles on import: not before the replacement
-from advntk.ingredients.kernels.engine import make_engine  # noqa: E402  # compiles on import: not before the replacement
-from advntk.ingredients.kernels.numba_conv import _centred  # noqa: E402  # compiles on import: not before the replacement
+# these compile when they are imported, so not before the replacement
+KERNELS = "advntk.ingredients.kernels"
+numba_lanes, numba_math, numba_mlp, numba_product, numba_conv, engines = (
+    importlib.import_module(f"{KERNELS}.{name}")
+    for name in ("numba_lanes", "numba_math", "numba_mlp", "numba_product", "numba_conv", "engine")
+)
+make_engine, _centred = engines.make_engine, numba_conv._centred
 
 LANES = numba_lanes.LANES
 
