@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from advntk.foundation import threads
+
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")  # the same examples in every run: a red run can be run again
+
+LIMITS = {name: os.environ.get(name) for name in (*threads.VARIABLES, "XLA_FLAGS")}
+
+
+@pytest.fixture(autouse=True)
+def threads_as_they_were() -> Iterator[None]:
+    """Verbs limit the threads of their process; numba then refuses to compile once it has started another number."""
+    yield
+    for name, value in LIMITS.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
 """Relative errors that tests accept, by the precision of what they test."""
@@ -56,10 +73,10 @@ def one_thread() -> Iterator[None]:
 
     from advntk.foundation.threads import one_blas_thread
 
-    threads = torch.get_num_threads(), numba.get_num_threads()
+    before = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
     with one_blas_thread():
         yield
-    torch.set_num_threads(threads[0])
-    numba.set_num_threads(threads[1])
+    torch.set_num_threads(before[0])
+    numba.set_num_threads(before[1])
