@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from advntk import verbs
 from advntk.arguments import Options, words
+from advntk.foundation.config import REFERENCE_PROTOCOL
+from advntk.foundation.findings import FIGURE
 
 if TYPE_CHECKING:
     from advntk.planning.resources import Need, Resources
@@ -42,6 +44,8 @@ class Step:
         gpu: GPUs that a job asks a cluster for; None: it is too short to go to a cluster.
         group: which small jobs may share one job of a cluster.
         told: outputs that tables and figures read.
+        tables: those that show nothing but its results.
+        figures: the same.
         listed: name of the list in the suite file that holds the first of these.
         all_told: jobs of these, where another step makes some of them; None: its own.
         disk: whether it asks a cluster for disk.
@@ -61,6 +65,8 @@ class Step:
     gpu: Callable[[Suite, Wildcards], int] | None = None
     group: Callable[[Suite, Wildcards], str] | None = None
     told: Sequence[str] = ()
+    tables: Sequence[str] = ()
+    figures: Sequence[str] = ()
     listed: str = ""
     all_told: Callable[[Suite], Iterable[Wildcards]] | None = None
     disk: bool = False
@@ -122,6 +128,28 @@ def suite_file(suite: Suite) -> dict[str, Any]:
     lists: dict[str, list[Any]] = {key: [] for key in ("splits", "records", "fits", "grams", "checks")}  # come first
     lists |= {"curves": _curves(suite)} | listed(suite)
     return {"schema": SCHEMA, "root": suite.root, "config": config, **lists}
+
+
+def tables(suite: Suite) -> list[str]:
+    """Names of the tables that a suite gives."""
+    reference = any(attack.kind == REFERENCE_PROTOCOL[1] for attack in suite.attacks.values())
+    asked = {"reference_protocol": reference, "overfitting": _overfits(suite)}
+    asked |= {name: any(_told(step, suite)) for step in steps().values() for name in step.tables}
+    always = ["methods", "robust_accuracy", "comparisons", "cost"]
+    return [*always, *(name for name, wanted in asked.items() if wanted)]
+
+
+def figures(suite: Suite) -> list[str]:
+    """Names of the figures that a suite gives."""
+    asked = {name: any(_told(step, suite)) for step in steps().values() for name in step.figures}
+    asked["overfitting"] = _overfits(suite)
+    of_experiments = [f"{FIGURE}{name}" for name in suite.experiments]
+    return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted), *of_experiments]
+
+
+def _overfits(suite: Suite) -> bool:
+    """Whether networks are trained with val held out, so that their best checkpoint can be set against the last."""
+    return suite.config.protocol == "paired" and any(entry.kind == "network" for entry in suite.methods.values())
 
 
 def _told(step: Step, suite: Suite) -> Iterable[Wildcards]:

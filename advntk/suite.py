@@ -15,7 +15,6 @@ from advntk.foundation import paths, registry
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import REFERENCE_PROTOCOL, SuiteConfig
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.foundation.findings import FIGURE
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import ThreatModel
@@ -193,25 +192,6 @@ class Suite:
     def shown(self, dataset: str, seed: int, eps255: float) -> list[Cell]:
         """The cells of one split and radius: their predictors are shown each other's perturbed images."""
         return [cell for cell in self.cells() if (cell.dataset, cell.seed, cell.eps255) == (dataset, seed, eps255)]
-
-    def tables(self) -> list[str]:
-        """Names of the tables that the suite gives."""
-        reference = any(attack.kind == REFERENCE_PROTOCOL[1] for attack in self.attacks.values())
-        asked = {"transfer": bool(self.config.transfer), "reference_protocol": reference}
-        asked |= {"claims": bool(self.experiments), "overfitting": self._overfits()}
-        always = ["methods", "robust_accuracy", "comparisons", "cost"]
-        return [*always, *(name for name, wanted in asked.items() if wanted)]
-
-    def figures(self) -> list[str]:
-        """Names of the figures that the suite gives."""
-        asked = {"strength": bool(self.config.sweeps), "transfer": bool(self.config.transfer)}
-        asked["overfitting"] = self._overfits()
-        of_experiments = [f"{FIGURE}{name}" for name in self.experiments]
-        return ["curves", "depth", "radius", *(name for name, wanted in asked.items() if wanted), *of_experiments]
-
-    def _overfits(self) -> bool:
-        """Whether networks are trained with val held out, so that their best checkpoint can be set against the last."""
-        return self.config.protocol == "paired" and any(entry.kind == "network" for entry in self.methods.values())
 
 
 def _once(jobs: Iterable[Job]) -> list[Job]:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from advntk import suite as suites
+from advntk import step, suite as suites
 from advntk.foundation import files, paths
 from advntk.foundation.errors import AdvntkError
 from advntk import workflow as jobs
@@ -29,7 +29,7 @@ if workflow.is_main_process and files.shadows("config.yaml", workflow.basedir):
         file=sys.stderr,
     )
 
-FIGURES, TABLES = SUITE.figures(), SUITE.tables()
+FIGURES, TABLES = step.figures(SUITE), step.tables(SUITE)
 COMPUTE = SUITE.config.compute
 KERNEL_METHODS = [
     name for name, entry in SUITE.methods.items() if entry.kind == "kernel"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.strength import Transfer
-from advntk.telling.contents import Suite
-from advntk.telling.facts import GramFacts
-from advntk.telling.kinds import KINDS, Order, gram_name
+from advntk.telling.contents import Result, Suite
+from advntk.telling.kinds import Kind, Order, kinds
+from advntk.telling.kinds.fits import FitFacts
+from advntk.telling.kinds.grams import GramFacts
+from advntk.telling.kinds.splits import SplitFacts
+from advntk.telling.missing import asked, of_cells
 from advntk.telling.packed import as_published
-from advntk.telling.pieces import Piece, fits_of, of_curve, of_fit
+from advntk.telling.pieces import Piece, fits_of, gram_name, of_curve, of_fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +35,18 @@ class Change:
 
 def keep(suite: Suite, wanted: Callable[[Piece], bool]) -> Suite:
     """The same suite with some of its pieces, the Gram matrices behind them, and all splits."""
-    fits = {of_fit(fit) for fit in suite.fits}
-    found, where = {}, {}
-    for kind in KINDS:
-        pairs = _pairs(suite, kind.name)
-        if kind.piece is not None:
-            pairs = [pair for pair in pairs if wanted(kind.piece(pair[0]))]
-        found[kind.name], where[kind.name] = _unzipped(pairs)
+    fits = {of_fit(fit) for fit in suite.of(FitFacts)}
+    found = {
+        kind.model: [pair for pair in suite.placed(kind.model) if kind.piece is None or wanted(kind.piece(pair[1]))]
+        for kind in kinds().values()
+    }
     chosen = replace(
         suite,
         measured=tuple(item for item in suite.measured if wanted(of_fit(item.record))),
         curves=tuple(curve for curve in suite.curves if wanted(of_curve(curve, fits))),
-        where=where,
-        **found,
+        results=found,
     )
-    return _only(chosen, "grams", lambda gram: _is_behind(gram, chosen))
+    return _only(chosen, GramFacts, lambda gram: _is_behind(gram, chosen))
 
 
 def nothing_of(suite: Suite) -> Suite:
@@ -55,13 +55,10 @@ def nothing_of(suite: Suite) -> Suite:
 
 
 def finished_fits(suite: Suite) -> set[Piece]:
-    """Fits that are there with their Gram matrix, and with all their records and sweeps."""
-    config, fits = suite.config, {of_fit(fit): fit for fit in suite.fits}
-    there = {
-        *((of_fit(item.record), item.record.threat.eps255, item.record.attack.name) for item in suite.measured),
-        *((of_fit(sweep), sweep.threat.eps255, f"sweep over {sweep.kind}") for sweep in suite.sweeps),
-    }
-    grams = {gram_name(gram) for gram in suite.grams}
+    """Fits that are there with their Gram matrix, and with all that is asked of their cells."""
+    config, fits = suite.config, {of_fit(fit): fit for fit in suite.of(FitFacts)}
+    there = {(of_fit(one), one.threat.eps255, name) for one, name in of_cells(suite)}
+    grams = {gram_name(gram) for gram in suite.of(GramFacts)}
     return {
         piece
         for piece, fit in fits.items()
@@ -69,7 +66,7 @@ def finished_fits(suite: Suite) -> set[Piece]:
         and all(
             (piece, eps255, name) in there
             for eps255 in (config.eps255 if piece.eps255 is None else [piece.eps255])
-            for name in (*config.attacks, *(f"sweep over {kind}" for kind in config.sweeps))
+            for name in asked(config)
         )
     }
 
@@ -95,7 +92,7 @@ def add(published: Suite, found: Suite, *, replace_published: bool) -> tuple[Sui
     whole = _joined(keep(grown, lambda piece: piece not in taken), keep(found, lambda piece: piece in taken))
     more = (one for one in found.accepted if one not in published.accepted)
     whole = replace(whole, command=published.command or found.command, accepted=(*published.accepted, *more))
-    whole = _only(_sorted(whole), "transfers", lambda one: _fits_are_there(one, whole))
+    whole = _only(_sorted(whole), Transfer, lambda one: _fits_are_there(one, whole))
     there = _contents(whole)
     changed = [piece for piece in there if piece in taken]
     return whole, Change(
@@ -110,9 +107,9 @@ def _contents(suite: Suite) -> dict[Piece, list[Any]]:
     found: dict[Piece, list[Any]] = {}
     for item in suite.measured:
         found.setdefault(of_fit(item.record), []).append(as_published(item.record))
-    for kind in KINDS:
+    for kind in kinds().values():
         if kind.piece is not None:
-            for one in getattr(suite, kind.name):
+            for one in suite.of(kind.model):
                 found.setdefault(kind.piece(one), []).append(as_published(one))
     return found
 
@@ -128,19 +125,18 @@ def _joined(first: Suite, second: Suite) -> Suite:
     """
     _require_same_splits(first, second)
     order = Order(second)
-    found, where = {}, {}
-    for kind in KINDS:
-        known = set() if kind.piece else {kind.key(order, one) for one in getattr(first, kind.name)}
-        pairs = _pairs(first, kind.name)
-        pairs += [pair for pair in _pairs(second, kind.name) if kind.key(order, pair[0]) not in known]
-        found[kind.name], where[kind.name] = _unzipped(pairs)
+    found = {}
+    for kind in kinds().values():
+        known = set() if kind.piece else {kind.key(order, one) for one in first.of(kind.model)}
+        more = [pair for pair in second.placed(kind.model) if kind.key(order, pair[1]) not in known]
+        found[kind.model] = [*first.placed(kind.model), *more]
     measured, curves = (*first.measured, *second.measured), (*first.curves, *second.curves)
-    return replace(first, measured=measured, curves=curves, where=where, **found)
+    return replace(first, measured=measured, curves=curves, results=found)
 
 
 def _require_same_splits(published: Suite, found: Suite) -> None:
-    known = {(split.dataset, split.seed): split.hash for split in published.splits}
-    for split, where in zip(found.splits, found.where["splits"], strict=True):
+    known = {(split.dataset, split.seed): split.hash for split in published.of(SplitFacts)}
+    for where, split in found.placed(SplitFacts):
         hashed = known.get((split.dataset, split.seed), split.hash)
         if hashed != split.hash:
             raise InputError(
@@ -154,39 +150,27 @@ def _require_same_splits(published: Suite, found: Suite) -> None:
 def _sorted(suite: Suite) -> Suite:
     """The same in the order of the configuration's lists, equal places as they stand."""
     order = Order(suite)
-    found, where = {}, {}
-    for kind in KINDS:
-        pairs = sorted(_pairs(suite, kind.name), key=lambda pair: kind.place(order, pair[0]))
-        found[kind.name], where[kind.name] = _unzipped(pairs)
+
+    def ordered(kind: Kind) -> list[tuple[str, Any]]:
+        return sorted(suite.placed(kind.model), key=lambda pair: kind.place(order, pair[1]))
+
     return replace(
         suite,
         measured=tuple(sorted(suite.measured, key=lambda item: order.record(item.record))),
         curves=tuple(sorted(suite.curves, key=order.curve)),
-        where=where,
-        **found,
+        results={kind.model: ordered(kind) for kind in kinds().values()},
     )
 
 
-def _only(suite: Suite, name: str, wanted: Callable[[Any], bool]) -> Suite:
+def _only(suite: Suite, model: type[Result], wanted: Callable[[Result], bool]) -> Suite:
     """The same suite with some results of one kind."""
-    results, where = _unzipped([pair for pair in _pairs(suite, name) if wanted(pair[0])])
-    return replace(suite, where={**suite.where, name: where}, **{name: results})
-
-
-def _pairs(suite: Suite, name: str) -> list[tuple[Any, str]]:
-    """Results of one kind, each with its file."""
-    return list(zip(getattr(suite, name), suite.where[name], strict=True))
-
-
-def _unzipped(pairs: Iterable[tuple[Any, str]]) -> tuple[Any, Any]:
-    results, places = zip(*pairs, strict=True) if (pairs := list(pairs)) else ((), ())
-    return results, places
+    return replace(suite, results={**suite.results, model: [pair for pair in suite.results[model] if wanted(pair[1])]})
 
 
 def _is_behind(gram: GramFacts, suite: Suite) -> bool:
     """Whether a kernel's fit was computed from a Gram matrix, as far as both name their content."""
     content = gram.provenance.get("content")
-    for fit in suite.fits:
+    for fit in suite.of(FitFacts):
         if fit.kind == "kernel" and gram_name(fit) == gram_name(gram):
             used = fit.provenance.get("inputs", {}).get("gram")
             if not (used and content) or used == content:
@@ -196,8 +180,8 @@ def _is_behind(gram: GramFacts, suite: Suite) -> bool:
 
 def _fits_are_there(transfer: Transfer, suite: Suite) -> bool:
     """Whether a suite has the fits that a transfer was computed from, as far as their contents are known."""
-    contents = {of_fit(fit): fit.provenance.get("content") for fit in suite.fits}
-    pieces = fits_of(transfer, suite.fits)
+    contents = {of_fit(fit): fit.provenance.get("content") for fit in suite.of(FitFacts)}
+    pieces = fits_of(transfer, suite.of(FitFacts))
     used = transfer.provenance.get("inputs", {}).get("fits") or [None] * len(pieces)
     return all(
         piece in contents and (digest is None or contents[piece] in (None, digest))

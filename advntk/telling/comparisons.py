@@ -11,8 +11,8 @@ import pandas as pd
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
-from advntk.telling.convergence import unconverged
 from advntk.telling.frames import ends, evaluated, span_of
+from advntk.telling.kinds.checks import unconverged
 from advntk.telling.labels import NORMS, method_label, named, radius_label
 from advntk.telling.listing import (
     EMPTY,

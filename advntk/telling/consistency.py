@@ -12,11 +12,13 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.curves import Curve
-from advntk.telling.facts import overlap_notes
-from advntk.telling.kinds import KINDS, gram_name
+from advntk.telling.kinds import kinds
+from advntk.telling.kinds.fits import FitFacts
+from advntk.telling.kinds.grams import GramFacts
+from advntk.telling.kinds.splits import SplitFacts, overlap_notes
 from advntk.telling.missing import missing
 from advntk.telling.mixing import Made, accepted_note, mixes, note, refuse
-from advntk.telling.pieces import Piece, of_fit
+from advntk.telling.pieces import Piece, gram_name, of_fit
 
 _OPTIONS = ("attack settings", "method options")
 _AGAIN = "run the suite to its end, then make its suite file again"
@@ -59,7 +61,7 @@ def settled(suite: Suite, *, allow_mixed: bool, published: bool) -> Suite:
         refuse(found)
     notes = [
         *_noise(suite.measured),
-        *overlap_notes(suite.splits),
+        *overlap_notes(suite.of(SplitFacts)),
         *([note(found)] if found else []),
         *accepted_note(made, suite.accepted),
     ]
@@ -77,8 +79,8 @@ def made_of(suite: Suite) -> list[Made]:
         )
         for item in suite.measured
     ]
-    for kind in (kind for kind in KINDS if kind.traced):
-        for where, one in zip(suite.where.get(kind.name, ()), getattr(suite, kind.name), strict=True):
+    for kind in (kind for kind in kinds().values() if kind.traced):
+        for where, one in suite.placed(kind.model):
             dataset = getattr(one, "dataset", "")
             made.append(Made(where=where, dataset=dataset, provenance=one.provenance, **kind.made(one, suite)))
     return made
@@ -190,7 +192,7 @@ def _require_fits(suite: Suite, where: str) -> None:
     hashes = {(item.record.dataset, item.record.seed): item.record.split_hash for item in suite.measured}
     fits: set[Piece] = set()
     kernels = set()
-    for fit in suite.fits:
+    for fit in suite.of(FitFacts):
         piece = of_fit(fit)
         if piece in fits:
             raise InputError(f"the fit {piece.words} is listed twice", where=where, remedy=_AGAIN)
@@ -204,7 +206,7 @@ def _require_fits(suite: Suite, where: str) -> None:
         piece = of_fit(item.record)
         if piece not in fits:
             raise InputError(f"its fit {piece.words} is not listed in {where}", where=item.path, remedy=_AGAIN)
-    grams = [(*gram_name(gram), gram.provenance.get("content")) for gram in suite.grams]
+    grams = [(*gram_name(gram), gram.provenance.get("content")) for gram in suite.of(GramFacts)]
     odd = [key[:2] for key in grams if grams.count(key) > 1] or sorted({key[:2] for key in grams} ^ kernels)
     if odd:
         what = f"Gram matrices are not those of the kernel fits, each once: see {odd[0][1]}, split {odd[0][0]}"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
 from advntk.foundation.config import SuiteConfig
-from advntk.foundation.findings import Finding
-from advntk.foundation.recipes import Check
+from advntk.foundation.options import Closed
 from advntk.foundation.records import Record
-from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve
-from advntk.telling.facts import FitFacts, GramFacts, SplitFacts
 from advntk.telling.mixing import Accepted
+
+Result = TypeVar("Result", bound=Closed)
+Results = Mapping[type[Closed], Sequence[tuple[str, Any]]]
+"""By model, each with its file or entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,28 +43,27 @@ class Suite:
     """A suite's configuration and all that it measured, checked to belong together.
 
     Attributes:
-        splits: of each dataset and seed.
-        fits: each once, whatever radii and attacks it was evaluated under.
-        grams: of the kernel methods; more than one of a split and network only where machines computed other digits.
-        checks: convergence checks of the recipes of networks.
+        results: by the model of their kind (:mod:`advntk.telling.kinds`), each with its file or entry: of splits one
+            for each dataset and seed; fits each once, whatever radii and attacks they were evaluated under; of Gram
+            matrices more than one of a split and network only where machines computed other digits.
         command: what made the suite, where it is a published one.
         accepted: replays that showed code of several digests to be equivalent; of a published suite.
-        where: the file or entry of each result, by the name of its kind (:data:`advntk.telling.kinds.KINDS`).
         notes: what every table and figure must say: that training labels are wrong, that test images were trained on,
             that cells are missing, that results of different code or data are mixed.
     """
 
     config: SuiteConfig
-    measured: tuple[Measured, ...]
-    curves: tuple[Curve, ...]
-    splits: tuple[SplitFacts, ...] = ()
-    fits: tuple[FitFacts, ...] = ()
-    grams: tuple[GramFacts, ...] = ()
-    checks: tuple[Check, ...] = ()
-    sweeps: tuple[Sweep, ...] = ()
-    transfers: tuple[Transfer, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    results: Results = field(default_factory=dict)
     command: str = ""
     accepted: tuple[Accepted, ...] = ()
-    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def of(self, model: type[Result]) -> tuple[Result, ...]:
+        """The results of one kind, by its model."""
+        return tuple(one for _, one in self.placed(model))
+
+    def placed(self, model: type[Closed]) -> Sequence[tuple[str, Any]]:
+        """The same, each after its file or entry."""
+        return self.results.get(model, ())

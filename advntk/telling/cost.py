@@ -11,6 +11,9 @@ import pandas as pd
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Record
 from advntk.telling.frames import in_order, orders_of
+from advntk.telling.kinds import kinds
+from advntk.telling.kinds.fits import FitFacts
+from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.labels import attack_label, method_label
 from advntk.telling.listing import Column, Listing, listing_of, percent
 from advntk.telling.suite_file import Suite
@@ -36,12 +39,12 @@ def jobs(suite: Suite) -> pd.DataFrame:
         attack_label, wall_s, peak_mb, ``PARTS`` and images (that were attacked); NaN where a number is not known. Rows,
         and groups of them, are in the order of the rules and of the configuration's lists.
     """
-    datasets = {fit.split_hash: fit.dataset for fit in suite.fits}
+    datasets = {fit.split_hash: fit.dataset for fit in suite.of(FitFacts)}
     found = list[dict[str, Any]]()
-    for gram in suite.grams:
+    for gram in suite.of(GramFacts):
         whole = gram.timing.get("wall_s", 0.0) + gram.timing.get("parts_s", 0.0)
         found += _job("gram", datasets[gram.split_hash], gram.timing, gram.architecture, wall_s=whole)
-    for fit in suite.fits:
+    for fit in suite.of(FitFacts):
         rule = "fit" if fit.kind == "kernel" else "train"
         parts: dict[str, Any] = {name: fit.timing[name] for name in PARTS if name in fit.timing}
         found += _job(rule, fit.dataset, fit.timing, fit.architecture, fit.method, **parts)
@@ -53,10 +56,10 @@ def jobs(suite: Suite) -> pd.DataFrame:
             found += _job("attack", *cell, **attacked, wall_s=attack_s, peak_mb=np.nan)
             attacked = {}
         found += _job("evaluate", *cell, **attacked)
-    for sweep in suite.sweeps:
-        found += _job("sweep", sweep.dataset, sweep.timing, sweep.architecture, sweep.method, sweep.attack)
-    for transfer in suite.transfers:
-        found += _job("transfer", transfer.dataset, transfer.timing, attack=transfer.attack)
+    for kind in kinds().values():
+        for _, one in suite.placed(kind.model) if kind.rule else ():
+            about = {name: getattr(one, name) for name in ("method", "attack") if hasattr(one, name)}
+            found += _job(kind.rule, one.dataset, one.timing, getattr(one, "architecture", None), **about)
     frame = pd.DataFrame(found, columns=[*_KEYS, *_NAMES, "wall_s", *_NUMBERS])
     orders = orders_of(suite) | {"rule": RULES}
     frame = in_order(frame, {name: orders[name] for name in _KEYS})

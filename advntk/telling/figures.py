@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import claims
-from advntk.telling.accuracy_figures import depth, radius, strength
-from advntk.telling.layout import save, style
-from advntk.telling.suite_file import Suite
+from advntk.telling.accuracy_figures import depth, radius
+from advntk.telling.contents import Suite
+from advntk.telling.kinds import kinds
+from advntk.telling.kinds.findings import figures
+from advntk.telling.layout import Picture, save, style
 from advntk.telling.training import curves, overfitting, overfitting_figure
-from advntk.telling.transfer import transfer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A figure on a page; its caption stands in ``captions``.
-
-    Attributes:
-        title: its heading.
-        wanted: whether a suite has something to show in it.
-        draw: draws it, within ``layout.style()``.
-    """
-
-    title: str
-    wanted: Callable[[Suite], bool]
-    draw: Callable[[Suite], Figure]
 
 
 def _several_depths(suite: Suite) -> bool:
@@ -46,11 +27,7 @@ PICTURES: dict[str, Picture] = {
         draw=overfitting_figure,
     ),
     "radius": Picture(title="accuracy over the radius", wanted=lambda suite: len(suite.config.eps255) > 1, draw=radius),
-    "strength": Picture(
-        title="accuracy over the strength of the attack", wanted=lambda suite: bool(suite.sweeps), draw=strength
-    ),
-    "transfer": Picture(title="transfer between predictors", wanted=lambda suite: bool(suite.transfers), draw=transfer),
-}
+} | {name: picture for kind in kinds().values() for name, picture in kind.figures.items()}
 FIGURES = {name: picture.draw for name, picture in PICTURES.items()}
 
 
@@ -65,7 +42,7 @@ def write_figure(name: str, suite: Suite, out_svg: str | Path) -> None:
     Raises:
         ConfigError: there is no such figure.
     """
-    known = FIGURES | claims.figures(suite)
+    known = FIGURES | figures(suite)
     if name not in known:
         raise ConfigError(
             f"unknown figure '{name}'{nearest(name, known)}", where="figures", remedy=f"allowed: {', '.join(known)}"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Interval, accuracy_interval, spread
-from advntk.telling.convergence import Training, unconverged
+from advntk.telling.kinds.checks import Training, unconverged
 from advntk.telling.labels import OUTSIDE, attack_label
 from advntk.telling.listing import Column, accuracy, table
 from advntk.telling.suite_file import Measured, Suite, read_suite

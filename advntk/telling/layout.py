@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +19,9 @@ from matplotlib.lines import Line2D
 
 from advntk.foundation import files
 from advntk.foundation.statistics import Interval, accuracy_interval, seed_interval, student_interval
+
+if TYPE_CHECKING:
+    from advntk.telling.contents import Suite
 
 COLOURS: list[Any] = sns.color_palette("colorblind", 8)
 LEAST = 1e-16
@@ -44,6 +48,21 @@ STYLE: Any = {  # Any: matplotlib types the keys, a plain dict does not fit
 _GREY = "#555555"
 _LETTERS = 15  # of 8 points, on an inch
 Content = TypeVar("Content")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure on a page; its caption stands in ``captions``.
+
+    Attributes:
+        title: its heading.
+        wanted: whether a suite has something to show in it.
+        draw: draws it, within :func:`style`.
+    """
+
+    title: str
+    wanted: Callable[[Suite], bool]
+    draw: Callable[[Suite], Figure]
 
 
 @contextmanager

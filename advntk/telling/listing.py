@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from advntk.telling.contents import Suite
 
 EMPTY = "—"
 """A cell in which nothing was measured."""
@@ -189,3 +192,24 @@ def latex_page(title: str, listings: Sequence[Listing], notes: Sequence[str] = (
     below = [f"\\par\\noindent {latex(note)}\\par" for note in notes]
     head = [f"% {title}", "% needs \\usepackage{booktabs} and \\usepackage{graphicx}"]
     return "\n".join([*head, *floats, *below]) + "\n"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: stands over it, with the suite's name.
+        columns: of the CSV file, and how they are printed.
+        measured: its rows, which may have more columns.
+        listings: the same for readers, in parts.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    measured: Callable[[Suite], pd.DataFrame]
+    listings: Callable[[Suite], Iterable[Listing]]
+
+    def frame(self, suite: Suite) -> pd.DataFrame:
+        """All its numbers, for the CSV file."""
+        return self.measured(suite)[[column.name for column in self.columns if column.name]]

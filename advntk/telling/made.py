@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from advntk.telling.kinds import KINDS
+from advntk.telling.kinds import kinds
 from advntk.telling.listing import EMPTY
 from advntk.telling.suite_file import Suite
 
@@ -29,8 +29,8 @@ def made(suite: Suite) -> dict[str, str]:
 
 def _provenances(suite: Suite) -> Iterable[dict[str, Any]]:
     yield from (item.record.provenance for item in suite.measured)
-    for kind in KINDS:
-        yield from (result.provenance for result in getattr(suite, kind.name) if kind.traced)
+    for kind in kinds().values():
+        yield from (result.provenance for _, result in suite.placed(kind.model) if kind.traced)
 
 
 def _versions(versions: dict[str, str]) -> str:

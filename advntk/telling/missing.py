@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from advntk.foundation.config import SuiteConfig
-from advntk.foundation.records import Record
-from advntk.foundation.strength import Sweep
+from advntk.foundation.findings import Finding
+from advntk.foundation.strength import Transfer
 from advntk.telling.contents import Suite
+from advntk.telling.kinds import kinds
 from advntk.telling.pieces import seeds_in_words
 
 _SHOWN = 6
 """Groups that a note names."""
 
 Key = tuple[str, str, str, float, int, str]
-"""Dataset, network, method, radius, seed; and the attack of a record, or the name of a sweep."""
+"""Dataset, network, method, radius, seed; and the attack of a record, or what else is asked of a cell, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,26 +26,26 @@ class Missing:
     """What is not there, in the order of the configuration's lists.
 
     Attributes:
+        of_cells: records, and other results that every cell must have.
         transfers: dataset, radius, seed and attack of each.
         experiments: names.
         cells: how many cells there should be: each dataset, network, method, radius and seed.
         config: of the suite.
     """
 
-    records: Sequence[Key]
-    sweeps: Sequence[Key]
+    of_cells: Sequence[Key]
     transfers: Sequence[tuple[str, float, int, str]]
     experiments: Sequence[str]
     cells: int
     config: SuiteConfig
 
     def __bool__(self) -> bool:
-        return bool(self.records or self.sweeps or self.transfers or self.experiments)
+        return bool(self.of_cells or self.transfers or self.experiments)
 
     @property
     def count(self) -> str:
         """How much that is: ``9 of 36 cells``, and transfers and experiments."""
-        cells = len({key[:5] for key in (*self.records, *self.sweeps)})
+        cells = len({key[:5] for key in self.of_cells})
         words = [f"{cells} of {self.cells} cells"] if cells else []
         words += [_counted(len(self.transfers), "transfer")] if self.transfers else []
         words += [_counted(len(self.experiments), "experiment")] if self.experiments else []
@@ -52,10 +54,8 @@ class Missing:
     def lines(self) -> list[str]:
         """What is missing in words; methods on one dataset and network that lack the same stand in one line."""
         lacks: dict[tuple[str, str, str], dict[int, list[tuple[float, str]]]] = {}
-        for what, keys in (("", self.records), ("sweep over ", self.sweeps)):
-            for dataset, network, method, eps255, seed, name in keys:
-                lacking = lacks.setdefault((dataset, network, method), {}).setdefault(seed, [])
-                lacking.append((eps255, f"{what}{name}"))
+        for dataset, network, method, eps255, seed, name in self.of_cells:
+            lacks.setdefault((dataset, network, method), {}).setdefault(seed, []).append((eps255, name))
         alike: dict[tuple[str, str, str], list[str]] = {}
         for (dataset, network, method), seeds in lacks.items():
             for words in dict.fromkeys(map(self._radii, seeds.values())):
@@ -98,17 +98,15 @@ def missing(suite: Suite) -> Missing:
         for spec in config.specs_on(dataset)
         for method, eps255, seed in itertools.product(config.methods_on(spec), config.eps255, range(config.seeds))
     ]
-    records = {
-        (*_cell(item.record), item.record.threat.eps255, item.record.seed, item.record.attack.name)
-        for item in suite.measured
+    there = {
+        (one.dataset, one.architecture.label, one.method, one.threat.eps255, one.seed, name)
+        for one, name in of_cells(suite)
     }
-    sweeps = {(*_cell(sweep), sweep.threat.eps255, sweep.seed, sweep.kind) for sweep in suite.sweeps}
-    transfers = {(one.dataset, one.threat.eps255, one.seed, one.attack.name) for one in suite.transfers}
+    transfers = {(one.dataset, one.threat.eps255, one.seed, one.attack.name) for one in suite.of(Transfer)}
     shown = itertools.product(config.datasets, config.eps255, range(config.seeds), config.transfer)
-    experiments = {one.experiment for one in suite.findings}
+    experiments = {one.experiment for one in suite.of(Finding)}
     return Missing(
-        records=[key for cell in grid for name in config.attacks if (key := (*cell, name)) not in records],
-        sweeps=[key for cell in grid for name in config.sweeps if (key := (*cell, name)) not in sweeps],
+        of_cells=[key for cell in grid for name in asked(config) if (key := (*cell, name)) not in there],
         transfers=[key for key in shown if key not in transfers],
         experiments=[name for name in config.experiments if name not in experiments],
         cells=len(grid),
@@ -116,9 +114,18 @@ def missing(suite: Suite) -> Missing:
     )
 
 
-def _cell(one: Record | Sweep) -> tuple[str, str, str]:
-    """Dataset, network and method of a record or a sweep."""
-    return one.dataset, one.architecture.label, one.method
+def asked(config: SuiteConfig) -> list[str]:
+    """What a suite asks of each of its cells: names of attacks, then other results in words."""
+    more = (f"{kind.what} {name}".strip() for kind in kinds().values() for name in kind.asked(config))
+    return [*config.attacks, *more]
+
+
+def of_cells(suite: Suite) -> Iterator[tuple[Any, str]]:
+    """What there is of that: records and other results, each with its name."""
+    yield from ((item.record, item.record.attack.name) for item in suite.measured)
+    for kind in kinds().values():
+        if kind.asked(suite.config):
+            yield from ((one, f"{kind.what} {kind.called(one)}".strip()) for one in suite.of(kind.model))
 
 
 def _counted(number: int, what: str) -> str:

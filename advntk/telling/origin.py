@@ -6,6 +6,7 @@ A result names the files that it was computed from, relative to its own folder; 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +16,14 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.provenance import code_digest, content_digest
 from advntk.telling import packed, suite_file
-from advntk.telling.kinds import KINDS
+from advntk.telling.kinds import kinds
 from advntk.telling.mixing import UNKNOWN
 
-_KINDS = ("record", "sweep", "transfer", "finding", "fit", "gram", "split", "prepared")
-"""Results in the order of a chain; the schema of all but the last is ``advntk-KIND-NUMBER``."""
+_SCHEMA = re.compile(r"^advntk-(\w+)-\d+$")
+_BEHIND = ("fit", "gram", "split", "prepared")
+"""The end of a chain, in its order."""
+_OLDER = ("record", *_BEHIND)
+"""Results that may be older than provenance."""
 _SUITES = (suite_file.SCHEMA, *packed.READ)
 _PREPARED = ("x_train", "y_train", "x_test", "y_test", "classes")
 _REMEDY = (
@@ -97,7 +101,7 @@ def origin(path: Path) -> list[Link]:
             link = replace(link, doubts=(*link.doubts, doubt))
         links[known] = link
         waiting += behind
-    return sorted(links.values(), key=lambda link: _KINDS.index(link.kind))
+    return sorted(links.values(), key=lambda link: _BEHIND.index(link.kind) if link.kind in _BEHIND else -1)
 
 
 def as_json(links: list[Link]) -> list[dict[str, Any]]:
@@ -202,10 +206,10 @@ def _result(path: Path) -> tuple[Link, str, list[_Behind]]:
     """
     content = files.read_json(path) if path.suffix == ".json" else None
     schema = str(content.get("schema_version") or content.get("schema")) if isinstance(content, dict) else ""
-    kind = next((name for name in _KINDS if schema.startswith(f"advntk-{name}-")), "")
-    if not (kind and isinstance(content, dict) and isinstance(content.get("provenance", {}), dict)):
+    kind = "".join(_SCHEMA.findall(schema))
+    made = content.get("provenance", {} if kind in _OLDER else None) if isinstance(content, dict) else None
+    if not (kind and isinstance(content, dict) and isinstance(made, dict)):
         raise InputError("is not a result with provenance", where=path, remedy=_REMEDY)
-    made = content.get("provenance", {})
     link = Link(
         kind=kind,
         path=_short(path),
@@ -287,10 +291,10 @@ def _suite(path: Path) -> Link:
         The link; its provenance is in words already.
     """
     suite = suite_file.read_suite(path, allow_mixed=True)
-    kinds = {"records": [item.record for item in suite.measured]}
-    kinds |= {kind.name: getattr(suite, kind.name) for kind in KINDS if kind.traced}
-    made = [one.provenance for results in kinds.values() for one in results]
-    facts = {"results": ", ".join(f"{len(results)} {name}" for name, results in kinds.items())}
+    found: dict[str, list[Any]] = {"records": [item.record for item in suite.measured]}
+    found |= {name: [one for _, one in suite.placed(kind.model)] for name, kind in kinds().items() if kind.traced}
+    made = [one.provenance for results in found.values() for one in results]
+    facts = {"results": ", ".join(f"{len(results)} {name}" for name, results in found.items())}
     for name in ("host", "device", "processor", "environment", "python", "code", "data"):
         values = [str(one.get(name) or UNKNOWN) for one in made]
         facts[name] = ", ".join(f"{value} ({values.count(value)})" for value in dict.fromkeys(values))

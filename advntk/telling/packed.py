@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,8 +24,9 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
 from advntk.foundation.records import Record, as_model
+from advntk.telling.contents import Results
 from advntk.telling.curves import Curve, curves_csv, read_curves
-from advntk.telling.kinds import KINDS
+from advntk.telling.kinds import kinds
 from advntk.telling.mixing import Accepted
 
 PUBLISHED = "advntk-published-"
@@ -65,8 +67,7 @@ class Packed:
     Attributes:
         command: what made the suite.
         records: where each stands, the record, and its outcomes by ``<checkpoint>.clean`` and ``<checkpoint>.robust``.
-        results: all others, by the name of their kind.
-        where: the file and entry of each of these.
+        results: all others.
     """
 
     command: str
@@ -74,8 +75,7 @@ class Packed:
     accepted: Sequence[Accepted]
     records: Sequence[tuple[str, Record, dict[str, np.ndarray]]]
     curves: Sequence[Curve]
-    results: Mapping[str, Sequence[Any]]
-    where: Mapping[str, tuple[str, ...]]
+    results: Results
 
 
 def write_packed(folder: Path, packed: Packed) -> list[Path]:
@@ -138,13 +138,14 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
                 where = f"{part}, record {line}"
                 records.append((where, item.record, _outcomes(item, where)))
 
-    results: dict[str, list[Any]] = {kind.name: [] for kind in KINDS}
-    places: dict[str, list[str]] = {kind.name: [] for kind in KINDS}
-    for kind in KINDS:
-        for part in (path.parent / name for name in listing.parts if kind.holds(name)):
-            for line, one in enumerate(_lines_of(part, kind.model, kind.what), start=1):
-                results[kind.name].append(one)
-                places[kind.name].append(f"{part}, entry {line}")
+    results = {
+        kind.model: [
+            (f"{part}, entry {line}", one)
+            for part in (path.parent / file for file in listing.parts if re.fullmatch(rf"{name}(-.*)?\.json", file))
+            for line, one in enumerate(_lines_of(part, kind.model, kind.what), start=1)
+        ]
+        for name, kind in kinds().items()
+    }
     return Packed(
         command=listing.command,
         config=listing.config,
@@ -152,7 +153,6 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
         records=records,
         curves=read_curves(path.parent / "curves.csv") if "curves.csv" in listing.parts else (),
         results=results,
-        where={name: tuple(mine) for name, mine in places.items()},
     )
 
 
@@ -163,9 +163,10 @@ def _parts(packed: Packed) -> dict[str, str]:
         name = f"records-{record.dataset}-{record.architecture.label}.json"
         item = PackedRecord(record=record, clean=_packed(outcomes, "clean"), robust=_packed(outcomes, "robust"))
         items.setdefault(name, []).append(item)
-    for kind in KINDS:
-        for one in packed.results[kind.name]:
-            items.setdefault(kind.file(one), []).append(one)
+    for name, kind in kinds().items():
+        for _, one in packed.results.get(kind.model, ()):
+            part = kind.part(one)
+            items.setdefault(f"{name}-{part}.json" if part else f"{name}.json", []).append(one)
     texts = {name: _text(mine) for name, mine in items.items()}
     return texts | ({"curves.csv": curves_csv(packed.curves)} if packed.curves else {})
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.recipes import Check
 from advntk.foundation.records import Record
 from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.curves import Curve
-from advntk.telling.facts import FitFacts
+
+if TYPE_CHECKING:
+    from advntk.telling.kinds.fits import FitFacts
+    from advntk.telling.kinds.grams import GramFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,11 @@ def of_fit(result: Record | Sweep | FitFacts | Check) -> Piece:
         seed=result.seed,
         eps255=result.trained_at.eps255 if result.trained_at else None,
     )
+
+
+def gram_name(one: GramFacts | FitFacts) -> tuple[str, str]:
+    """The name of a Gram matrix, or of the one behind a kernel's fit: split and network."""
+    return one.split_hash, one.architecture.label
 
 
 def of_curve(curve: Curve, fits: Container[Piece]) -> Piece:

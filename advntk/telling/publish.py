@@ -8,7 +8,7 @@ import numpy as np
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.kinds import KINDS
+from advntk.foundation.findings import Finding
 from advntk.telling.listing import csv_text
 from advntk.telling.packed import Packed, write_packed
 from advntk.telling.reference import add_published
@@ -33,7 +33,7 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
     name = suite.config.suite
     if out.name != name:
         raise InputError(f"suite '{name}' in a folder of another name", where=out, remedy=f"use {out.parent / name}")
-    if not (suite.measured or suite.findings):
+    if not (suite.measured or suite.of(Finding)):
         raise InputError("nothing was measured", where=name, remedy="run the suite first")
     packed = Packed(
         command=command or suite.command or _command(name),
@@ -41,8 +41,7 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
         accepted=suite.accepted,
         records=[(item.path, item.record, _outcomes(item)) for item in suite.measured],
         curves=suite.curves,
-        results={kind.name: getattr(suite, kind.name) for kind in KINDS},
-        where=suite.where,
+        results=suite.results,
     )
     written = write_packed(out, packed)
     for table, entry in TABLES.items():

@@ -6,28 +6,25 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from operator import attrgetter
+from operator import methodcaller
 from typing import Any, TypeVar
 
 import numpy as np
 
 from advntk.foundation.errors import InputError
-from advntk.foundation.findings import Finding
-from advntk.foundation.options import Closed
-from advntk.foundation.strength import Sweep, Transfer
 from advntk.telling.consistency import agree
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.curves import Curve
-from advntk.telling.kinds import KINDS, Order, gram_name
+from advntk.telling.kinds import Order, kinds
+from advntk.telling.kinds.fits import FitFacts
+from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.mixing import UNKNOWN, Accepted, equivalents
-from advntk.telling.pieces import Piece, of_curve, of_fit
+from advntk.telling.pieces import Piece, gram_name, of_curve, of_fit
 
 _FACTS = ("finished", "code", "processor", "device_name", "threads", "python", "versions")
 _RESULT = {"training", "evaluations", "provenance", "timing"}
 """Fields of a record that a replay may change; all others are settings."""
 _ROUNDING = 1e-9
-_NOISE = 1e-6
-"""Numbers of an experiment that are smaller are rounding."""
 
 T = TypeVar("T")
 
@@ -102,19 +99,21 @@ def replays(published: Suite, again: Suite) -> list[Replay]:
 
     for first, second in _matched(suites, lambda suite: suite.measured, lambda item: order.record(item.record)):
         _compare_records(of(of_fit(first.record)), first, second)
-    fits = {of_fit(fit) for fit in again.fits}
+    fits = {of_fit(fit) for fit in again.of(FitFacts)}
     for one, other in _matched(suites, lambda suite: suite.curves, order.curve):
         replay = of(of_curve(other, fits))
         replay.curve_points = max(replay.curve_points, _curve_points(one, other))
-    for kind in KINDS:
+    for kind in kinds().values():
         if kind.piece is not None:
-            for one, other in _matched(suites, attrgetter(kind.name), partial(kind.key, order)):
+            for one, other in _matched(suites, methodcaller("of", kind.model), partial(kind.key, order)):
                 replay = of(kind.piece(other))
-                replay.points = max(replay.points, _APART.get(kind.model, _not_compared)(one, other))
+                replay.points = max(replay.points, kind.apart(one, other))
                 if kind.traced:
                     _trace(replay, one.provenance, other.provenance)
-    behind = {gram_name(one): (one, other) for one, other in _matched(suites, lambda suite: suite.grams, gram_name)}
-    for fit in again.fits:
+    behind = {
+        gram_name(one): (one, other) for one, other in _matched(suites, lambda suite: suite.of(GramFacts), gram_name)
+    }
+    for fit in again.of(FitFacts):
         if fit.kind == "kernel" and of_fit(fit) in found and gram_name(fit) in behind:
             _trace(of(of_fit(fit)), *(gram.provenance for gram in behind[gram_name(fit)]))
     return list(found.values())
@@ -209,62 +208,3 @@ def _curve_points(first: Curve, second: Curve) -> float:
     if not rows[0].index.equals(rows[1].index):
         return np.inf
     return float(100 * np.abs(rows[0].to_numpy() - rows[1].to_numpy()).mean())
-
-
-def _sweep_points(first: Sweep, second: Sweep) -> float:
-    """Largest difference; a strength that one lacks counts as 0, as beyond the end of a sweep over the radius."""
-    mine, theirs = ({point.value: point.robust_accuracy for point in one.points} for one in (first, second))
-    differences = [abs(mine.get(value, 0.0) - theirs.get(value, 0.0)) for value in mine | theirs]
-    return 100 * max(differences, default=0.0) if _agree(first.attack, second.attack) else np.inf
-
-
-def _transfer_points(first: Transfer, second: Transfer) -> float:
-    if (first.predictors, first.n_test) != (second.predictors, second.n_test) or not _agree(
-        first.attack, second.attack
-    ):
-        return np.inf
-    counts = [np.array([one.clean_correct, *one.robust_correct]) for one in (first, second)]
-    return float(100 * np.abs(counts[0] - counts[1]).max() / first.n_test)
-
-
-def _finding_percent(first: Finding, second: Finding) -> float:
-    same = (first.settings, first.split_hash) == (second.settings, second.split_hash)
-    return _percent(first.found, second.found) if same and agree(first.options, second.options) else np.inf
-
-
-def _agree(first: Closed, second: Closed) -> bool:
-    return agree(first.model_dump(), second.model_dump())
-
-
-def _percent(first: Any, second: Any) -> float:
-    """Largest difference of two numbers, percent of the largest of their list; infinite where anything else differs.
-
-    Numbers below ``_NOISE`` are rounding. Of a list of outcomes, 0 or 1, the means are compared.
-
-    Returns:
-        The percentage.
-    """
-    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
-        return max((_percent(first[key], second[key]) for key in first), default=0.0)
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        if not all(isinstance(one, int | float) for one in (*first, *second)):
-            return max((_percent(one, other) for one, other in zip(first, second, strict=True)), default=0.0)
-        mine, theirs = np.array(first, float), np.array(second, float)
-        if {*first, *second} <= {0, 1}:
-            return 100 * abs(float(mine.mean() - theirs.mean())) if first else 0.0
-        return float(100 * np.abs(mine - theirs).max() / max(np.abs(mine).max(), np.abs(theirs).max(), _NOISE))
-    if isinstance(first, int | float) and isinstance(second, int | float):
-        return 100 * abs(first - second) / max(abs(first), abs(second), _NOISE)
-    return 0.0 if first == second else np.inf
-
-
-def _not_compared(first: Any, second: Any) -> float:
-    return 0.0
-
-
-_APART: dict[type[Closed], Callable[[Any, Any], float]] = {
-    Sweep: _sweep_points,
-    Transfer: _transfer_points,
-    Finding: _finding_percent,
-}
-"""How far two results of a kind are apart, percentage points; kinds that hold no accuracies are left out."""

@@ -105,7 +105,7 @@ def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> 
     for figure, file in drawn.items():
         picture = PICTURES[figure]
         yield f"### {name}: {picture.title}\n\n![{picture.title}, suite {name}](figures/{file})\n"
-        yield f"{CAPTIONS[figure]}\n"
+        yield f"{CAPTIONS.get(figure, '')}\n"
     if len(jobs(suite)):
         yield f"### {name}: wall time by rule\n\n{by_rule(suite).body()}"
     tables = [f"[{table}]({link}/{table}.csv)" for table, entry in TABLES.items() if not entry.frame(suite).empty]

@@ -7,9 +7,8 @@ directory, and ``suite.json`` of a published one, which has all its parts beside
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,10 +20,10 @@ from advntk.foundation.records import Record, read_record
 from advntk.telling import packed
 from advntk.telling.adding import finished_fits, keep
 from advntk.telling.consistency import check, settled
-from advntk.telling.contents import Measured, Suite
+from advntk.telling.contents import Measured, Results, Suite
 from advntk.telling.curves import CurveFile, read_curve
-from advntk.telling.facts import SplitFacts
-from advntk.telling.kinds import KINDS
+from advntk.telling.kinds import kinds
+from advntk.telling.kinds.splits import SplitFacts
 
 __all__ = ["SCHEMA", "Measured", "Suite", "read_suite"]
 
@@ -68,7 +67,7 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False, finished: bool = 
     if published:
         suite = _published(packed.read_packed(Path(path), content))
     elif schema == SCHEMA:
-        lists = {kind.name: content.get(kind.name, []) for kind in KINDS}
+        lists = {name: content.get(name, []) for name in kinds()}
         own = {key: value for key, value in content.items() if key not in {"schema", *lists}}
         suite = _live(validated(_Listing, {**own, "results": lists}, str(path)), finished=finished)
     else:
@@ -83,10 +82,10 @@ def _live(listing: _Listing, *, finished: bool) -> Suite:
     """A suite from the files that its suite file lists, or from those of its finished pieces."""
     if finished:
         listing = _whole_folders(listing)
-    results: dict[str, Any] = {
-        kind.name: tuple(kind.read(place) for place in listing.results[kind.name]) for kind in KINDS
+    results = {
+        kind.model: [(place, kind.read(place)) for place in listing.results[name]] for name, kind in kinds().items()
     }
-    tested = _tested(results["splits"])
+    tested = _tested(results)
     records = [(place, read_record(place)) for place in listing.records]
     if finished:
         records = [(place, one) for place, one in records if (one.dataset, one.seed) in tested]
@@ -94,8 +93,7 @@ def _live(listing: _Listing, *, finished: bool) -> Suite:
         config=listing.config,
         measured=tuple(_with_outcomes(place, record, tested) for place, record in records),
         curves=tuple(read_curve(curve) for curve in listing.curves),
-        where={name: tuple(places) for name, places in listing.results.items()},
-        **results,
+        results=results,
     )
     if not finished:
         return suite
@@ -135,16 +133,14 @@ def _whole_folders(listing: _Listing) -> _Listing:
 
 def _published(parts: packed.Packed) -> Suite:
     """A suite from the parts of a published one."""
-    results: dict[str, Any] = {name: tuple(found) for name, found in parts.results.items()}
-    tested = _tested(results["splits"])
+    tested = _tested(parts.results)
     return Suite(
         config=parts.config,
         measured=tuple(_measured(where, record, found, where, tested) for where, record, found in parts.records),
         curves=tuple(parts.curves),
         command=parts.command,
         accepted=tuple(parts.accepted),
-        where=parts.where,
-        **results,
+        results=parts.results,
     )
 
 
@@ -152,8 +148,8 @@ Tested = Mapping[tuple[str, int], tuple[str, np.ndarray]]
 """By dataset and seed: hash of the split, and its test images."""
 
 
-def _tested(splits: Iterable[SplitFacts]) -> Tested:
-    return {(split.dataset, split.seed): (split.hash, np.array(split.test)) for split in splits}
+def _tested(results: Results) -> Tested:
+    return {(split.dataset, split.seed): (split.hash, np.array(split.test)) for _, split in results[SplitFacts]}
 
 
 def _with_outcomes(path: str, record: Record, tested: Tested) -> Measured:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.telling import claims, comparisons, cost, frames, methods_table, protocol, training, transfer
+from advntk.telling import comparisons, cost, frames, methods_table, protocol, training
 from advntk.telling.frames import (
     CLEAN,
     attack_settings,
@@ -23,12 +22,14 @@ from advntk.telling.frames import (
     sizes_caption,
     span_of,
 )
+from advntk.telling.kinds import kinds
 from advntk.telling.labels import NORMS, method_label, named, radius_label
 from advntk.telling.listing import (
     EMPTY,
     NOTHING,
     Column,
     Listing,
+    Table,
     accuracy,
     captioned_once,
     csv_text,
@@ -142,27 +143,6 @@ def _stages(found: pd.DataFrame, title: str) -> Listing:
     )
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        title: stands over it, with the suite's name.
-        columns: of the CSV file, and how they are printed.
-        measured: its rows, which may have more columns.
-        listings: the same for readers, in parts.
-    """
-
-    title: str
-    columns: Sequence[Column]
-    measured: Callable[[Suite], pd.DataFrame]
-    listings: Callable[[Suite], Iterable[Listing]]
-
-    def frame(self, suite: Suite) -> pd.DataFrame:
-        """All its numbers, for the CSV file."""
-        return self.measured(suite)[[column.name for column in self.columns if column.name]]
-
-
 TABLES = {
     "methods": Table("Methods", methods_table.COLUMNS, methods_table.standing, methods_table.method_listings),
     "robust_accuracy": Table("Clean and robust accuracy", frames.COLUMNS, results, results_listings),
@@ -174,14 +154,7 @@ TABLES = {
     ),
     "overfitting": Table("Robust overfitting", training.COLUMNS, training.overfitting, training.overfitting_listings),
     "cost": Table("Cost", cost.COLUMNS, cost.cost, cost.cost_listings),
-    "transfer": Table(
-        "Transfer between infinitely wide and finite networks",
-        transfer.COLUMNS,
-        transfer.transfers,
-        transfer.transfer_listings,
-    ),
     "reference_protocol": Table(
         "The reference code's protocol", protocol.COLUMNS, protocol.protocols, protocol.protocol_listings
     ),
-    "claims": Table("Claims of the theory, measured", claims.COLUMNS, claims.claims_of, claims.claims_listings),
-}
+} | {name: table for kind in kinds().values() for name, table in kind.tables.items()}

@@ -10,7 +10,8 @@ from typing import get_args
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.claims import claims_listings, claims_of, draw, stories
+from advntk.foundation.findings import Finding
+from advntk.telling.kinds.findings import claims_listings, claims_of, draw, stories
 from advntk.telling.layout import save_png, style
 from advntk.telling.listing import Listing
 from advntk.telling.made import made
@@ -51,7 +52,7 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
         InputError: the suite ran no experiment.
     """
     suite = read_suite(path, allow_mixed=allow_mixed)
-    if not suite.findings:
+    if not suite.of(Finding):
         raise InputError("holds no findings of experiments", where=path, remedy="give the suite.json of suite theory")
     command = f"advntk theory-page --suite {path} --out {out}"
     link = os.path.relpath(path.parent, out.parent)

@@ -113,11 +113,14 @@ def gpus(suite: Suite, job: Wildcards) -> int:
 
 
 def reporting_code(module: str) -> Callable[[Suite, Wildcards], tuple[str, ...]]:
-    """Code of a step that reports, run by ``module``, and of the stories of the suite's experiments."""
+    """Code of a step that reports, run by ``module``, and of all kinds of results and the stories of experiments."""
 
     def roots(suite: Suite, job: Wildcards) -> tuple[str, ...]:
+        from advntk.foundation import registry
         from advntk.foundation.findings import STORIES
+        from advntk.telling import kinds
 
-        return (module, *(f"{STORIES}.{name}" for name in suite.experiments))
+        known = (f"{kinds.__name__}.{name}" for name in registry.names(kinds.__name__))
+        return (module, *known, *(f"{STORIES}.{name}" for name in suite.experiments))
 
     return roots

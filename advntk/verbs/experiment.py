@@ -77,5 +77,6 @@ STEPS = (
         gpu=lambda suite, job: suite.gpus(),
         told=("finding",),
         listed="findings",
+        tables=("claims",),
     ),
 )

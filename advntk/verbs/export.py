@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from advntk.step import Step, collected
-from advntk.verbs import _options
+from advntk.verbs import _cells, _options
 
 
 class Options(_options.SuiteOptions):
@@ -34,7 +34,7 @@ STEPS = (
         jobs=lambda suite: (),  # only where it is asked for
         inputs=collected,
         given=lambda suite, job: {"allow_mixed": suite.config.allow_mixed},
-        roots=lambda suite, job: ("advntk.telling.robustbench",),
+        roots=_cells.reporting_code("advntk.telling.robustbench"),
         need=lambda resources, job: resources.told(),
     ),
 )

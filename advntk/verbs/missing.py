@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from advntk.step import steps
+from advntk.step import Wildcards, steps
 from advntk.verbs import _options, _publishing
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def run(options: Options) -> int:
 
 def _unchecked(published: Measured, suite: Suite) -> dict[str, str]:
     """Convergence checks that are not published: what they are about, by the file that snakemake has to make."""
-    known = {(one.dataset, one.architecture.label, one.method, one.trained_at.eps255) for one in published.checks}
+    from advntk.foundation.recipes import Check
+
+    known = {(one.dataset, one.architecture.label, one.method, one.trained_at.eps255) for one in published.of(Check)}
     checked = (
         cell
         for cell in suite.cells()
@@ -84,18 +86,18 @@ def _unchecked(published: Measured, suite: Suite) -> dict[str, str]:
 
 
 def _targets(lacking: Missing, suite: Suite) -> list[str]:
-    """The files that snakemake has to make: all records and sweeps of each fit that lacks one, and others."""
+    """The files that snakemake has to make: all results of cells of each fit that lacks one, and others."""
     from advntk.foundation.paths import radius_name
 
-    torn = {key[:5] for key in (*lacking.records, *lacking.sweeps)}
-    cells = [(cell, steps()["fit"].path(suite, cell.fit)) for cell in suite.cells()]
-    fits = {fit for cell, fit in cells if (cell.dataset, cell.spec.label, cell.method, cell.eps255, cell.seed) in torn}
-    evaluate, sweep, transfer, experiment = (steps()[name] for name in ("evaluate", "sweep", "transfer", "experiment"))
+    torn = {key[:5] for key in lacking.of_cells}
+    fits = {
+        steps()["fit"].path(suite, cell.fit)
+        for cell in suite.cells()
+        if (cell.dataset, cell.spec.label, cell.method, cell.eps255, cell.seed) in torn
+    }
+    transfer, experiment = (steps()[name] for name in ("transfer", "experiment"))
     found = [f"{suite.root}/suite.json"] if lacking else []
-    for cell, fit in cells:
-        if fit in fits:
-            found += [evaluate.path(suite, {**cell.job, "attack": attack}) for attack in suite.attacks]
-            found += [sweep.path(suite, {**cell.job, "sweep": name}) for name in suite.sweep_attacks]
+    found += [path for fit, _, path in _of_cells(suite) if fit in fits]
     for dataset, eps255, seed, attack in lacking.transfers:
         where = {"dataset": dataset, "seed": seed, "eps255": radius_name(eps255), "attack": attack}
         found.append(transfer.path(suite, where))
@@ -105,10 +107,10 @@ def _targets(lacking: Missing, suite: Suite) -> list[str]:
 
 def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     """Whether this checkout is other code than what computed the published cells, and which to run again then."""
-    from advntk.foundation.paths import radius_name
-    from advntk.foundation.records import Record
-    from advntk.foundation.strength import Sweep
+    from advntk.foundation.paths import ANY_RADIUS
     from advntk.telling.consistency import made_of
+    from advntk.telling.kinds.fits import FitFacts
+    from advntk.telling.missing import of_cells
     from advntk.telling.mixing import outdated
     from advntk.telling.pieces import Piece, of_fit
 
@@ -117,20 +119,28 @@ def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
         return
     yield f"this checkout differs from the code of the published cells in {', '.join(modules)}"
     yield "before adding to them run one of them again, then advntk accept; the quickest of each method:"
-    took = {of_fit(fit): fit.timing.get("wall_s", 0.0) for fit in published.fits}
+    took = {of_fit(fit): fit.timing.get("wall_s", 0.0) for fit in published.of(FitFacts)}
+    for one, _ in of_cells(published):
+        took[of_fit(one)] += one.timing.get("wall_s", 0.0)
     targets: dict[Piece, list[str]] = {}
-    results: list[Record | Sweep] = [*(item.record for item in published.measured), *published.sweeps]
-    for one in results:
-        piece = of_fit(one)
-        took[piece] += one.timing.get("wall_s", 0.0)
-        where = {"dataset": one.dataset, "seed": one.seed, "architecture": one.architecture.label}
-        where |= {"method": one.method, "eps255": radius_name(one.threat.eps255)}
-        if isinstance(one, Record):
-            path = steps()["evaluate"].path(suite, {**where, "attack": one.attack.name})
-        else:
-            path = steps()["sweep"].path(suite, {**where, "sweep": one.kind})
-        targets.setdefault(piece, []).append(path)
+    for _, job, path in _of_cells(suite):
+        radius = None if job["trained_at"] == ANY_RADIUS else float(job["eps255"])
+        fit = Piece(
+            dataset=job["dataset"], network=job["architecture"], method=job["method"], seed=job["seed"], eps255=radius
+        )
+        targets.setdefault(fit, []).append(path)
     for method in published.config.methods:
-        mine = [piece for piece in targets if piece.method == method]
+        mine = [piece for piece in targets if piece.method == method and piece in took]
         if mine:
             yield f"  {method}: {' '.join(targets[min(mine, key=took.__getitem__)])}"
+
+
+def _of_cells(suite: Suite) -> Iterator[tuple[str, Wildcards, str]]:
+    """All results that are asked of cells: their fit, their job, and the file that snakemake has to make."""
+    from advntk.telling.kinds import kinds
+
+    asked = {"records", *(name for name, kind in kinds().items() if kind.asked(suite.config))}
+    for step in steps().values():
+        if step.listed in asked:
+            for job in step.jobs(suite):
+                yield steps()["fit"].path(suite, job), job, step.path(suite, job)

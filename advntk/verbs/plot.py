@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from advntk.step import Step, collected
+from advntk.step import Step, collected, figures
 from advntk.verbs import _cells, _options
 
 
@@ -32,7 +32,7 @@ STEPS = (
         stack="telling",
         job="{figure}",
         outputs={ext: f"{{root}}/figures/{{figure}}.{ext}" for ext in ("svg", "png")},
-        jobs=lambda suite: ({"figure": name} for name in suite.figures()),
+        jobs=lambda suite: ({"figure": name} for name in figures(suite)),
         inputs=collected,
         given=lambda suite, job: {"figure": job["figure"], "allow_mixed": suite.config.allow_mixed},
         roots=_cells.reporting_code("advntk.telling.figures"),

@@ -74,5 +74,6 @@ STEPS = (
         group=_cells.by_kind("sweep"),
         told=("sweep",),
         listed="sweeps",
+        figures=("strength",),
     ),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from advntk.step import Step, collected
+from advntk.step import Step, collected, tables
 from advntk.verbs import _cells, _options
 
 
@@ -32,7 +32,7 @@ STEPS = (
         stack="telling",
         job="{table}",
         outputs={ext: f"{{root}}/tables/{{table}}.{ext}" for ext in ("csv", "md", "tex")},
-        jobs=lambda suite: ({"table": name} for name in suite.tables()),
+        jobs=lambda suite: ({"table": name} for name in tables(suite)),
         inputs=collected,
         given=lambda suite, job: {"table": job["table"], "allow_mixed": suite.config.allow_mixed},
         roots=_cells.reporting_code("advntk.telling.tables"),

@@ -98,5 +98,7 @@ STEPS = (
         gpu=lambda suite, job: suite.gpus(*suite.methods),
         told=("transfer",),
         listed="transfers",
+        tables=("transfer",),
+        figures=("transfer",),
     ),
 )

@@ -13,6 +13,7 @@ import yaml
 from advntk.cli import main
 from advntk.foundation import provenance
 from advntk.foundation.errors import InputError
+from advntk.foundation.recipes import Check
 from advntk.planning.config import read_suite, require_same_settings
 from advntk.step import listed
 from advntk.telling import suite_file
@@ -113,14 +114,14 @@ def test_a_convergence_check_is_added_when_it_ends(tiny, capsys):
     publish = ["publish", "--add", "--suite", str(path), "--out", OUT]
     bring_back = hide(path, lambda place: place.startswith("checks/"))
     assert not [line for line in told(capsys, *publish) if "convergence" in line]
-    assert not suite_file.read_suite(f"{OUT}/suite.json").checks
+    assert not suite_file.read_suite(f"{OUT}/suite.json").of(Check)
     assert "convergence check of digits / mlp-3 / at, ε = 8/255" in told(capsys, "missing", *CONFIG, expect=1)
     targets = told(capsys, "missing", *CONFIG, "--targets", expect=1)
     assert targets == ["results/tiny/suite.json", "results/tiny/checks/digits/mlp-3/at/eps8/check.json"]
     bring_back()
     assert "added: digits / mlp-3 / at / convergence check, ε = 8/255" in told(capsys, *publish)
     assert told(capsys, "missing", *CONFIG) == ["missing in all: nothing"]
-    (check,) = suite_file.read_suite(f"{OUT}/suite.json").checks
+    (check,) = suite_file.read_suite(f"{OUT}/suite.json").of(Check)
     assert check.passed
 
 

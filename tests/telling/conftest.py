@@ -36,6 +36,14 @@ def place_of(step, **wildcards):
     return found.outputs[found.told[0]].format(**wildcards)
 
 
+def placed(results):
+    """Results as a suite holds them."""
+    found = {}
+    for one in results:
+        found.setdefault(type(one), []).append(("somewhere", one))
+    return found
+
+
 class Builder:
     """Writes the records, outcomes, curves, fits and Gram files of a configuration, and then ``suite.json``."""
 

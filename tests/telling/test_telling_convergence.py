@@ -10,9 +10,9 @@ from matplotlib.text import Text
 from advntk.foundation import files
 from advntk.foundation.recipes import Check, late_gain
 from advntk.telling.comparisons import comparisons
-from advntk.telling.convergence import unconverged
 from advntk.telling.figures import FIGURES
 from advntk.telling.frames import results
+from advntk.telling.kinds.checks import unconverged
 from advntk.telling.layout import style
 from advntk.telling.methods_table import method_listings, standing
 from advntk.telling.stories.early_stopping import method_claims

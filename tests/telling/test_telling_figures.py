@@ -9,13 +9,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from advntk.foundation.errors import ConfigError
+from advntk.foundation.strength import Sweep
 from advntk.telling.captions import CAPTIONS
 from advntk.telling.curves import frame_of
 from advntk.telling.figures import FIGURES, write_figure
 from advntk.telling.frames import read_suite, results
+from advntk.telling.kinds.transfers import transfers as transfers_of
 from advntk.telling.labels import method_colours
 from advntk.telling.layout import save, style
-from advntk.telling.transfer import transfers as transfers_of
 from tests.telling import test_telling_strength as strength
 from tests.telling import test_telling_transfer as transfer
 from tests.telling.conftest import Builder
@@ -39,8 +40,8 @@ def suite(tmp_path_factory, request):
     """A suite with every kind of result."""
     changes = CASES[request.param]
     measured = read_suite(Builder(tmp_path_factory.mktemp("suite"), **changes).fill().write())
-    sweeps, transfers = strength.full(**changes).sweeps, transfer.full(**changes).transfers
-    return replace(measured, sweeps=sweeps, transfers=transfers)
+    more = strength.full(**changes).results | transfer.full(**changes).results
+    return replace(measured, results={**measured.results, **more})
 
 
 def drawn(name, suite):
@@ -98,7 +99,7 @@ def of_results(suite):
 
 def of_sweeps(suite):
     shares = {}
-    for sweep in suite.sweeps:
+    for sweep in suite.of(Sweep):
         fit = (sweep.architecture.label, sweep.method, sweep.threat.eps255, sweep.kind)
         for point in sweep.points:
             shares.setdefault((*fit, point.value), []).append(100 * point.robust_correct / sweep.n_test)

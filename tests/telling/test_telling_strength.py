@@ -11,11 +11,11 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import accuracy_interval, wilson
 from advntk.foundation.strength import Sweep, SweepPoint
 from advntk.foundation.threat import ThreatModel
-from advntk.telling.accuracy_figures import line, strength
+from advntk.telling.kinds.sweeps import line, strength
 from advntk.telling.labels import method_colours
 from advntk.telling.layout import style
 from advntk.telling.suite_file import Suite
-from tests.telling.conftest import QUICK
+from tests.telling.conftest import QUICK, placed
 
 VALUES = {"radius": (0, 1, 2, 4, 8, 16, 32, 64, 128), "steps": (1, 2, 5, 10, 50, 200), "restarts": (1, 2, 5)}
 MLP = Architecture(family="mlp", depth=3)
@@ -39,7 +39,7 @@ def make(kind="radius", counts=(190, 100, 0), values=None, **changes):
 
 
 def suite_of(sweeps, **changes):
-    return Suite(config=SuiteConfig(**{**QUICK, **changes}), measured=(), curves=(), sweeps=tuple(sweeps))
+    return Suite(config=SuiteConfig(**{**QUICK, **changes}), results=placed(sweeps))
 
 
 def full(**changes):
@@ -56,7 +56,7 @@ def full(**changes):
                         trained = None if method == "ntk" else ThreatModel(eps255=eps255)
                         own = {"method": method, "architecture": spec, "seed": seed, "trained_at": trained}
                         sweeps.append(make(kind, counts, values, threat=ThreatModel(eps255=eps255), **own))
-    return replace(suite, sweeps=tuple(sweeps))
+    return replace(suite, results=placed(sweeps))
 
 
 def panels(suite):

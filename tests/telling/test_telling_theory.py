@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from advntk.foundation.errors import InputError
-from advntk.foundation.findings import write_finding
-from advntk.telling.claims import claims_of
+from advntk.foundation.findings import Finding, write_finding
+from advntk.telling.kinds.findings import claims_of
 from advntk.telling.publish import publish
 from advntk.telling.suite_file import read_suite
 from advntk.telling.tables import write_table
 from advntk.telling.theory_page import write_theory_page
+from tests.telling.conftest import placed
 from tests.theory.test_ark_limit import findings
 
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "attacks": ["pgd"]}
@@ -52,9 +53,9 @@ def test_claims_about_accuracies_have_intervals_of_some_width_even_where_seeds_a
     suite, first = read_suite(Path(__file__).parents[2] / "results/reference/theory/suite.json"), {}
     findings = [
         one.model_copy(update={"found": first.setdefault((one.experiment, str(one.settings)), one.found)})
-        for one in suite.findings
+        for one in suite.of(Finding)
     ]
-    found = claims_of(replace(suite, findings=tuple(findings)))
+    found = claims_of(replace(suite, results={**suite.results, **placed(findings)}))
     found = found[found["quantity"].str.contains("accura")]
     assert len(found) > 50
     assert ((found["lo"] < found["value"]) & (found["value"] < found["hi"])).all()
@@ -72,7 +73,7 @@ def test_published_findings_are_read_back_whole_and_name_no_machine(measured, tm
     out = tmp_path / suite.config.suite
     publish(suite, out)
     back = read_suite(out / "suite.json")
-    assert [one.found for one in back.findings] == [one.found for one in suite.findings]
+    assert [one.found for one in back.of(Finding)] == [one.found for one in suite.of(Finding)]
     assert "findings-ark_limit.json" in json.loads((out / "suite.json").read_text())["parts"]
     assert (out / "claims.csv").is_file()
 

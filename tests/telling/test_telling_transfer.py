@@ -11,10 +11,10 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.strength import Shown, Transfer
 from advntk.foundation.threat import ThreatModel
+from advntk.telling.kinds.transfers import transfer, transfer_listings, transfers
 from advntk.telling.layout import style
 from advntk.telling.suite_file import Suite
-from advntk.telling.transfer import transfer, transfer_listings, transfers
-from tests.telling.conftest import QUICK
+from tests.telling.conftest import QUICK, placed
 
 N = 200
 MLP = Architecture(family="mlp", depth=3)
@@ -36,7 +36,7 @@ def make(predictors, clean, robust, **changes):
 
 
 def suite_of(transfers, **changes):
-    return Suite(config=SuiteConfig(**{**QUICK, **changes}), measured=(), curves=(), transfers=tuple(transfers))
+    return Suite(config=SuiteConfig(**{**QUICK, **changes}), results=placed(transfers))
 
 
 def pair(**changes):
@@ -57,7 +57,7 @@ def full(**changes):
                 robust = np.random.default_rng(seed).integers(0, N + 1, (count, count)).tolist()
                 own = {"threat": ThreatModel(eps255=eps255), "seed": seed, "attack": attack}
                 found.append(make(predictors, [190] * count, robust, **own))
-    return replace(suite, transfers=tuple(found))
+    return replace(suite, results=placed(found))
 
 
 def row(frame, source, target):

@@ -42,4 +42,4 @@ def finding_of(name: str, options: Closed, unit: Unit, found: dict[str, Any]) ->
 def told_of(name: str, entry: Experiment, options: Closed, found: Callable[[Unit], dict[str, Any]]) -> Told:
     """A story's material: one finding for each unit of an experiment, with what ``found`` gives for it."""
     findings = [finding_of(name, options, unit, found(unit)) for unit in entry.units(options)]
-    return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+    return Told(findings=findings, suite=Suite(config=None))

@@ -51,7 +51,7 @@ def told():
         if kind == "cnn_average":  # was not attacked
             found = {name: found[name] for name in ("times", "sizes", "rate", "distance")}
         findings.append(finding_of("architectures", options, unit, found))
-    return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+    return Told(findings=findings, suite=Suite(config=None))
 
 
 def test_verdicts_follow_the_intervals(told):

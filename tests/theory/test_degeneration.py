@@ -106,7 +106,7 @@ def told(*, overfits=True, degenerates=True, steady=False, spread=0.002):
             if unit.settings["width"] == 16:
                 found["trainings"]["pgd"]["robust_test"] = [0.5, 0.6 + jitter, 0.3]
         findings.append(finding_of("degeneration", options, unit, found))
-    return Told(findings=findings, suite=Suite(config=None, measured=(), curves=()))
+    return Told(findings=findings, suite=Suite(config=None))
 
 
 def verdicts(story):

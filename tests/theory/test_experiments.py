@@ -16,7 +16,7 @@ from advntk.foundation import device, registry
 from advntk.foundation.errors import ConfigError, NumericalError
 from advntk.foundation.findings import STORIES, read_finding
 from advntk.foundation.options import Closed, Compute, validated
-from advntk.step import collected, suite_file
+from advntk.step import collected, figures, suite_file, tables
 from advntk.theory.experiment import EXPERIMENTS, Experiment, Study, Unit, run_unit, study_found, unit_of
 
 ROOT = Path(__file__).parents[2]
@@ -152,5 +152,5 @@ def test_collectors_wait_for_findings():
     findings = suite_file(resolved)["findings"]
     assert len(findings) == len(resolved.units()) > 0
     assert set(findings) <= set(collected(resolved, {})["measured"])
-    assert "claims" in resolved.tables()
-    assert {f"theory_{name}" for name in NAMES} <= set(resolved.figures())
+    assert "claims" in tables(resolved)
+    assert {f"theory_{name}" for name in NAMES} <= set(figures(resolved))

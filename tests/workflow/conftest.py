@@ -67,16 +67,12 @@ class Checkout:
         assert done.returncode == expect, output[-6000:]
         return output
 
-    def advntk(self, *arguments: str) -> subprocess.CompletedProcess:
+    def advntk(self, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess:
         """A verb of the command line, run in the checkout."""
-        return subprocess.run(
-            [sys.executable, "-m", "advntk", *arguments],
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        words = [sys.executable, "-m", "advntk", *arguments]
+        done = subprocess.run(words, cwd=self.folder, env=self.environment(), capture_output=True, text=True)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.folder), "COVERAGE_PROCESS_START": ""}

@@ -1,4 +1,4 @@
-"""Which trainings of networks have converged: only these are compared, and all others are marked.
+"""Convergence checks: which trainings of networks have converged; only these are compared, all others are marked.
 
 A training has converged if (a) robust accuracy on val gained less than a point over the last fifth of the updates, mean
 over seeds, and (b) twice the updates, tried on one seed, move the robust accuracy of the checkpoint best on val by less
@@ -15,8 +15,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from advntk.foundation.recipes import LARGEST_CHANGE, Check, Row, best, first_half, late_gain
-from advntk.telling.suite_file import Suite
+from advntk.foundation.recipes import LARGEST_CHANGE, Check, Row, best, first_half, late_gain, read_check
+from advntk.telling import pieces
+from advntk.telling.contents import Suite
+from advntk.telling.kinds import Kind, Order
 
 Training = tuple[str, str, str, float]
 """Dataset, network, method and radius."""
@@ -30,7 +32,7 @@ def unconverged(suite: Suite) -> dict[Training, str]:
     """
     checks = {
         (check.dataset, check.architecture.label, check.method, check.trained_at.eps255): check
-        for check in suite.checks
+        for check in suite.of(Check)
     }
     curves: dict[Training, list[list[Row]]] = {}
     for curve in suite.curves:
@@ -77,3 +79,13 @@ def _reason(curves: list[list[Row]], check: Check | None, *, constant: bool) -> 
         return "twice the updates were not tried"
     gain = float(np.mean([best(rows) - best(first_half(rows)) for rows in curves]))
     return f"{100 * gain:+.1f} points on val in the second half of the updates" if gain >= LARGEST_CHANGE else ""
+
+
+ENTRY = Kind(
+    what="convergence check",
+    model=Check,
+    read=read_check,
+    place=Order.fit,
+    piece=pieces.of_check,
+    made=lambda one, _: {"of": {"fit": [pieces.of_fit(one)]}},
+)

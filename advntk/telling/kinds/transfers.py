@@ -1,4 +1,4 @@
-"""Transfer: accuracy of each predictor on the images made against every other, as a table and as a figure."""
+"""Transfers: accuracy of each predictor on the images made against every other, as a table and as a figure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from advntk.foundation.statistics import Interval
-from advntk.foundation.strength import Shown
+from advntk.foundation.strength import Shown, Transfer, read_transfer
+from advntk.telling import pieces
 from advntk.telling.accuracy_figures import attack_in_words, interval_of_counts
+from advntk.telling.consistency import agree
+from advntk.telling.contents import Suite
 from advntk.telling.frames import ends, in_order, orders_of, span_of
+from advntk.telling.kinds import Kind
+from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.labels import NORMS, attack_label, method_label, radius_label
-from advntk.telling.layout import grid
+from advntk.telling.layout import Picture, grid
 from advntk.telling.listing import (
     EMPTY,
     Column,
     Listing,
+    Table,
     accuracy,
     groups,
     lines_of,
@@ -30,7 +36,6 @@ from advntk.telling.listing import (
     percent,
     table,
 )
-from advntk.telling.suite_file import Suite
 
 _CELL, _LETTER = 0.34, 0.064  # inches
 _WIDEST = 14.0
@@ -68,7 +73,7 @@ def transfers(suite: Suite) -> pd.DataFrame:
             "clean": item.clean_correct[j] / item.n_test,
             "correct": item.robust_correct[i][j],
         }
-        for item in sorted(suite.transfers, key=lambda item: item.seed)
+        for item in sorted(suite.of(Transfer), key=lambda item: item.seed)
         for (i, source), (j, target) in itertools.product(sorted(enumerate(item.predictors), key=position), repeat=2)
     ]
     frame = pd.DataFrame(lines, columns=[*_PLACE, "seed", *_PREDICTORS, "n_test", "clean", "correct"])
@@ -174,7 +179,7 @@ def _shares(found: Iterable[tuple[float, Interval, Interval]]) -> str:
 def transfer(suite: Suite) -> Figure:
     """Accuracy of each predictor (column) on the images made against each (row), and on clean ones."""
     found = transfers(suite)
-    attacks = {item.attack.name: item.attack for item in suite.transfers}
+    attacks = {item.attack.name: item.attack for item in suite.of(Transfer)}
     bands: dict[str, dict[str, pd.DataFrame]] = {}
     for (dataset, eps255, attack), mine in groups(found, _PLACE):
         name = attack_label(attack, inside_threat_model=attacks[attack].inside_threat_model)
@@ -226,3 +231,33 @@ def _draw(axes: Axes, pairs: pd.DataFrame) -> None:
     axes.axhline(count, color="white", linewidth=6, zorder=2)
     axes.tick_params(axis="x", rotation=90)
     axes.tick_params(axis="y", rotation=0)
+
+
+def _apart(first: Transfer, second: Transfer) -> float:
+    same = (first.predictors, first.n_test) == (second.predictors, second.n_test)
+    if not (same and agree(first.attack.model_dump(), second.attack.model_dump())):
+        return np.inf
+    counts = [np.array([one.clean_correct, *one.robust_correct]) for one in (first, second)]
+    return float(100 * np.abs(counts[0] - counts[1]).max() / first.n_test)
+
+
+ENTRY = Kind(
+    what="transfer",
+    model=Transfer,
+    read=read_transfer,
+    place=lambda order, one: order.at(
+        dataset=one.dataset, eps255=one.threat.eps255, transfer=one.attack.name, seed=one.seed
+    ),
+    piece=pieces.of_transfer,
+    made=lambda one, suite: {"of": {"fits": pieces.fits_of(one, suite.of(FitFacts))}},
+    apart=_apart,
+    rule="transfer",
+    tables={
+        "transfer": Table("Transfer between infinitely wide and finite networks", COLUMNS, transfers, transfer_listings)
+    },
+    figures={
+        "transfer": Picture(
+            title="transfer between predictors", wanted=lambda suite: bool(suite.of(Transfer)), draw=transfer
+        )
+    },
+)

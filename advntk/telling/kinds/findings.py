@@ -1,27 +1,32 @@
-"""The stories of the experiments that a suite ran: their figures, and the table of their claims."""
+"""Findings of experiments: their stories with their figures, and the table of their claims."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from advntk.foundation import registry
-from advntk.foundation.findings import FIGURE, STORIES
+from advntk.foundation.findings import FIGURE, STORIES, Finding, read_finding
 from advntk.foundation.statistics import Interval
-from advntk.telling.listing import Column, Listing, groups, listing_of, table
+from advntk.telling import pieces
+from advntk.telling.consistency import agree
+from advntk.telling.contents import Suite
+from advntk.telling.kinds import Kind
+from advntk.telling.listing import Column, Listing, Table, groups, listing_of, table
 from advntk.telling.story import Story, Told
-from advntk.telling.suite_file import Suite
 
 
 def stories(suite: Suite) -> dict[str, tuple[Story, Told]]:
     """The stories of the experiments that a suite ran, with their findings, by their figures' names, in their order."""
     found = {}
-    for name in dict.fromkeys(one.experiment for one in suite.findings):
-        findings = [one for one in suite.findings if one.experiment == name]
+    for name in dict.fromkeys(one.experiment for one in suite.of(Finding)):
+        findings = [one for one in suite.of(Finding) if one.experiment == name]
         found[f"{FIGURE}{name}"] = registry.get(STORIES, name), Told(findings=findings, suite=suite)
     return dict(sorted(found.items(), key=lambda item: _position(item[1][0].number)))
 
@@ -51,6 +56,8 @@ def _value(interval: Interval) -> str:
     return "{:.3g} [{:.3g}, {:.3g}]".format(*(end if abs(end) > least else 0.0 for end in interval))
 
 
+_NOISE = 1e-6
+"""Numbers that are smaller are rounding."""
 INTERVAL = ("value", "lo", "hi")
 COLUMNS = (
     Column("experiment"),
@@ -87,3 +94,43 @@ def claims_listings(suite: Suite) -> Iterator[Listing]:
             title=f"{story.number}: {story.title}",
             caption=f"{story.question} 95% intervals. {' '.join(f'{setup}.' for setup in found['setup'].unique())}",
         )
+
+
+def _apart(first: Finding, second: Finding) -> float:
+    same = (first.settings, first.split_hash) == (second.settings, second.split_hash)
+    return _percent(first.found, second.found) if same and agree(first.options, second.options) else np.inf
+
+
+def _percent(first: Any, second: Any) -> float:
+    """Largest difference of two numbers, percent of the largest of their list; infinite where anything else differs.
+
+    Numbers below ``_NOISE`` are rounding. Of a list of outcomes, 0 or 1, the means are compared.
+
+    Returns:
+        The percentage.
+    """
+    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
+        return max((_percent(first[key], second[key]) for key in first), default=0.0)
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        if not all(isinstance(one, int | float) for one in (*first, *second)):
+            return max((_percent(one, other) for one, other in zip(first, second, strict=True)), default=0.0)
+        mine, theirs = np.array(first, float), np.array(second, float)
+        if {*first, *second} <= {0, 1}:
+            return 100 * abs(float(mine.mean() - theirs.mean())) if first else 0.0
+        return float(100 * np.abs(mine - theirs).max() / max(np.abs(mine).max(), np.abs(theirs).max(), _NOISE))
+    if isinstance(first, int | float) and isinstance(second, int | float):
+        return 100 * abs(first - second) / max(abs(first), abs(second), _NOISE)
+    return 0.0 if first == second else np.inf
+
+
+ENTRY = Kind(
+    what="finding",
+    model=Finding,
+    read=read_finding,
+    part=lambda one: str(one.experiment),
+    place=lambda order, one: order.at(experiment=one.experiment),
+    piece=pieces.of_finding,
+    identity=lambda one: (one.experiment, one.unit),
+    apart=_apart,
+    tables={"claims": Table("Claims of the theory, measured", COLUMNS, claims_of, claims_listings)},
+)
