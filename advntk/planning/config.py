@@ -14,8 +14,8 @@ from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import validated
 from advntk.suite import ATTACKS, METHODS, Suite, merged, resolve
 from advntk.suite_options import without_kind
-from advntk.telling.packed import LOCAL
-from advntk.telling.publish import overlay_of
+from advntk.telling.publishing.packed import LOCAL
+from advntk.telling.publishing.publish import overlay_of
 
 BASE = Path("config.yaml")
 _LISTS = ("seeds", "datasets", "architectures", "methods", "eps255", "attacks", "transfer")

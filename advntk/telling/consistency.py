@@ -16,9 +16,9 @@ from advntk.telling.kinds import kinds
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.kinds.splits import SplitFacts, overlap_notes
-from advntk.telling.missing import missing
 from advntk.telling.mixing import Made, accepted_note, mixes, note, refuse
-from advntk.telling.pieces import Piece, gram_name, of_fit
+from advntk.telling.publishing.missing import missing
+from advntk.telling.publishing.pieces import Piece, gram_name, of_fit
 
 _OPTIONS = ("attack settings", "method options")
 _AGAIN = "run the suite to its end, then make its suite file again"

@@ -15,9 +15,10 @@ from typing import Any
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.provenance import code_digest, content_digest
-from advntk.telling import packed, suite_file
+from advntk.telling import suite_file
 from advntk.telling.kinds import kinds
 from advntk.telling.mixing import UNKNOWN
+from advntk.telling.publishing import packed
 
 _SCHEMA = re.compile(r"^advntk-(\w+)-\d+$")
 _BEHIND = ("fit", "gram", "split", "prepared")

@@ -1,7 +1,7 @@
 """The suite file: the only list of what belongs to a suite; no folder is ever searched.
 
 There are two kinds: ``results/<suite>/suite.json`` of a suite that ran here, whose paths are relative to the working
-directory, and ``suite.json`` of a published one, which has all its parts beside it (:mod:`advntk.telling.packed`).
+directory, and ``suite.json`` of a published one, with its parts beside it (:mod:`advntk.telling.publishing.packed`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
-from advntk.telling import packed
-from advntk.telling.adding import finished_fits, keep
 from advntk.telling.consistency import check, settled
 from advntk.telling.contents import Measured, Results, Suite
 from advntk.telling.curves import CurveFile, read_curve
 from advntk.telling.kinds import kinds
 from advntk.telling.kinds.splits import SplitFacts
+from advntk.telling.publishing import packed
+from advntk.telling.publishing.adding import finished_fits, keep
 
 __all__ = ["SCHEMA", "Measured", "Suite", "read_suite"]
 

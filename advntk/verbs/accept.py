@@ -32,11 +32,11 @@ def run(options: Options) -> None:
     """
     from advntk.foundation.errors import InputError
     from advntk.planning.config import require_same_settings
-    from advntk.telling.adding import add
     from advntk.telling.consistency import made_of
     from advntk.telling.mixing import mixes
-    from advntk.telling.publish import publish
-    from advntk.telling.replay import accepted, replays
+    from advntk.telling.publishing.adding import add
+    from advntk.telling.publishing.publish import publish
+    from advntk.telling.publishing.replay import accepted, replays
     from advntk.telling.suite_file import read_suite
 
     again = read_suite(options.suite, finished=True)

@@ -11,7 +11,6 @@ from matplotlib.text import Text
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.adding import add, nothing_of
 from advntk.telling.comparisons import comparisons
 from advntk.telling.consistency import check, settled
 from advntk.telling.figures import FIGURES
@@ -20,8 +19,9 @@ from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.layout import style
 from advntk.telling.methods_table import standing
-from advntk.telling.missing import missing
-from advntk.telling.publish import publish
+from advntk.telling.publishing.adding import add, nothing_of
+from advntk.telling.publishing.missing import missing
+from advntk.telling.publishing.publish import publish
 from advntk.telling.results_page import write_page
 from advntk.telling.robustbench import export
 from advntk.telling.suite_file import read_suite

@@ -14,7 +14,7 @@ from advntk.foundation.errors import InputError
 from advntk.telling.figures import FIGURES, write_figure
 from advntk.telling.frames import read_suite
 from advntk.telling.mixing import Made, mixes
-from advntk.telling.publish import publish
+from advntk.telling.publishing.publish import publish
 from advntk.telling.robustbench import export
 from advntk.telling.tables import TABLES, write_table
 

@@ -8,11 +8,11 @@ from advntk.cli import main
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.strength import Shown, Sweep, SweepPoint, Transfer
-from advntk.telling import packed
 from advntk.telling.figures import FIGURES, write_figure
 from advntk.telling.frames import read_suite
-from advntk.telling.publish import publish
-from advntk.telling.reference import read_reference
+from advntk.telling.publishing import packed
+from advntk.telling.publishing.publish import publish
+from advntk.telling.publishing.reference import read_reference
 from advntk.telling.robustbench import export
 from advntk.telling.tables import TABLES, write_table
 

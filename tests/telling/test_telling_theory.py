@@ -12,7 +12,7 @@ import pytest
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding, write_finding
 from advntk.telling.kinds.findings import claims_of
-from advntk.telling.publish import publish
+from advntk.telling.publishing.publish import publish
 from advntk.telling.suite_file import read_suite
 from advntk.telling.tables import write_table
 from advntk.telling.theory_page import write_theory_page

@@ -204,7 +204,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from advntk.foundation.gap import Gap, read_gap
-from advntk.telling import pieces
+from advntk.telling.publishing import pieces
 from advntk.telling.contents import Suite
 from advntk.telling.kinds import Kind
 from advntk.telling.listing import Column, Listing, Table, listing_of, percent, table

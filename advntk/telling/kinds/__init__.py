@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from advntk.telling.curves import Curve
     from advntk.telling.layout import Picture
     from advntk.telling.listing import Table
-    from advntk.telling.pieces import Piece
+    from advntk.telling.publishing.pieces import Piece
 
 _FIRST = ("splits", "fits", "grams", "checks", "sweeps", "transfers", "findings")
 """The order in which they are published; all others follow."""

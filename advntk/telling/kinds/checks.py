@@ -16,9 +16,9 @@ from typing import Any, cast
 import numpy as np
 
 from advntk.foundation.recipes import LARGEST_CHANGE, Check, Row, best, first_half, late_gain, read_check
-from advntk.telling import pieces
 from advntk.telling.contents import Suite
 from advntk.telling.kinds import Kind, Order
+from advntk.telling.publishing import pieces
 
 Training = tuple[str, str, str, float]
 """Dataset, network, method and radius."""

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from advntk.foundation import registry
 from advntk.foundation.findings import FIGURE, STORIES, Finding, read_finding
 from advntk.foundation.statistics import Interval
-from advntk.telling import pieces
 from advntk.telling.consistency import agree
 from advntk.telling.contents import Suite
 from advntk.telling.kinds import Kind
 from advntk.telling.listing import Column, Listing, Table, groups, listing_of, table
+from advntk.telling.publishing import pieces
 from advntk.telling.story import Story, Told
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed
 from advntk.foundation.threat import ThreatModel
-from advntk.telling import pieces
 from advntk.telling.kinds import Kind, Order, read_facts
+from advntk.telling.publishing import pieces
 
 
 class FitFacts(Closed):

@@ -9,7 +9,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.options import Closed
 from advntk.telling.kinds import Kind, Order, read_facts
 from advntk.telling.kinds.splits import SplitFacts
-from advntk.telling.pieces import gram_name
+from advntk.telling.publishing.pieces import gram_name
 
 
 class GramFacts(Closed):

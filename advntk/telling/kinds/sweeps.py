@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from advntk.foundation.statistics import Interval
 from advntk.foundation.strength import Sweep, SweepName, read_sweep
-from advntk.telling import labels, pieces
+from advntk.telling import labels
 from advntk.telling.accuracy_figures import (
     DOTTED,
     Point,
@@ -29,6 +29,7 @@ from advntk.telling.contents import Suite
 from advntk.telling.kinds import Kind
 from advntk.telling.layout import Picture, grid
 from advntk.telling.listing import groups
+from advntk.telling.publishing import pieces
 
 _VARIED: tuple[SweepName, ...] = ("radius", "steps", "restarts")
 _WIDE = 8.0  # ratio of the largest to the smallest value from which an axis is logarithmic

@@ -15,7 +15,6 @@ from matplotlib.patches import Rectangle
 
 from advntk.foundation.statistics import Interval
 from advntk.foundation.strength import Shown, Transfer, read_transfer
-from advntk.telling import pieces
 from advntk.telling.accuracy_figures import attack_in_words, interval_of_counts
 from advntk.telling.consistency import agree
 from advntk.telling.contents import Suite
@@ -36,6 +35,7 @@ from advntk.telling.listing import (
     percent,
     table,
 )
+from advntk.telling.publishing import pieces
 
 _CELL, _LETTER = 0.34, 0.064  # inches
 _WIDEST = 14.0

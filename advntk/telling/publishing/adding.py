@@ -13,9 +13,9 @@ from advntk.telling.kinds import Kind, Order, kinds
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.kinds.splits import SplitFacts
-from advntk.telling.missing import asked, of_cells
-from advntk.telling.packed import as_published
-from advntk.telling.pieces import Piece, fits_of, gram_name, of_curve, of_fit
+from advntk.telling.publishing.missing import asked, of_cells
+from advntk.telling.publishing.packed import as_published
+from advntk.telling.publishing.pieces import Piece, fits_of, gram_name, of_curve, of_fit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from advntk.foundation.findings import Finding
 from advntk.foundation.strength import Transfer
 from advntk.telling.contents import Suite
 from advntk.telling.kinds import kinds
-from advntk.telling.pieces import seeds_in_words
+from advntk.telling.publishing.pieces import seeds_in_words
 
 _SHOWN = 6
 """Groups that a note names."""

@@ -10,8 +10,8 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding
 from advntk.telling.listing import csv_text
-from advntk.telling.packed import Packed, write_packed
-from advntk.telling.reference import add_published
+from advntk.telling.publishing.packed import Packed, write_packed
+from advntk.telling.publishing.reference import add_published
 from advntk.telling.suite_file import Measured, Suite
 from advntk.telling.tables import TABLES
 

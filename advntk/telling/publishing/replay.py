@@ -19,7 +19,7 @@ from advntk.telling.kinds import Order, kinds
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.mixing import UNKNOWN, Accepted, equivalents
-from advntk.telling.pieces import Piece, gram_name, of_curve, of_fit
+from advntk.telling.publishing.pieces import Piece, gram_name, of_curve, of_fit
 
 _FACTS = ("finished", "code", "processor", "device_name", "threads", "python", "versions")
 _RESULT = {"training", "evaluations", "provenance", "timing"}
