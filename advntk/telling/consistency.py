@@ -17,7 +17,7 @@ from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.kinds.splits import SplitFacts, overlap_notes
 from advntk.telling.mixing import Made, accepted_note, mixes, note, refuse
-from advntk.telling.publishing.missing import missing
+from advntk.telling.publishing.parts import missing
 from advntk.telling.publishing.pieces import Piece, gram_name, of_fit
 
 _OPTIONS = ("attack settings", "method options")

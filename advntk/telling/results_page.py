@@ -21,7 +21,7 @@ from advntk.telling.layout import save_png, style
 from advntk.telling.listing import accuracy, captioned_once, markdown_table
 from advntk.telling.made import made
 from advntk.telling.methods_table import method_listings
-from advntk.telling.publishing.reference import Kept, read_reference
+from advntk.telling.publishing.publish import Kept, read_reference
 from advntk.telling.suite_file import Suite, read_suite
 from advntk.telling.tables import TABLES, accuracies
 

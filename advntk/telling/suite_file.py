@@ -23,7 +23,7 @@ from advntk.telling.curves import CurveFile, read_curve
 from advntk.telling.kinds import kinds
 from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.publishing import packed
-from advntk.telling.publishing.adding import finished_fits, keep
+from advntk.telling.publishing.parts import finished_fits, keep
 
 __all__ = ["SCHEMA", "Measured", "Suite", "read_suite"]
 

@@ -34,7 +34,7 @@ def run(options: Options) -> None:
     from advntk.planning.config import require_same_settings
     from advntk.telling.consistency import made_of
     from advntk.telling.mixing import mixes
-    from advntk.telling.publishing.adding import add
+    from advntk.telling.publishing.parts import add
     from advntk.telling.publishing.publish import publish
     from advntk.telling.publishing.replay import accepted, replays
     from advntk.telling.suite_file import read_suite

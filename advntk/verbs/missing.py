@@ -15,7 +15,7 @@ from advntk.verbs import _options, _publishing
 if TYPE_CHECKING:
     from advntk.suite import Suite
     from advntk.telling.contents import Suite as Measured
-    from advntk.telling.publishing.missing import Missing
+    from advntk.telling.publishing.parts import Missing
 
 EPILOG = f"exit status: 0 if nothing is missing, 1 if something is\n\n{_publishing.PARTS}"
 
@@ -35,7 +35,7 @@ def run(options: Options) -> int:
     from advntk.planning.config import read_suite, require_same_settings
     from advntk.telling import suite_file
     from advntk.telling.contents import Suite as Measured
-    from advntk.telling.publishing.missing import missing
+    from advntk.telling.publishing.parts import missing
 
     suite = read_suite(options.configfile, options.config)
     known = (options.published or _publishing.REFERENCE / suite.config.suite) / "suite.json"
@@ -111,7 +111,7 @@ def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     from advntk.telling.consistency import made_of
     from advntk.telling.kinds.fits import FitFacts
     from advntk.telling.mixing import outdated
-    from advntk.telling.publishing.missing import of_cells
+    from advntk.telling.publishing.parts import of_cells
     from advntk.telling.publishing.pieces import Piece, of_fit
 
     modules = outdated(made_of(published), published.accepted)

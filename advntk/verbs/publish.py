@@ -36,8 +36,7 @@ def run(options: Options) -> None:
     from advntk.foundation.errors import ConfigError
     from advntk.planning.config import require_of_files, require_same_settings
     from advntk.telling.consistency import check, settled
-    from advntk.telling.publishing.adding import add, nothing_of
-    from advntk.telling.publishing.missing import missing
+    from advntk.telling.publishing.parts import add, missing, nothing_of
     from advntk.telling.publishing.pieces import in_words
     from advntk.telling.publishing.publish import publish
     from advntk.telling.suite_file import read_suite

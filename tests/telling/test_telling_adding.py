@@ -19,8 +19,7 @@ from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.layout import style
 from advntk.telling.methods_table import standing
-from advntk.telling.publishing.adding import add, nothing_of
-from advntk.telling.publishing.missing import missing
+from advntk.telling.publishing.parts import add, missing, nothing_of
 from advntk.telling.publishing.publish import publish
 from advntk.telling.results_page import write_page
 from advntk.telling.robustbench import export

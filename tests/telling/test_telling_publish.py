@@ -11,8 +11,7 @@ from advntk.foundation.strength import Shown, Sweep, SweepPoint, Transfer
 from advntk.telling.figures import FIGURES, write_figure
 from advntk.telling.frames import read_suite
 from advntk.telling.publishing import packed
-from advntk.telling.publishing.publish import publish
-from advntk.telling.publishing.reference import read_reference
+from advntk.telling.publishing.publish import publish, read_reference
 from advntk.telling.robustbench import export
 from advntk.telling.tables import TABLES, write_table
 

@@ -15,7 +15,7 @@ from advntk.foundation.errors import InputError
 from advntk.telling.consistency import check, made_of, settled
 from advntk.telling.figures import write_figure
 from advntk.telling.mixing import mixes, outdated
-from advntk.telling.publishing.adding import add, keep, nothing_of
+from advntk.telling.publishing.parts import add, keep, nothing_of
 from advntk.telling.publishing.publish import publish
 from advntk.telling.publishing.replay import accepted, replays
 from advntk.telling.suite_file import read_suite
