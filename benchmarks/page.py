@@ -11,7 +11,7 @@ import pandas as pd
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.records import read_record
-from advntk.telling.pages import write_between
+from advntk.telling.listing import write_between
 from benchmarks.options import Page
 
 Result = Mapping[str, Any]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
+
+from advntk.foundation import files
+from advntk.foundation.errors import InputError
 
 if TYPE_CHECKING:
     from advntk.telling.contents import Suite
@@ -213,3 +217,21 @@ class Table:
     def frame(self, suite: Suite) -> pd.DataFrame:
         """All its numbers, for the CSV file."""
         return self.measured(suite)[[column.name for column in self.columns if column.name]]
+
+
+def write_between(path: Path, name: str, lines: Sequence[str]) -> None:
+    """Replace what stands between ``<!-- name:begin -->`` and ``<!-- name:end -->``; the rest of the page stays.
+
+    Raises:
+        InputError: there is no such page, or it has no such markers.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    try:
+        page = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError("file not found", where=path, remedy="check the path") from error
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise InputError("no place for the table", where=path, remedy=f"put the lines {begin} and {end} into it")
+    files.write_text(path, "\n".join([f"{before}{begin}", "", *lines, "", f"{end}{after}"]))

@@ -41,8 +41,7 @@ def run(options: Options) -> None:
     from advntk.planning import plan
     from advntk.planning.config import read_suite
     from advntk.planning.costs import Measurements, committed, read_costs
-    from advntk.telling.listing import markdown_table
-    from advntk.telling.pages import write_between
+    from advntk.telling.listing import markdown_table, write_between
 
     suite = read_suite(options.configfile, options.config)
     measured = committed(Path())
