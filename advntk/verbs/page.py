@@ -20,6 +20,6 @@ class Options(arguments.Options):
 
 def run(options: Options) -> None:
     """Write the page."""
-    from advntk.telling.results_page import write_page
+    from advntk.telling.pages import write_page
 
     write_page(options.reference, options.out, allow_mixed=options.allow_mixed)

@@ -17,6 +17,6 @@ class Options(_options.SuiteOptions):
 
 def run(options: Options) -> None:
     """Write the page."""
-    from advntk.telling.theory_page import write_theory_page
+    from advntk.telling.pages import write_theory_page
 
     write_theory_page(options.suite, options.out, allow_mixed=options.allow_mixed)

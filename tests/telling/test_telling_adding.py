@@ -19,9 +19,9 @@ from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.layout import style
 from advntk.telling.methods_table import standing
+from advntk.telling.pages import write_page
 from advntk.telling.publishing.parts import add, missing, nothing_of
 from advntk.telling.publishing.publish import publish
-from advntk.telling.results_page import write_page
 from advntk.telling.robustbench import export
 from advntk.telling.suite_file import read_suite
 from advntk.telling.tables import TABLES, write_table

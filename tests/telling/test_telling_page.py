@@ -15,8 +15,8 @@ from advntk.foundation.errors import InputError
 from advntk.telling.comparisons import comparisons, differences
 from advntk.telling.frames import read_suite
 from advntk.telling.methods_table import method_listings
+from advntk.telling.pages import write_page
 from advntk.telling.publishing.publish import publish
-from advntk.telling.results_page import write_page
 from tests.telling.conftest import Builder
 
 ROOT = Path(__file__).parents[2]

@@ -1,27 +1,32 @@
-"""The page of results: written, with its figures, from reference results alone."""
+"""Pages: of results and of the theory, written with their figures from reference results alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pandas as pd
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
+from advntk.foundation.findings import Finding
 from advntk.telling import labels
 from advntk.telling.captions import CAPTIONS
 from advntk.telling.comparisons import differences, headlines
 from advntk.telling.cost import by_rule, jobs
 from advntk.telling.figures import PICTURES
 from advntk.telling.frames import attack_settings, span_of
+from advntk.telling.kinds import kinds
+from advntk.telling.kinds.findings import claims_listings, claims_of, draw, stories
 from advntk.telling.layout import save_png, style
-from advntk.telling.listing import accuracy, captioned_once, markdown_table
-from advntk.telling.made import made
+from advntk.telling.listing import EMPTY, Listing, accuracy, captioned_once, markdown_table
 from advntk.telling.methods_table import method_listings
 from advntk.telling.publishing.publish import Kept, read_reference
+from advntk.telling.story import Verdict
 from advntk.telling.suite_file import Suite, read_suite
 from advntk.telling.tables import TABLES, accuracies
 
@@ -183,3 +188,114 @@ def _kept_accuracies(frame: pd.DataFrame) -> Iterator[str]:
         radius = labels.radius_label(mine["eps255"].iloc[0])
         yield f"{dataset}, {radius}: percent, ± half the width of the 95% interval; {sizes}.\n"
         yield markdown_table(*accuracies(cells), words=2)
+
+
+_THEORY = """\
+# The theory, measured
+
+The paper proves how wide networks behave in adversarial training; here its claims are measured, and what else one would
+want to know. Where a claim holds under a condition only, it is given. The page and its figures are written by
+
+```sh
+{command}
+```
+
+from [{suite}]({link}), which `{made_by}` measured and `advntk publish` kept: no number here is typed in, and an edit is
+lost when the page is written again. Formulas and symbols: [method](method.md).
+
+Intervals are of 95%, over seeds or over seeds and test images; each claim stands for itself, so that of many intervals
+some miss. Where a dataset has test images of its own (Fashion-MNIST), all seeds share them, and an interval over seeds
+says nothing about other test images.
+"""
+
+
+def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> list[Path]:
+    """Write the page, and its figures as ``figures/theory_<experiment>.png`` beside it.
+
+    Args:
+        path: ``suite.json`` of a published suite, or of one that ran here.
+        out: the page.
+        allow_mixed: show results of different code or data too; the page then says so.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: the suite ran no experiment.
+    """
+    suite = read_suite(path, allow_mixed=allow_mixed)
+    if not suite.of(Finding):
+        raise InputError("holds no findings of experiments", where=path, remedy="give the suite.json of suite theory")
+    command = f"advntk theory-page --suite {path} --out {out}"
+    link = os.path.relpath(path.parent, out.parent)
+    head = _THEORY.format(command=command, suite=path.parent, link=link, made_by=suite.command or "the workflow")
+    sections, written = [head, _made(suite_facts=made(suite)), *(f"**{note}**\n" for note in suite.notes)], [out]
+    sections.append(_overview(suite).body())
+    for (name, (story, told)), listing in zip(stories(suite).items(), claims_listings(suite), strict=True):
+        figure = out.parent / "figures" / f"{name}.png"
+        with style():
+            save_png(draw(name, suite), figure)
+        written.append(figure)
+        sections += [
+            f"## {story.number}: {story.title}\n",
+            f"{story.question}\n",
+            f"![{story.title}](figures/{figure.name})\n",
+            f"{story.caption(told)} {story.setup(told)}.\n",
+            replace(listing, caption="The claims, with 95% intervals:").body(),
+        ]
+    files.write_text(out, "\n".join(sections))
+    return written
+
+
+def _overview(suite: Suite) -> Listing:
+    """Verdicts of each experiment, counted."""
+    lines, claims = [], claims_of(suite)
+    for name, (story, _) in stories(suite).items():
+        verdicts = list(claims.loc[claims["figure"] == name, "verdict"])
+        anchor = re.sub(r"[^\w -]", "", f"{story.number}: {story.title}".lower()).replace(" ", "-")
+        counts = [str(verdicts.count(verdict)) for verdict in get_args(Verdict)]
+        lines.append([f"[{story.number}](#{anchor})", story.question, *counts])
+    return Listing(
+        title="Overview",
+        caption="Claims by verdict; *open*: the interval does not decide the claim.",
+        head=["", "question", *get_args(Verdict)],
+        lines=lines,
+        words=2,
+    )
+
+
+def _made(*, suite_facts: dict[str, str]) -> str:
+    digests = suite_facts["code"].replace("; ", ", ")
+    return f"Machine: {suite_facts['machine']}; code digest {digests}; {suite_facts['finished']}.\n"
+
+
+_VERSIONED = ("jax", "neural-tangents", "numba", "numpy", "scipy", "torch")
+
+
+def made(suite: Suite) -> dict[str, str]:
+    """Facts by name; where jobs disagree, all values are listed; a missing fact is a dash."""
+    known = list(_provenances(suite))
+    finished = sorted(str(one["finished"])[:16].replace("T", " ") for one in known if "finished" in one)
+    threads = sorted({int(one["threads"]) for one in known if "threads" in one})
+    count = "–".join(map(str, dict.fromkeys((threads[0], threads[-1])))) if threads else EMPTY
+    return {
+        "finished": " to ".join(dict.fromkeys((finished[0], finished[-1]))) + " UTC" if finished else EMPTY,
+        "code": _told(str(one["code"]) for one in known if "code" in one),
+        "machine": f"{_told(str(one['processor']) for one in known if 'processor' in one)}; threads of a job: {count}",
+        "python": _told(str(one["python"]) for one in known if "python" in one),
+        "versions": _told(_versions(one["versions"]) for one in known if "versions" in one),
+    }
+
+
+def _provenances(suite: Suite) -> Iterable[dict[str, Any]]:
+    yield from (item.record.provenance for item in suite.measured)
+    for kind in kinds().values():
+        yield from (result.provenance for _, result in suite.placed(kind.model) if kind.traced)
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {versions[name]}" for name in _VERSIONED if name in versions)
+
+
+def _told(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values)) or EMPTY
