@@ -10,8 +10,7 @@ from typing import Any
 
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
-from advntk.telling.contents import Measured, Suite
-from advntk.telling.curves import Curve
+from advntk.telling.contents import Curve, Measured, Suite
 from advntk.telling.kinds import kinds
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts

@@ -18,8 +18,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
 from advntk.telling.consistency import check, settled
-from advntk.telling.contents import Measured, Results, Suite
-from advntk.telling.curves import CurveFile, read_curve
+from advntk.telling.contents import CurveFile, Measured, Results, Suite, read_curve
 from advntk.telling.kinds import kinds
 from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.publishing import packed

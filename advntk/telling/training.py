@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
-from advntk.telling.curves import frame_of
+from advntk.telling.contents import frame_of
 from advntk.telling.frames import Suite, ends, evaluated, span_of
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
 from advntk.telling.layout import grid

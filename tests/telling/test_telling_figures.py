@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.strength import Sweep
 from advntk.telling.captions import CAPTIONS
-from advntk.telling.curves import frame_of
+from advntk.telling.contents import frame_of
 from advntk.telling.figures import FIGURES, write_figure
 from advntk.telling.frames import read_suite, results
 from advntk.telling.kinds.transfers import transfers as transfers_of

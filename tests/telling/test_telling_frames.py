@@ -10,7 +10,7 @@ import advntk.telling
 from advntk.foundation import files
 from advntk.foundation.errors import AdvntkError, InputError
 from advntk.foundation.records import AttackRecord, read_record
-from advntk.telling.curves import CURVE_COLUMNS, frame_of
+from advntk.telling.contents import CURVE_COLUMNS, frame_of
 from advntk.telling.frames import read_suite, results
 from advntk.telling.tables import TABLES
 

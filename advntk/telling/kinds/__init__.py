@@ -17,8 +17,7 @@ from advntk.foundation.records import Record, as_model
 
 if TYPE_CHECKING:
     from advntk.foundation.config import SuiteConfig
-    from advntk.telling.contents import Suite
-    from advntk.telling.curves import Curve
+    from advntk.telling.contents import Curve, Suite
     from advntk.telling.layout import Picture
     from advntk.telling.listing import Table
     from advntk.telling.publishing.pieces import Piece

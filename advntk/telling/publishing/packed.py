@@ -24,8 +24,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
 from advntk.foundation.records import Record, as_model
-from advntk.telling.contents import Results
-from advntk.telling.curves import Curve, curves_csv, read_curves
+from advntk.telling.contents import Curve, Results, curves_csv, read_curves
 from advntk.telling.kinds import kinds
 from advntk.telling.mixing import Accepted
 

@@ -10,7 +10,7 @@ from advntk.foundation.findings import Finding
 from advntk.foundation.recipes import Check
 from advntk.foundation.records import Record
 from advntk.foundation.strength import Sweep, Transfer
-from advntk.telling.curves import Curve
+from advntk.telling.contents import Curve
 
 if TYPE_CHECKING:
     from advntk.telling.kinds.fits import FitFacts

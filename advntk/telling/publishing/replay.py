@@ -13,8 +13,7 @@ import numpy as np
 
 from advntk.foundation.errors import InputError
 from advntk.telling.consistency import agree
-from advntk.telling.contents import Measured, Suite
-from advntk.telling.curves import Curve
+from advntk.telling.contents import Curve, Measured, Suite
 from advntk.telling.kinds import Order, kinds
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
