@@ -1,6 +1,6 @@
 # What was measured becomes tables and figures; its paths come from the suite file, nothing walks a folder.
 
-from advntk.telling.captions import caption
+from advntk.telling.labels import caption
 
 
 localrules:
