@@ -16,7 +16,8 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import Interval, accuracy_interval
 from advntk.telling import labels
-from advntk.telling.frames import CLEAN, ROBUST, Suite, ends, results, span_of
+from advntk.telling.contents import Suite
+from advntk.telling.frames import CLEAN, ROBUST, ends, results, span_of
 from advntk.telling.layout import grid
 from advntk.telling.listing import lines_of
 

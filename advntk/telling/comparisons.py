@@ -11,6 +11,7 @@ import pandas as pd
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
+from advntk.telling.contents import Measured, Suite
 from advntk.telling.frames import ends, evaluated, span_of
 from advntk.telling.kinds.checks import unconverged
 from advntk.telling.labels import NORMS, method_label, named, radius_label
@@ -26,7 +27,6 @@ from advntk.telling.listing import (
     points,
     table,
 )
-from advntk.telling.suite_file import Measured, Suite
 
 SIGNIFICANCE = 0.05
 """Adjusted p up to which a difference is significant."""

@@ -10,13 +10,13 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Record
+from advntk.telling.contents import Suite
 from advntk.telling.frames import in_order, orders_of
 from advntk.telling.kinds import kinds
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.labels import attack_label, method_label
 from advntk.telling.listing import Column, Listing, listing_of, percent
-from advntk.telling.suite_file import Suite
 
 RULES = ("gram", "fit", "train", "attack", "evaluate", "sweep", "transfer")
 PARTS = ("solve_s", "attack_s", "gradient_s", "curves_s")

@@ -13,12 +13,10 @@ import pandas as pd
 
 from advntk.foundation.records import Evaluation
 from advntk.foundation.statistics import Interval, accuracy_interval, spread
+from advntk.telling.contents import Measured, Suite
 from advntk.telling.kinds.checks import Training, unconverged
 from advntk.telling.labels import OUTSIDE, attack_label
 from advntk.telling.listing import Column, accuracy, table
-from advntk.telling.suite_file import Measured, Suite, read_suite
-
-__all__ = ["Suite", "read_suite"]
 
 KEY = ["dataset", "network", "method", "checkpoint", "attack", "eps255"]
 _CHECKPOINT_ORDER = ("final", "last", "best_val")

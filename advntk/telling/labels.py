@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from matplotlib.typing import LineStyleType
+if TYPE_CHECKING:  # captions are read where Snakemake alone is installed
+    from matplotlib.typing import LineStyleType
 
 METHODS = {
     "ntk": "NTK",

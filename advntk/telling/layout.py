@@ -52,7 +52,7 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure on a page; its caption stands in ``captions``.
+    """A figure on a page; its caption stands in ``labels``.
 
     Attributes:
         title: its heading.

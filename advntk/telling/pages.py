@@ -15,20 +15,20 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding
 from advntk.telling import labels
+from advntk.telling.accuracy_tables import accuracies, method_listings
 from advntk.telling.comparisons import differences, headlines
+from advntk.telling.contents import Suite
 from advntk.telling.cost import by_rule, jobs
-from advntk.telling.figures import PICTURES
 from advntk.telling.frames import attack_settings, span_of
 from advntk.telling.kinds import kinds
 from advntk.telling.kinds.findings import claims_listings, claims_of, draw, stories
 from advntk.telling.labels import CAPTIONS
 from advntk.telling.layout import save_png, style
 from advntk.telling.listing import EMPTY, Listing, accuracy, captioned_once, markdown_table
-from advntk.telling.methods_table import method_listings
 from advntk.telling.publishing.publish import Kept, read_reference
+from advntk.telling.report import PICTURES, TABLES
 from advntk.telling.story import Verdict
-from advntk.telling.suite_file import Suite, read_suite
-from advntk.telling.tables import TABLES, accuracies
+from advntk.telling.suite_file import read_suite
 
 _HEAD = """\
 # Results

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from advntk.foundation.records import AttackRecord
+from advntk.telling.contents import Suite
 from advntk.telling.frames import evaluated, span_of
 from advntk.telling.labels import NORMS, named, radius_label
 from advntk.telling.listing import Column, Listing, groups, listing_of, percent, table
-from advntk.telling.suite_file import Suite
 
 _PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
 """Options of PGD that the reference code's attack on kernels lacks, as the reference code attacks networks."""

@@ -15,8 +15,8 @@ from advntk.foundation.options import Closed
 from advntk.foundation.records import Record, Stage
 from advntk.foundation.statistics import wilson
 from advntk.foundation.threat import Norm, ThreatModel
+from advntk.telling.contents import Measured, Suite
 from advntk.telling.labels import method_label
-from advntk.telling.suite_file import Measured, Suite
 
 AUTOATTACK = "autoattack"
 """Kind of attack whose accuracy RobustBench ranks by."""

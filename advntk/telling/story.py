@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, power_of, student_interval
-from advntk.telling.suite_file import Suite
+from advntk.telling.contents import Suite
 
 POINT = 0.01
 """Of accuracy, or of a relative distance: smaller effects do not count."""

@@ -24,8 +24,6 @@ from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.publishing import packed
 from advntk.telling.publishing.parts import finished_fits, keep
 
-__all__ = ["SCHEMA", "Measured", "Suite", "read_suite"]
-
 SCHEMA = "advntk-suite-3"
 _REMAKE = "delete it and run the rules that make it again"
 

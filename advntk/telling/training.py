@@ -14,12 +14,11 @@ from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
-from advntk.telling.contents import frame_of
-from advntk.telling.frames import Suite, ends, evaluated, span_of
+from advntk.telling.contents import Measured, Suite, frame_of
+from advntk.telling.frames import ends, evaluated, span_of
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
 from advntk.telling.layout import grid
 from advntk.telling.listing import Column, Listing, groups, lines_of, listing_of, percent, points, table
-from advntk.telling.suite_file import Measured
 
 _FIRST = ("at", "advntk")
 LOST = ("lost", "lost_lo", "lost_hi")

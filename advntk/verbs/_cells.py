@@ -113,7 +113,7 @@ def gpus(suite: Suite, job: Wildcards) -> int:
 
 
 def reporting_code(module: str) -> Callable[[Suite, Wildcards], tuple[str, ...]]:
-    """Code of a step that reports, run by ``module``, and of all kinds of results and the stories of experiments."""
+    """Code of a step that reports, run by ``module``: what reads a suite, all kinds of results and its stories."""
 
     def roots(suite: Suite, job: Wildcards) -> tuple[str, ...]:
         from advntk.foundation import registry
@@ -121,6 +121,6 @@ def reporting_code(module: str) -> Callable[[Suite, Wildcards], tuple[str, ...]]
         from advntk.telling import kinds
 
         known = (f"{kinds.__name__}.{name}" for name in registry.names(kinds.__name__))
-        return (module, *known, *(f"{STORIES}.{name}" for name in suite.experiments))
+        return (module, "advntk.telling.suite_file", *known, *(f"{STORIES}.{name}" for name in suite.experiments))
 
     return roots

@@ -19,7 +19,7 @@ class Options(_options.SuiteOptions):
 
 def run(options: Options) -> None:
     """Draw the figure."""
-    from advntk.telling.figures import write_figure
+    from advntk.telling.report import write_figure
     from advntk.telling.suite_file import read_suite
 
     write_figure(options.figure, read_suite(options.suite, allow_mixed=options.allow_mixed), options.out)
@@ -35,7 +35,7 @@ STEPS = (
         jobs=lambda suite: ({"figure": name} for name in figures(suite)),
         inputs=collected,
         given=lambda suite, job: {"figure": job["figure"], "allow_mixed": suite.config.allow_mixed},
-        roots=_cells.reporting_code("advntk.telling.figures"),
+        roots=_cells.reporting_code("advntk.telling.report"),
         need=lambda resources, job: resources.told(),
     ),
 )

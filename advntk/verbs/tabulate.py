@@ -19,8 +19,8 @@ class Options(_options.SuiteOptions):
 
 def run(options: Options) -> None:
     """Write the table."""
+    from advntk.telling.report import write_table
     from advntk.telling.suite_file import read_suite
-    from advntk.telling.tables import write_table
 
     write_table(options.table, read_suite(options.suite, allow_mixed=options.allow_mixed), options.out)
 
@@ -35,7 +35,7 @@ STEPS = (
         jobs=lambda suite: ({"table": name} for name in tables(suite)),
         inputs=collected,
         given=lambda suite, job: {"table": job["table"], "allow_mixed": suite.config.allow_mixed},
-        roots=_cells.reporting_code("advntk.telling.tables"),
+        roots=_cells.reporting_code("advntk.telling.report"),
         need=lambda resources, job: resources.told(),
     ),
 )

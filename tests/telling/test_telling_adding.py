@@ -11,20 +11,19 @@ from matplotlib.text import Text
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
+from advntk.telling.accuracy_tables import standing
 from advntk.telling.comparisons import comparisons
 from advntk.telling.consistency import check, settled
-from advntk.telling.figures import FIGURES
 from advntk.telling.frames import results
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.layout import style
-from advntk.telling.methods_table import standing
 from advntk.telling.pages import write_page
 from advntk.telling.publishing.parts import add, missing, nothing_of
 from advntk.telling.publishing.publish import publish
+from advntk.telling.report import FIGURES, TABLES, write_table
 from advntk.telling.robustbench import export
 from advntk.telling.suite_file import read_suite
-from advntk.telling.tables import TABLES, write_table
 from tests.telling.conftest import Builder
 from tests.telling.whole_suite import CONFIG, change, contents, fill, hide
 

@@ -10,9 +10,10 @@ import pytest
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import holm, mcnemar
+from advntk.telling.accuracy_tables import method_listings
 from advntk.telling.comparisons import CHALLENGERS, _compare, comparison_listings, comparisons, headlines
-from advntk.telling.frames import read_suite, results
-from advntk.telling.methods_table import method_listings
+from advntk.telling.frames import results
+from advntk.telling.suite_file import read_suite
 
 OUTSIDE = "reference_fixed_gradient"
 TWO = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "attacks": ["pgd", "pgd_margin"]}

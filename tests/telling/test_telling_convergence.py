@@ -9,12 +9,12 @@ from matplotlib.text import Text
 
 from advntk.foundation import files
 from advntk.foundation.recipes import Check, late_gain
+from advntk.telling.accuracy_tables import method_listings, standing
 from advntk.telling.comparisons import comparisons
-from advntk.telling.figures import FIGURES
 from advntk.telling.frames import results
 from advntk.telling.kinds.checks import unconverged
 from advntk.telling.layout import style
-from advntk.telling.methods_table import method_listings, standing
+from advntk.telling.report import FIGURES
 from advntk.telling.stories.early_stopping import method_claims
 from advntk.telling.suite_file import read_suite
 

@@ -6,7 +6,7 @@ import pytest
 from advntk.foundation import files
 from advntk.foundation.strength import Shown, Sweep, Transfer
 from advntk.telling.cost import by_rule, cost, cost_listings
-from advntk.telling.frames import read_suite
+from advntk.telling.suite_file import read_suite
 
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "methods": ["ntk", "at"]}

@@ -11,11 +11,12 @@ from matplotlib.text import Text
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.strength import Sweep
 from advntk.telling.contents import frame_of
-from advntk.telling.figures import FIGURES, write_figure
-from advntk.telling.frames import read_suite, results
+from advntk.telling.frames import results
 from advntk.telling.kinds.transfers import transfers as transfers_of
 from advntk.telling.labels import CAPTIONS, method_colours
 from advntk.telling.layout import save, style
+from advntk.telling.report import FIGURES, write_figure
+from advntk.telling.suite_file import read_suite
 from tests.telling import test_telling_strength as strength
 from tests.telling import test_telling_transfer as transfer
 from tests.telling.conftest import Builder

@@ -11,8 +11,9 @@ from advntk.foundation import files
 from advntk.foundation.errors import AdvntkError, InputError
 from advntk.foundation.records import AttackRecord, read_record
 from advntk.telling.contents import CURVE_COLUMNS, frame_of
-from advntk.telling.frames import read_suite, results
-from advntk.telling.tables import TABLES
+from advntk.telling.frames import results
+from advntk.telling.report import TABLES
+from advntk.telling.suite_file import read_suite
 
 
 def test_columns_and_order_follow_the_configuration(quick):

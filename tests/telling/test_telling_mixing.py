@@ -11,12 +11,11 @@ import pytest
 from advntk.cli import main
 from advntk.foundation import provenance
 from advntk.foundation.errors import InputError
-from advntk.telling.figures import FIGURES, write_figure
-from advntk.telling.frames import read_suite
 from advntk.telling.mixing import Made, mixes
 from advntk.telling.publishing.publish import publish
+from advntk.telling.report import FIGURES, TABLES, write_figure, write_table
 from advntk.telling.robustbench import export
-from advntk.telling.tables import TABLES, write_table
+from advntk.telling.suite_file import read_suite
 
 EVALUATE, PGD = "advntk.measuring.evaluate", "advntk.attacks.entries.pgd"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "eps255": [16], "methods": ["ntk", "at"], "seeds": 1}

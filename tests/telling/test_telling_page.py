@@ -12,11 +12,11 @@ from matplotlib.image import imread
 from advntk.cli import main
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
+from advntk.telling.accuracy_tables import method_listings
 from advntk.telling.comparisons import comparisons, differences
-from advntk.telling.frames import read_suite
-from advntk.telling.methods_table import method_listings
 from advntk.telling.pages import write_page
 from advntk.telling.publishing.publish import publish
+from advntk.telling.suite_file import read_suite
 from tests.telling.conftest import Builder
 
 ROOT = Path(__file__).parents[2]

@@ -3,8 +3,8 @@
 import pytest
 
 from advntk.foundation import files
-from advntk.telling.frames import read_suite
 from advntk.telling.protocol import attack_pair, protocol_listings, protocols
+from advntk.telling.suite_file import read_suite
 
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}], "methods": ["ntk", "at"]}

@@ -8,12 +8,11 @@ from advntk.cli import main
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.strength import Shown, Sweep, SweepPoint, Transfer
-from advntk.telling.figures import FIGURES, write_figure
-from advntk.telling.frames import read_suite
 from advntk.telling.publishing import packed
 from advntk.telling.publishing.publish import publish, read_reference
+from advntk.telling.report import FIGURES, TABLES, write_figure, write_table
 from advntk.telling.robustbench import export
-from advntk.telling.tables import TABLES, write_table
+from advntk.telling.suite_file import read_suite
 
 OUTSIDE = "reference_fixed_gradient"
 ONE = {"architectures": [{"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5}], "eps255": [16]}

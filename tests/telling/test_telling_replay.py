@@ -13,13 +13,12 @@ import pytest
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.telling.consistency import check, made_of, settled
-from advntk.telling.figures import write_figure
 from advntk.telling.mixing import mixes, outdated
 from advntk.telling.publishing.parts import add, keep, nothing_of
 from advntk.telling.publishing.publish import publish
 from advntk.telling.publishing.replay import accepted, replays
+from advntk.telling.report import write_figure, write_table
 from advntk.telling.suite_file import read_suite
-from advntk.telling.tables import write_table
 from tests.telling.conftest import Builder
 from tests.telling.whole_suite import CONFIG, MADE, change, fill
 

@@ -11,10 +11,10 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import accuracy_interval, wilson
 from advntk.foundation.strength import Sweep, SweepPoint
 from advntk.foundation.threat import ThreatModel
+from advntk.telling.contents import Suite
 from advntk.telling.kinds.sweeps import line, strength
 from advntk.telling.labels import method_colours
 from advntk.telling.layout import style
-from advntk.telling.suite_file import Suite
 from tests.telling.conftest import QUICK, placed
 
 VALUES = {"radius": (0, 1, 2, 4, 8, 16, 32, 64, 128), "steps": (1, 2, 5, 10, 50, 200), "restarts": (1, 2, 5)}

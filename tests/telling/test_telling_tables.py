@@ -10,12 +10,12 @@ import pytest
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.records import AttackRecord
+from advntk.telling.accuracy_tables import method_listings, results_listings, standing
 from advntk.telling.comparisons import comparisons
-from advntk.telling.figures import write_figure
-from advntk.telling.frames import attack_settings, read_suite, results
+from advntk.telling.frames import attack_settings, results
 from advntk.telling.listing import Column, csv_text, latex, listing_of
-from advntk.telling.methods_table import method_listings, standing
-from advntk.telling.tables import TABLES, results_listings, write_table
+from advntk.telling.report import TABLES, write_figure, write_table
+from advntk.telling.suite_file import read_suite
 from tests.telling.test_telling_comparisons import plant
 
 REFERENCE = Path(__file__).parents[2] / "results/reference"

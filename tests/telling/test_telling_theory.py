@@ -14,8 +14,8 @@ from advntk.foundation.findings import Finding, write_finding
 from advntk.telling.kinds.findings import claims_of
 from advntk.telling.pages import write_theory_page
 from advntk.telling.publishing.publish import publish
+from advntk.telling.report import write_table
 from advntk.telling.suite_file import read_suite
-from advntk.telling.tables import write_table
 from tests.telling.conftest import placed
 from tests.theory.test_ark_limit import findings
 

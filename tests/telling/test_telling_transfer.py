@@ -11,9 +11,9 @@ from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.strength import Shown, Transfer
 from advntk.foundation.threat import ThreatModel
+from advntk.telling.contents import Suite
 from advntk.telling.kinds.transfers import transfer, transfer_listings, transfers
 from advntk.telling.layout import style
-from advntk.telling.suite_file import Suite
 from tests.telling.conftest import QUICK, placed
 
 N = 200

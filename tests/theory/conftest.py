@@ -10,8 +10,8 @@ import pytest
 
 from advntk.foundation.findings import Finding
 from advntk.foundation.options import Closed
+from advntk.telling.contents import Suite
 from advntk.telling.story import Told
-from advntk.telling.suite_file import Suite
 from advntk.theory.experiment import Experiment, Unit
 
 

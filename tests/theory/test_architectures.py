@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from advntk.telling.contents import Suite
 from advntk.telling.stories.architectures import ENTRY as STORY
 from advntk.telling.stories.architectures import best_robust, ln_half_distance, ln_window
 from advntk.telling.story import Told
-from advntk.telling.suite_file import Suite
 from advntk.theory.experiments.architectures import ENTRY, Options
 from tests.theory.conftest import finding_of
 

@@ -8,9 +8,9 @@ from advntk.foundation.architecture import Architecture
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
 from advntk.ingredients.splits import Part
+from advntk.telling.contents import Suite
 from advntk.telling.stories.degeneration import ENTRY as STORY
 from advntk.telling.story import Told
-from advntk.telling.suite_file import Suite
 from advntk.theory.experiments.degeneration import ENTRY, Options
 from advntk.theory.finite_at import Problem, finite_curves
 from tests.theory.conftest import finding_of

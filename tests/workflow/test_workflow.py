@@ -151,7 +151,6 @@ def test_every_fit_loads_as_a_library(finished, monkeypatch):
         ("attacks/entries/noise.py", {}),
         ("attacks/entries/autoattack.py", {}),
         ("measuring/chunks.py", {"evaluate": 4, "tabulate": 5, "plot": 4}),
-        ("telling/figures.py", {"plot": 4}),
         ("telling/listing.py", {"tabulate": 5, "plot": 4}),
         ("measuring/evaluate.py", {"evaluate": 4, "tabulate": 5, "plot": 4}),
         ("ingredients/datasets/npz.py", {}),

@@ -12,10 +12,10 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding
 from advntk.foundation.options import Closed
 from advntk.foundation.records import as_model
+from advntk.telling.contents import Measured, Suite
 from advntk.telling.listing import csv_text
 from advntk.telling.publishing.packed import Packed, write_packed
-from advntk.telling.suite_file import Measured, Suite
-from advntk.telling.tables import TABLES
+from advntk.telling.report import TABLES
 
 SCHEMA = "advntk-reference-1"
 INDEX = "index.json"

@@ -1,18 +1,28 @@
-"""The table of methods, as a paper has it: methods down, depths and radii across, the most robust in bold."""
+"""The tables of accuracies: of methods, as a paper has it, the most robust in bold; and of all results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from advntk.foundation.records import Record
 from advntk.telling.comparisons import SIGNIFICANCE, Line, comparisons, seen_from
-from advntk.telling.frames import CLEAN, ends, footnotes, in_order, orders_of, results, robust_cell, sizes_caption
+from advntk.telling.contents import Suite
+from advntk.telling.frames import (
+    CLEAN,
+    ends,
+    footnotes,
+    in_order,
+    orders_of,
+    results,
+    robust_cell,
+    sizes_caption,
+    span_of,
+)
 from advntk.telling.labels import NORMS, OUTSIDE, method_label, named, radius_label
-from advntk.telling.listing import EMPTY, Column, Listing, accuracy, groups, lines_of
-from advntk.telling.suite_file import Suite
+from advntk.telling.listing import EMPTY, Column, Listing, accuracy, groups, lines_of, listing_of, percent
 
 BEST, TIED, WORSE = "best", "not significantly different", "worse"
 _ACROSS = 4  # networks and radii side by side
@@ -174,3 +184,75 @@ def _remarks(suite: Suite, dataset: str) -> list[str]:
 def _trained_on(record: Record) -> str:
     """The images that a method was trained on, in words."""
     return f"{record.n_train} images" + (" (opt and val)" if record.images == "all" else "")
+
+
+def results_listings(suite: Suite) -> Iterator[Listing]:
+    """Accuracies of each dataset, radius and kind of network; then those after each stage of composed attacks."""
+    config, norm, found = suite.config, NORMS[suite.config.norm], results(suite)
+    kinds = dict.fromkeys(spec.kind for spec in config.specs())
+    ordered = in_order(found, orders_of(suite) | {"architecture": kinds})
+    for (dataset, eps255, kind), mine in groups(ordered, ["dataset", "eps255", "architecture"]):
+        yield _results(mine, config.seeds, f"{dataset}, {kind}, {radius_label(eps255)} ({norm})")
+    staged = ordered[ordered["stages"].astype(bool)]
+    for (dataset, eps255, _), mine in groups(staged, ["dataset", "eps255", "attack"]):
+        attack = mine["attack_label"].iloc[0]
+        yield _stages(mine, f"{dataset}, {radius_label(eps255)} ({norm}): stages of {attack}")
+
+
+def _results(found: pd.DataFrame, seeds: int, title: str) -> Listing:
+    """Accuracies of one dataset and radius."""
+    notes: dict[str, str] = {}
+    cells = [
+        (
+            row["network"],
+            method_label(row["method"], row["checkpoint"]),
+            accuracy(ends(row, CLEAN)),
+            row["attack_label"],
+            robust_cell(row, seeds, notes),
+        )
+        for row in lines_of(found)
+    ]
+    head, lines = accuracies(cells)
+    return Listing(
+        title=title,
+        caption=f"{sizes_caption(found)} Columns after clean: accuracy under the attack that the column names, on "
+        "images that are classified correctly without it too.",
+        head=head,
+        lines=lines,
+        notes=footnotes(notes),
+        words=2,
+    )
+
+
+def accuracies(cells: Iterable[tuple[str, str, str, str, str]]) -> tuple[list[str], list[list[str]]]:
+    """Networks and methods down, attacks across.
+
+    Args:
+        cells: network, method, clean accuracy, attack, and accuracy under it, as they are printed.
+
+    Returns:
+        Titles and lines of a table.
+    """
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for network, method, clean, attack, robust in cells:
+        found.setdefault((network, method), {"clean": clean})[attack] = robust
+    across = list(dict.fromkeys(name for line in found.values() for name in line))
+    lines = [[*names, *(line.get(name, EMPTY) for name in across)] for names, line in found.items()]
+    return ["network", "method", *across], lines
+
+
+def _stages(found: pd.DataFrame, title: str) -> Listing:
+    """Robust accuracy after each stage of one attack."""
+    after = pd.DataFrame(list(found["stages"]), index=found.index)
+    return listing_of(
+        [
+            Column(of="network", head="network", words=True),
+            Column(of=("method", "checkpoint"), head="method", text=named, words=True),
+            Column(of="clean_mean", head="clean", text=percent),
+            *(Column(of=name, head=name, text=percent) for name in map(str, after)),
+        ],
+        found.join(after),
+        title=title,
+        caption="Robust accuracy in percent after each stage of the attack and all stages before it, mean over seeds; "
+        f"n_test = {span_of(found['n_test'])}, seeds = {span_of(found['seeds'])}.",
+    )
