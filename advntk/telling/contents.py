@@ -14,9 +14,11 @@ from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.records import Record
+from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.mixing import Accepted
 
 _REMEDY = "delete it and run the fit again"
+_REMAKE = "delete it and run the rules that make it again"
 _ROW = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
 _CELL = ("dataset", "architecture", "method", "seed", "eps255")
 CURVE_COLUMNS = (*_CELL, *_ROW)
@@ -163,3 +165,58 @@ class Suite:
     def placed(self, model: type[Closed]) -> Sequence[tuple[str, Any]]:
         """The same, each after its file or entry."""
         return self.results.get(model, ())
+
+
+Tested = Mapping[tuple[str, int], tuple[str, np.ndarray]]
+"""By dataset and seed: hash of the split, and its test images."""
+
+
+def tested_in(results: Results) -> Tested:
+    """The test images of the splits of a suite."""
+    return {(split.dataset, split.seed): (split.hash, np.array(split.test)) for _, split in results.get(SplitFacts, ())}
+
+
+def measured_in(
+    path: str,
+    record: Record,
+    outcomes: Mapping[str, np.ndarray],
+    where: object,
+    tested: Tested,
+) -> Measured:
+    """A record with its outcomes and the test images of its split, checked against each other.
+
+    Args:
+        path: of the record.
+        record: as written by the evaluation.
+        outcomes: by ``<checkpoint>.clean`` and ``<checkpoint>.robust``, (n_test,).
+        where: the file of these.
+        tested: test images of the suite's splits.
+
+    Returns:
+        All of it.
+
+    Raises:
+        InputError: they do not belong together.
+    """
+    known, images = tested.get((record.dataset, record.seed), ("none", np.zeros(0)))
+    if known != record.split_hash:
+        what = f"its split hash is {record.split_hash}, that of the suite's split is {known}"
+        raise InputError(what, where=path, remedy="delete the stale record and run the suite again")
+    found: dict[str, dict[str, np.ndarray]] = {"clean": {}, "robust": {}}
+    for checkpoint, evaluation in record.evaluations.items():
+        if evaluation.n_test != len(images):
+            what = f"is of {evaluation.n_test} test images, its split has {len(images)}"
+            raise InputError(what, where=path, remedy=_REMAKE)
+        for kind, correct in (("clean", evaluation.clean_correct), ("robust", evaluation.robust_correct)):
+            outcome = outcomes.get(f"{checkpoint}.{kind}")
+            if outcome is None or outcome.dtype != np.bool_ or outcome.shape != (evaluation.n_test,):
+                what = f"lacks a boolean array '{checkpoint}.{kind}' of {evaluation.n_test} outcomes"
+                raise InputError(what, where=where, remedy=_REMAKE)
+            if int(outcome.sum()) != correct:
+                what = f"'{checkpoint}.{kind}' counts {int(outcome.sum())} correct, its record {correct}"
+                raise InputError(what, where=where, remedy=_REMAKE)
+            found[kind][checkpoint] = outcome
+        if np.any(found["robust"][checkpoint] & ~found["clean"][checkpoint]):
+            what = f"checkpoint '{checkpoint}' has examples counted as robust but not as clean"
+            raise InputError(what, where=where, remedy=_REMAKE)
+    return Measured(path=path, record=record, images=images, **found)

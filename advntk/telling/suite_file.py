@@ -7,10 +7,7 @@ directory, and ``suite.json`` of a published one, with its parts beside it (:mod
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from advntk.foundation import files
 from advntk.foundation.config import SuiteConfig
@@ -18,14 +15,12 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, validated
 from advntk.foundation.records import Record, read_record
 from advntk.telling.consistency import check, settled
-from advntk.telling.contents import CurveFile, Measured, Results, Suite, read_curve
+from advntk.telling.contents import CurveFile, Measured, Suite, Tested, measured_in, read_curve, tested_in
 from advntk.telling.kinds import kinds
-from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.publishing import packed
 from advntk.telling.publishing.parts import finished_fits, keep
 
 SCHEMA = "advntk-suite-3"
-_REMAKE = "delete it and run the rules that make it again"
 
 
 class _Listing(Closed):
@@ -62,7 +57,7 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False, finished: bool = 
     schema = content.get("schema") if isinstance(content, dict) else None
     published = schema in packed.READ
     if published:
-        suite = _published(packed.read_packed(Path(path), content))
+        suite = packed.read_packed(Path(path), content)
     elif schema == SCHEMA:
         lists = {name: content.get(name, []) for name in kinds()}
         own = {key: value for key, value in content.items() if key not in {"schema", *lists}}
@@ -70,7 +65,10 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False, finished: bool = 
     else:
         older = isinstance(schema, str) and schema.startswith(packed.PUBLISHED)
         what = f"not a suite file of schema {SCHEMA} or {packed.SCHEMA}, but of {schema}"
-        raise InputError(what, where=path, remedy="publish the suite again from its results" if older else _REMAKE)
+        remedy = (
+            "publish the suite again from its results" if older else "delete it and run the rules that make it again"
+        )
+        raise InputError(what, where=path, remedy=remedy)
     check(suite, str(path), whole=not (published or finished))
     return settled(suite, allow_mixed=allow_mixed, published=published)
 
@@ -82,7 +80,7 @@ def _live(listing: _Listing, *, finished: bool) -> Suite:
     results = {
         kind.model: [(place, kind.read(place)) for place in listing.results[name]] for name, kind in kinds().items()
     }
-    tested = _tested(results)
+    tested = tested_in(results)
     records = [(place, read_record(place)) for place in listing.records]
     if finished:
         records = [(place, one) for place, one in records if (one.dataset, one.seed) in tested]
@@ -128,60 +126,7 @@ def _whole_folders(listing: _Listing) -> _Listing:
     )
 
 
-def _published(parts: packed.Packed) -> Suite:
-    """A suite from the parts of a published one."""
-    tested = _tested(parts.results)
-    return Suite(
-        config=parts.config,
-        measured=tuple(_measured(where, record, found, where, tested) for where, record, found in parts.records),
-        curves=tuple(parts.curves),
-        command=parts.command,
-        accepted=tuple(parts.accepted),
-        results=parts.results,
-    )
-
-
-Tested = Mapping[tuple[str, int], tuple[str, np.ndarray]]
-"""By dataset and seed: hash of the split, and its test images."""
-
-
-def _tested(results: Results) -> Tested:
-    return {(split.dataset, split.seed): (split.hash, np.array(split.test)) for _, split in results[SplitFacts]}
-
-
 def _with_outcomes(path: str, record: Record, tested: Tested) -> Measured:
     """Read the outcomes beside a record, and check one against the other."""
     outcomes_path = Path(path).with_suffix(".npz")
-    return _measured(path, record, files.read_npz(outcomes_path), outcomes_path, tested)
-
-
-def _measured(
-    path: str,
-    record: Record,
-    outcomes: Mapping[str, np.ndarray],
-    where: object,
-    tested: Tested,
-) -> Measured:
-    """A record with its outcomes and the test images of its split, checked against each other."""
-    known, images = tested.get((record.dataset, record.seed), ("none", np.zeros(0)))
-    if known != record.split_hash:
-        what = f"its split hash is {record.split_hash}, that of the suite's split is {known}"
-        raise InputError(what, where=path, remedy="delete the stale record and run the suite again")
-    found: dict[str, dict[str, np.ndarray]] = {"clean": {}, "robust": {}}
-    for checkpoint, evaluation in record.evaluations.items():
-        if evaluation.n_test != len(images):
-            what = f"is of {evaluation.n_test} test images, its split has {len(images)}"
-            raise InputError(what, where=path, remedy=_REMAKE)
-        for kind, correct in (("clean", evaluation.clean_correct), ("robust", evaluation.robust_correct)):
-            outcome = outcomes.get(f"{checkpoint}.{kind}")
-            if outcome is None or outcome.dtype != np.bool_ or outcome.shape != (evaluation.n_test,):
-                what = f"lacks a boolean array '{checkpoint}.{kind}' of {evaluation.n_test} outcomes"
-                raise InputError(what, where=where, remedy=_REMAKE)
-            if int(outcome.sum()) != correct:
-                what = f"'{checkpoint}.{kind}' counts {int(outcome.sum())} correct, its record {correct}"
-                raise InputError(what, where=where, remedy=_REMAKE)
-            found[kind][checkpoint] = outcome
-        if np.any(found["robust"][checkpoint] & ~found["clean"][checkpoint]):
-            what = f"checkpoint '{checkpoint}' has examples counted as robust but not as clean"
-            raise InputError(what, where=where, remedy=_REMAKE)
-    return Measured(path=path, record=record, images=images, **found)
+    return measured_in(path, record, files.read_npz(outcomes_path), outcomes_path, tested)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
 from advntk.foundation.records import Record, as_model
-from advntk.telling.contents import Curve, Results, curves_csv, read_curves
+from advntk.telling.contents import Suite, curves_csv, measured_in, read_curves, tested_in
 from advntk.telling.kinds import kinds
 from advntk.telling.mixing import Accepted
 
@@ -59,25 +58,7 @@ class _Published(Closed):
     parts: dict[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Packed:
-    """All of a published suite, unpacked.
-
-    Attributes:
-        command: what made the suite.
-        records: where each stands, the record, and its outcomes by ``<checkpoint>.clean`` and ``<checkpoint>.robust``.
-        results: all others.
-    """
-
-    command: str
-    config: SuiteConfig
-    accepted: Sequence[Accepted]
-    records: Sequence[tuple[str, Record, dict[str, np.ndarray]]]
-    curves: Sequence[Curve]
-    results: Results
-
-
-def write_packed(folder: Path, packed: Packed) -> list[Path]:
+def write_packed(folder: Path, suite: Suite) -> list[Path]:
     """Write a suite into a folder, ``suite.json`` last; parts that it had before and has no more are deleted.
 
     Returns:
@@ -86,7 +67,7 @@ def write_packed(folder: Path, packed: Packed) -> list[Path]:
     Raises:
         InputError: a file would be larger than ``LIMIT``, or the folder cannot be written.
     """
-    texts = _parts(packed)
+    texts = _parts(suite)
     for name, text in texts.items():
         if (size := len(text.encode())) > LIMIT:
             raise InputError(
@@ -99,9 +80,9 @@ def write_packed(folder: Path, packed: Packed) -> list[Path]:
     for name, text in texts.items():
         files.write_text(folder / name, text)
     content = _Published(
-        command=packed.command,
-        config=packed.config,
-        accepted=list(packed.accepted),
+        command=suite.command,
+        config=suite.config,
+        accepted=list(suite.accepted),
         parts={name: files.sha256_of_file(folder / name) for name in texts},
     )
     files.write_json(listing, {"schema": SCHEMA, **content.model_dump(mode="json", exclude={"config": LOCAL})})
@@ -110,7 +91,7 @@ def write_packed(folder: Path, packed: Packed) -> list[Path]:
     return [listing, *(folder / name for name in texts)]
 
 
-def read_packed(path: Path, content: dict[str, Any]) -> Packed:
+def read_packed(path: Path, content: dict[str, Any]) -> Suite:
     """Read a published suite.
 
     Args:
@@ -129,14 +110,6 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
         part = path.parent / name
         if not part.is_file() or files.sha256_of_file(part) != digest:
             raise InputError("is missing or not as it was published", where=part, remedy=_AGAIN)
-    records = []
-    for name in listing.parts:
-        if name.startswith("records"):
-            part = path.parent / name
-            for line, item in enumerate(_lines_of(part, PackedRecord, "record"), start=1):
-                where = f"{part}, record {line}"
-                records.append((where, item.record, _outcomes(item, where)))
-
     results = {
         kind.model: [
             (f"{part}, entry {line}", one)
@@ -145,29 +118,34 @@ def read_packed(path: Path, content: dict[str, Any]) -> Packed:
         ]
         for name, kind in kinds().items()
     }
-    return Packed(
-        command=listing.command,
+    measured, tested = [], tested_in(results)
+    for part in (path.parent / name for name in listing.parts if name.startswith("records")):
+        for line, item in enumerate(_lines_of(part, PackedRecord, "record"), start=1):
+            where = f"{part}, record {line}"
+            measured.append(measured_in(where, item.record, _outcomes(item, where), where, tested))
+    return Suite(
         config=listing.config,
-        accepted=listing.accepted,
-        records=records,
+        measured=tuple(measured),
         curves=read_curves(path.parent / "curves.csv") if "curves.csv" in listing.parts else (),
         results=results,
+        command=listing.command,
+        accepted=tuple(listing.accepted),
     )
 
 
-def _parts(packed: Packed) -> dict[str, str]:
+def _parts(suite: Suite) -> dict[str, str]:
     """The text of each file but ``suite.json``, by name; records by dataset and network, what is empty not at all."""
     items: dict[str, list[Closed]] = {}
-    for _, record, outcomes in packed.records:
-        name = f"records-{record.dataset}-{record.architecture.label}.json"
-        item = PackedRecord(record=record, clean=_packed(outcomes, "clean"), robust=_packed(outcomes, "robust"))
-        items.setdefault(name, []).append(item)
+    for item in suite.measured:
+        name = f"records-{item.record.dataset}-{item.record.architecture.label}.json"
+        packed = PackedRecord(record=item.record, clean=_packed(item.clean), robust=_packed(item.robust))
+        items.setdefault(name, []).append(packed)
     for name, kind in kinds().items():
-        for _, one in packed.results.get(kind.model, ()):
+        for one in suite.of(kind.model):
             part = kind.part(one)
             items.setdefault(f"{name}-{part}.json" if part else f"{name}.json", []).append(one)
     texts = {name: _text(mine) for name, mine in items.items()}
-    return texts | ({"curves.csv": curves_csv(packed.curves)} if packed.curves else {})
+    return texts | ({"curves.csv": curves_csv(suite.curves)} if suite.curves else {})
 
 
 def _text(items: Iterable[Closed]) -> str:
@@ -203,13 +181,9 @@ def _known_parts(listing: Path) -> set[str]:
     return {Path(name).name for name in content.get("parts", {})} if published else set()
 
 
-def _packed(outcomes: dict[str, np.ndarray], kind: str) -> dict[str, str]:
-    """Outcomes of one kind by checkpoint."""
-    return {
-        name.removesuffix(f".{kind}"): base64.b64encode(np.packbits(outcome).tobytes()).decode()
-        for name, outcome in outcomes.items()
-        if name.endswith(f".{kind}")
-    }
+def _packed(outcomes: dict[str, np.ndarray]) -> dict[str, str]:
+    """Outcomes by checkpoint."""
+    return {name: base64.b64encode(np.packbits(outcome).tobytes()).decode() for name, outcome in outcomes.items()}
 
 
 def _outcomes(item: PackedRecord, where: str) -> dict[str, np.ndarray]:

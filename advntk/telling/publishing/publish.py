@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from pydantic import Field
 
 from advntk.foundation import files
@@ -12,9 +12,9 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.findings import Finding
 from advntk.foundation.options import Closed
 from advntk.foundation.records import as_model
-from advntk.telling.contents import Measured, Suite
+from advntk.telling.contents import Suite
 from advntk.telling.listing import csv_text
-from advntk.telling.publishing.packed import Packed, write_packed
+from advntk.telling.publishing.packed import write_packed
 from advntk.telling.report import TABLES
 
 SCHEMA = "advntk-reference-1"
@@ -97,15 +97,7 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
         raise InputError(f"suite '{name}' in a folder of another name", where=out, remedy=f"use {out.parent / name}")
     if not (suite.measured or suite.of(Finding)):
         raise InputError("nothing was measured", where=name, remedy="run the suite first")
-    packed = Packed(
-        command=command or suite.command or _command(name),
-        config=suite.config,
-        accepted=suite.accepted,
-        records=[(item.path, item.record, _outcomes(item)) for item in suite.measured],
-        curves=suite.curves,
-        results=suite.results,
-    )
-    written = write_packed(out, packed)
+    written = write_packed(out, replace(suite, command=command or suite.command or _command(name)))
     for table, entry in TABLES.items():
         frame = entry.frame(suite)
         if not frame.empty:
@@ -113,12 +105,6 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
             written.append(out / f"{table}.csv")
     add_published(out.parent, name)
     return written
-
-
-def _outcomes(item: Measured) -> dict[str, np.ndarray]:
-    """Outcomes under the names that an evaluation gives them."""
-    kinds = {"clean": item.clean, "robust": item.robust}
-    return {f"{checkpoint}.{kind}": outcome for kind, own in kinds.items() for checkpoint, outcome in own.items()}
 
 
 def overlay_of(name: str) -> Path | None:
