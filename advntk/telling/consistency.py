@@ -11,7 +11,7 @@ from typing import Any
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.telling.contents import Curve, Measured, Suite
-from advntk.telling.kinds import kinds
+from advntk.telling.kinds import kinds, traced
 from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.grams import GramFacts
 from advntk.telling.kinds.splits import SplitFacts, overlap_notes
@@ -69,20 +69,16 @@ def settled(suite: Suite, *, allow_mixed: bool, published: bool) -> Suite:
 
 def made_of(suite: Suite) -> list[Made]:
     """What each result of a suite was computed from."""
-    made = [
+    return [
         Made(
-            where=item.path,
-            dataset=item.record.dataset,
-            provenance=item.record.provenance,
-            of={"fit": [of_fit(item.record)]},
+            where=where,
+            dataset=getattr(one, "dataset", ""),
+            provenance=one.provenance,
+            **(kinds()[name].made(one, suite) if name in kinds() else {"of": {"fit": [of_fit(one)]}}),
         )
-        for item in suite.measured
+        for name, placed in traced(suite).items()
+        for where, one in placed
     ]
-    for kind in (kind for kind in kinds().values() if kind.traced):
-        for where, one in suite.placed(kind.model):
-            dataset = getattr(one, "dataset", "")
-            made.append(Made(where=where, dataset=dataset, provenance=one.provenance, **kind.made(one, suite)))
-    return made
 
 
 def _noise(measured: Iterable[Measured]) -> list[str]:

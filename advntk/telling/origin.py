@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from advntk.foundation import files
 from advntk.foundation.errors import InputError
 from advntk.foundation.provenance import code_digest, content_digest
 from advntk.telling import suite_file
-from advntk.telling.kinds import kinds
+from advntk.telling.kinds import traced
 from advntk.telling.mixing import UNKNOWN
 from advntk.telling.publishing import packed
 
@@ -107,13 +107,7 @@ def origin(path: Path) -> list[Link]:
 
 def as_json(links: list[Link]) -> list[dict[str, Any]]:
     """Machine-readable links, the result first."""
-    return [
-        {
-            **{"kind": link.kind, "path": link.path, "what": link.what, "there": link.there},
-            **{"provenance": link.provenance, "timing": link.timing, "code": link.code, "doubts": link.doubts},
-        }
-        for link in links
-    ]
+    return [asdict(link) for link in links]
 
 
 def as_text(links: list[Link]) -> str:
@@ -292,10 +286,9 @@ def _suite(path: Path) -> Link:
         The link; its provenance is in words already.
     """
     suite = suite_file.read_suite(path, allow_mixed=True)
-    found: dict[str, list[Any]] = {"records": [item.record for item in suite.measured]}
-    found |= {name: [one for _, one in suite.placed(kind.model)] for name, kind in kinds().items() if kind.traced}
-    made = [one.provenance for results in found.values() for one in results]
-    facts = {"results": ", ".join(f"{len(results)} {name}" for name, results in found.items())}
+    found = traced(suite)
+    made = [one.provenance for placed in found.values() for _, one in placed]
+    facts = {"results": ", ".join(f"{len(placed)} {name}" for name, placed in found.items())}
     for name in ("host", "device", "processor", "environment", "python", "code", "data"):
         values = [str(one.get(name) or UNKNOWN) for one in made]
         facts[name] = ", ".join(f"{value} ({values.count(value)})" for value in dict.fromkeys(values))

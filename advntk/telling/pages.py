@@ -20,7 +20,7 @@ from advntk.telling.comparisons import differences, headlines
 from advntk.telling.contents import Suite
 from advntk.telling.cost import by_rule, jobs
 from advntk.telling.frames import attack_settings, span_of
-from advntk.telling.kinds import kinds
+from advntk.telling.kinds import traced
 from advntk.telling.kinds.findings import claims_listings, claims_of, draw, stories
 from advntk.telling.labels import CAPTIONS
 from advntk.telling.layout import save_png, style
@@ -274,7 +274,7 @@ _VERSIONED = ("jax", "neural-tangents", "numba", "numpy", "scipy", "torch")
 
 def made(suite: Suite) -> dict[str, str]:
     """Facts by name; where jobs disagree, all values are listed; a missing fact is a dash."""
-    known = list(_provenances(suite))
+    known = [one.provenance for placed in traced(suite).values() for _, one in placed]
     finished = sorted(str(one["finished"])[:16].replace("T", " ") for one in known if "finished" in one)
     threads = sorted({int(one["threads"]) for one in known if "threads" in one})
     count = "–".join(map(str, dict.fromkeys((threads[0], threads[-1])))) if threads else EMPTY
@@ -285,12 +285,6 @@ def made(suite: Suite) -> dict[str, str]:
         "python": _told(str(one["python"]) for one in known if "python" in one),
         "versions": _told(_versions(one["versions"]) for one in known if "versions" in one),
     }
-
-
-def _provenances(suite: Suite) -> Iterable[dict[str, Any]]:
-    yield from (item.record.provenance for item in suite.measured)
-    for kind in kinds().values():
-        yield from (result.provenance for _, result in suite.placed(kind.model) if kind.traced)
 
 
 def _versions(versions: dict[str, str]) -> str:

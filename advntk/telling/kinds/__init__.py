@@ -113,17 +113,18 @@ class Kind:
         """What distinguishes a result from others of its kind."""
         return self.identity(one) if self.identity else self.place(order, one)
 
-    @property
-    def traced(self) -> bool:
-        """Whether its results carry a provenance."""
-        return "provenance" in self.model.model_fields
-
 
 @cache
 def kinds() -> dict[str, Kind]:
     """All kinds by name, in the order in which they are published."""
     names = dict.fromkeys([*_FIRST, *registry.names(__name__)])
     return {name: registry.get(__name__, name) for name in names}
+
+
+def traced(suite: Suite) -> dict[str, Sequence[tuple[str, Any]]]:
+    """All results that carry a provenance, each after its file, by the name of their list; records come first."""
+    own = {name: suite.placed(kind.model) for name, kind in kinds().items() if "provenance" in kind.model.model_fields}
+    return {"records": [(item.path, item.record) for item in suite.measured], **own}
 
 
 def read_facts(model: type[Facts], what: str, path: str | Path) -> Facts:

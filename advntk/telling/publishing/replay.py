@@ -107,7 +107,7 @@ def replays(published: Suite, again: Suite) -> list[Replay]:
             for one, other in _matched(suites, methodcaller("of", kind.model), partial(kind.key, order)):
                 replay = of(kind.piece(other))
                 replay.points = max(replay.points, kind.apart(one, other))
-                if kind.traced:
+                if hasattr(one, "provenance"):
                     _trace(replay, one.provenance, other.provenance)
     behind = {
         gram_name(one): (one, other) for one, other in _matched(suites, lambda suite: suite.of(GramFacts), gram_name)
