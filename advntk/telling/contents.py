@@ -23,6 +23,10 @@ _ROW = ("step", "split", "clean_accuracy", "robust_accuracy", "robust_loss")
 _CELL = ("dataset", "architecture", "method", "seed", "eps255")
 CURVE_COLUMNS = (*_CELL, *_ROW)
 
+Result = TypeVar("Result", bound=Closed)
+Results = Mapping[type[Closed], Sequence[tuple[str, Any]]]
+"""By model, each with its file or entry."""
+
 
 class CurveFile(Closed):
     """Where the curve of one fit lies: accuracy along its training steps."""
@@ -110,11 +114,6 @@ def _read_csv(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
         what = "accuracies must lie in [0, 1] and split must be train, val or test"
         raise InputError(what, where=path, remedy=_REMEDY)
     return frame[list(columns)]
-
-
-Result = TypeVar("Result", bound=Closed)
-Results = Mapping[type[Closed], Sequence[tuple[str, Any]]]
-"""By model, each with its file or entry."""
 
 
 @dataclass(frozen=True, kw_only=True)

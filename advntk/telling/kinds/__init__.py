@@ -86,10 +86,12 @@ class Kind:
         identity: which one it is, where its position does not tell.
         made: its name for results computed from it, and the names of what it was computed from, as
             :class:`advntk.telling.mixing.Made` has them.
-        asked: names of those that every cell of a suite must have, after ``what``; one that has no name is ``""``.
+        asked: names of those that every cell of a suite must have, after ``what``; one that has no name is ``""``. The
+            cell's radius is that of their ``threat``.
         called: name of one among those of its cell.
         apart: how far two of them are apart, percentage points; by default they hold no accuracies to compare.
-        rule: that computes them, in the table of cost; empty: they are not in it.
+        rule: that computes them, in the table of cost; empty: they are not in it. An ``attack`` of theirs is an
+            :class:`~advntk.foundation.records.AttackRecord`.
         tables: of these results, by name.
         figures: of these results, by name.
     """
