@@ -20,6 +20,7 @@ from advntk.foundation.strength import SweepName
 from advntk.foundation.threat import ThreatModel
 from advntk.foundation.training_images import TrainingImages
 from advntk.ingredients.images import Dataset, SplitSizes
+from advntk.ingredients.kernels.relu_plan import DensePlan, relu_plan
 from advntk.ingredients.networks.layers import FAMILIES, layers_of
 from advntk.learning.method import Method
 from advntk.suite_options import (
@@ -85,6 +86,7 @@ class Suite:
         options: of each (dataset, architecture, method), overrides merged in.
         attacks: those that evaluate, by the user's name.
         sweep_attacks: those whose strength is varied, by the name of the sweep.
+        certificate_attack: tried before certificates; None where nothing is certified.
         experiments: registry entry and options of each theory experiment, by name.
     """
 
@@ -96,6 +98,7 @@ class Suite:
     options: dict[tuple[str, str, str], Closed]
     attacks: dict[str, NamedAttack]
     sweep_attacks: dict[SweepName, NamedAttack]
+    certificate_attack: NamedAttack | None
     experiments: dict[str, tuple[Experiment, Closed]]
 
     @property
@@ -151,6 +154,25 @@ class Suite:
     def fits(self) -> list[Job]:
         """Wildcards of all fits, each once."""
         return _once(cell.fit for cell in self.cells())
+
+    def certified(self) -> list[Job]:
+        """Wildcards of the fits that are certified: of kernel methods on ReLU MLPs, computed by the numba engine."""
+        if self.config.compute.kernel_engine == "neural_tangents":
+            return []
+        dense = {label for label, spec in self.specs.items() if isinstance(relu_plan(layers_of(spec)), DensePlan)}
+        return [
+            fit
+            for fit in self.fits()
+            if fit["architecture"] in dense
+            and self.methods[fit["method"]].kind == "kernel"
+            and self.certified_radii(fit["trained_at"])
+        ]
+
+    def certified_radii(self, trained_at: str) -> list[float]:
+        """Radii at which a fit is certified: not those that other fits of its method are trained for."""
+        others = {paths.trained_at(eps255, depends_on_radius=True) for eps255 in self.config.eps255} - {trained_at}
+        radii = {paths.trained_at(eps255, depends_on_radius=True): eps255 for eps255 in self.config.certificates.radii}
+        return [eps255 for at, eps255 in radii.items() if trained_at == paths.ANY_RADIUS or at not in others]
 
     def recipe(self, dataset: str, architecture: str, method: str, of: Recipe) -> bool:
         """Whether a method's recipe is searched for, or checked for convergence."""
@@ -222,7 +244,7 @@ def resolve(content: Mapping[str, Any]) -> Suite:
     _check_chunks(named, sizes)
     _check_transfer(config, named)
     _check_protocol(config, named)
-    return Suite(
+    suite = Suite(
         config=config,
         datasets=datasets,
         specs=specs,
@@ -231,8 +253,11 @@ def resolve(content: Mapping[str, Any]) -> Suite:
         options=resolve_options(config, specs, methods, sizes),
         attacks={name: named[name] for name in config.attacks},
         sweep_attacks=_resolve_sweeps(config, named),
+        certificate_attack=named[config.certificates.attack] if config.certificates.radii else None,
         experiments=resolve_experiments(config, sizes),
     )
+    _check_certificates(suite)
+    return suite
 
 
 def _check_families(config: SuiteConfig) -> None:
@@ -299,6 +324,23 @@ def _check_protocol(config: SuiteConfig, named: Mapping[str, NamedAttack]) -> No
             "the reference protocol needs 'pgd_paper' to be plain PGD with the options of 'reference_fixed_gradient'",
             where="attack_options.pgd_paper",
             remedy="give both the same loss, steps, step_ratio and random_start, or name another attack for other ones",
+        )
+
+
+def _check_certificates(suite: Suite) -> None:
+    """Something must have a certificate, and what is tried before must be an attack in the threat model."""
+    attack, where = suite.certificate_attack, "certificates"
+    if attack is None:
+        return
+    if attack.entry.chunked or not attack.entry.inside_threat_model:
+        raise ConfigError(f"'{attack.kind}' cannot be tried first", where=f"{where}.attack", remedy="use kind pgd")
+    if suite.config.norm == "l1":
+        raise ConfigError("there are none in l1", where=where, remedy="use linf or l2, or leave certificates out")
+    if not suite.certified():
+        raise ConfigError(
+            "no cell has one: they are of kernel methods on ReLU MLPs, with the numba engine",
+            where=where,
+            remedy="add such a cell, or leave certificates out",
         )
 
 

@@ -95,6 +95,7 @@ def resolve_attacks(config: SuiteConfig) -> dict[str, NamedAttack]:
     """Attacks by the user's names, those that are only listed with options too."""
     resolved, given = {}, config.attack_options
     used = [*config.attacks, *(entry.attack for entry in config.sweeps.values())]
+    used += [config.certificates.attack] if config.certificates.radii else []
     for name in {**dict.fromkeys(used), **given}:
         kind = _kind(name, given, ATTACKS, "attack")
         resolved[name] = NamedAttack.of(name, given.get(name, {}), kind=kind, where=f"attack_options.{name}")

@@ -1,4 +1,5 @@
-# Attacks on fits: records of clean and robust accuracy, sweeps over an attack's strength, transfer between predictors.
+# Attacks on fits: records of clean and robust accuracy, sweeps over an attack's strength, transfer between predictors,
+# certificates.
 
 
 rule attack:
@@ -89,3 +90,24 @@ rule transfer:
         code=STEP.transfer.code,
     shell:
         STEP.transfer.command
+
+
+rule certify:
+    input:
+        unpack(STEP.certify.inputs),
+    output:
+        **STEP.certify.outputs,
+    log:
+        STEP.certify.log,
+    benchmark:
+        STEP.certify.benchmark
+    conda:
+        STEP.certify.environment
+    threads: STEP.certify.threads
+    resources:
+        **STEP.certify.resources,
+    params:
+        flags=STEP.certify.flags,
+        code=STEP.certify.code,
+    shell:
+        STEP.certify.command

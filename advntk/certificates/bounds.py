@@ -7,7 +7,6 @@ of them alone: p affine (bound b), quadratic (c) or cubic (d). See docs/certific
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 
@@ -16,8 +15,6 @@ from advntk.certificates.enclosures import Cells, Enclosure, central_jets, econo
 from advntk.certificates.geometry import Scene, ThreatSet
 from advntk.certificates.network import InfiniteMlp, gamma
 from advntk.certificates.quadratic import quadratic_minimum, separable_minimum
-
-Bound = Literal["b", "c", "d"]
 
 COARSE: Cells = (2, 1)
 FINE: Cells = (4, 2)

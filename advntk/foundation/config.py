@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from advntk.foundation.architecture import Activation, Architecture, Padding, Pooling
+from advntk.foundation.certified import CertificateOptions
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import Closed, Compute, UserPath, validated
 from advntk.foundation.strength import SweepName
@@ -125,6 +126,9 @@ class SuiteConfig(Closed):
     transfer: list[str] = Field(
         default_factory=list, description="attacks whose images are shown to all other predictors of the same split"
     )
+    certificates: CertificateOptions = Field(
+        default_factory=CertificateOptions, description="radii at which ReLU MLPs of infinite width are certified"
+    )
     experiments: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="theory experiments to run, by name, with their options"
     )
@@ -175,6 +179,9 @@ class SuiteConfig(Closed):
                 raise ValueError(f"eps255: radii must be >= 0, 0.001 or more unless 0, at most 6 digits, not {eps255}")
             if problem := unit_problem(self.norm, eps255):
                 raise ValueError(f"eps255: {problem}")
+        for eps255 in self.certificates.radii:
+            if problem := unit_problem(self.norm, eps255):
+                raise ValueError(f"certificates.radii: {problem}")
         # a sweep may begin with tiny radii
         if "radius" in self.sweeps and (problem := unit_problem(self.norm, self.sweeps["radius"].values[-1])):
             raise ValueError(f"sweeps.radius.values: {problem}")

@@ -263,7 +263,7 @@ class Resources:
         columns = steps * (c if getattr(options, "diagonal", "") == "per_class" else 1)
         bases = min(half, 4 * n**2 / MIB) + min(half, 1600 * n * c / MIB) + 16 * n * columns / MIB
         held = 4 * self.suite.gram_size(dataset) ** 2 / MIB  # the mapped file
-        gradients, val = _gradients(getattr(options, "attack", None)), min(SELECTION_IMAGES, cell.sizes.n_val)
+        gradients, val = gradients_of(getattr(options, "attack", None)), min(SELECTION_IMAGES, cell.sizes.n_val)
         if attacks := hasattr(options, "attack"):
             held += cell.predictor_mb(getattr(options, "batch", BATCH))
         if steps:
@@ -309,20 +309,20 @@ class Resources:
         """One chunk of an attack that is run in chunks."""
         cell, named = Cell(self.suite, dataset, architecture, method), self.suite.attacks[attack]
         images = cell.facts.n_test / max(1, named.chunks)
-        return self._attacked(cell, named, images * _gradients(named.options), torch=True)
+        return self.attacked(cell, named, images * gradients_of(named.options), torch=True)
 
     def evaluate(self, dataset: str, architecture: str, method: str, attack: str) -> Need:
         """An evaluation: the attack, unless chunks of it are there."""
         cell, named = Cell(self.suite, dataset, architecture, method), self.suite.attacks[attack]
-        return self._attacked(cell, named, 0 if named.chunks else cell.facts.n_test * _gradients(named.options))
+        return self.attacked(cell, named, 0 if named.chunks else cell.facts.n_test * gradients_of(named.options))
 
     def sweep(self, dataset: str, architecture: str, method: str, sweep: SweepName) -> Need:
         """An attack at every strength."""
         cell, named = Cell(self.suite, dataset, architecture, method), self.suite.sweep_attacks[sweep]
         values = self.suite.config.sweeps[sweep].values
         changes: list[dict[str, int]] = [{} if sweep == "radius" else {sweep: int(value)} for value in values]
-        once = sum(_gradients(named.options.model_copy(update=change)) for change in changes)
-        return self._attacked(cell, named, cell.facts.n_test * once)
+        once = sum(gradients_of(named.options.model_copy(update=change)) for change in changes)
+        return self.attacked(cell, named, cell.facts.n_test * once)
 
     def transfer(self, dataset: str) -> Need:
         """Every predictor of a split shown the images made against each."""
@@ -330,7 +330,7 @@ class Resources:
         specs = self.suite.config.specs_on(dataset)
         cells = [Cell(self.suite, dataset, spec.label, method) for spec in specs for method in self.suite.methods]
         shown = len(cells) * facts.n_test
-        needs = [self._attacked(cell, named, shown / 2, torch=True) for cell in cells]
+        needs = [self.attacked(cell, named, shown / 2, torch=True) for cell in cells]
         return Need(
             kind=("transfer",),
             memory_mb=max(need.memory_mb for need in needs) + 4 * shown * facts.numbers / MIB,
@@ -350,8 +350,8 @@ class Resources:
         for options in recipes:
             steps, batch = getattr(options, "steps", 1), getattr(options, "batch", BATCH)
             reports = steps // getattr(options, "report_every", max(1, steps)) + 1
-            passes = 2 * _gradients(getattr(options, "attack", None)) + 3 + sum(part.passes for part in parts)
-            asked = monitored * reports * _gradients(getattr(options, "report_attack", None))
+            passes = 2 * gradients_of(getattr(options, "attack", None)) + 3 + sum(part.passes for part in parts)
+            asked = monitored * reports * gradients_of(getattr(options, "report_attack", None))
             work += steps * passes * (batch * products + CALL) + 2 * asked * products
         batch = max((1 + any(part.uses_clean for part in parts)) * getattr(cell.options, "batch", BATCH), 2 * BATCH)
         held = (28 + 4 * sum(part.copies for part in parts)) * weights
@@ -364,7 +364,7 @@ class Resources:
             work=work,
         )
 
-    def _attacked(self, cell: Cell, named: NamedAttack, gradients: float, *, torch: bool = False) -> Need:
+    def attacked(self, cell: Cell, named: NamedAttack, gradients: float, *, torch: bool = False) -> Need:
         """A predictor attacked with so many gradients in all: it, a batch, and the test images clean and perturbed."""
         batch, engine = getattr(named.options, "batch", BATCH), ""
         if self.suite.methods[cell.method].kind == "network":
@@ -386,7 +386,7 @@ class Resources:
         )
 
 
-def _gradients(options: Any) -> float:
+def gradients_of(options: Any) -> float:
     """Gradients that an attack asks for each image: steps or draws, in all restarts, for all targets.
 
     AutoAttack's: iterations of APGD, of targeted APGD for nine classes, and of FAB with two gradients for each of them.

@@ -67,8 +67,11 @@ def folder(suite: Suite, job: Wildcards) -> Path:
 
 
 def attack_of(suite: Suite, job: Wildcards) -> NamedAttack:
-    """The attack of a job, or that of its sweep."""
-    return suite.attacks[job["attack"]] if "attack" in job else suite.sweep_attacks[job["sweep"]]
+    """The attack of a job, that of its sweep, or the one before its certificates."""
+    if "attack" in job or "sweep" in job:
+        return suite.attacks[job["attack"]] if "attack" in job else suite.sweep_attacks[job["sweep"]]
+    assert suite.certificate_attack is not None  # nothing else is attacked
+    return suite.certificate_attack
 
 
 def attacked(suite: Suite, job: Wildcards) -> dict[str, Any]:

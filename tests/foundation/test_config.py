@@ -129,6 +129,14 @@ def changed(config, path, value):
         ),
         (["sweeps"], {"radius": {"attack": "autoattack", "values": [4]}}, r"'autoattack' cannot be varied"),
         (["sweeps"], {"steps": {"attack": "pgd", "values": [0.5]}}, r"sweeps\.steps\.steps: .*integer"),
+        (["certificates", "radii"], [0, 8], r"certificates\.radii: radii must rise and be positive"),
+        (["certificates", "radii"], [300], r"certificates\.radii: 300 is more than the whole pixel range"),
+        (["certificates"], {"radii": [8], "bounds": "d"}, r"certificates\.bounds: .*'b', 'bc' or 'bcd'"),
+        (
+            ["certificates"],
+            {"radii": [8], "attack": "autoattack"},
+            r"certificates\.attack: 'autoattack' cannot be tried",
+        ),
     ],
 )
 def test_wrong_keys_and_values(quick, path, value, message):
@@ -331,6 +339,24 @@ def test_sweeps_and_transfers_expand_to_their_cells(quick):
     shown = suite.shown("digits", 1, 16)
     assert [(cell.spec.label, cell.method) for cell in shown][:2] == [("mlp-3", "ntk"), ("mlp-3", "ridge_ntk")]
     assert len(shown) == 15
+
+
+def test_certificates_are_planned_where_there_are_any(quick):
+    asked = {"certificates": {"radii": [8, 16, 32], "images": 5}}
+    suite = resolve(quick | asked)
+    cells = [(fit["architecture"], fit["method"], fit["trained_at"]) for fit in suite.certified() if fit["seed"] == 0]
+    assert {cell[0] for cell in cells} == {"mlp-3", "mlp-5"}
+    assert {cell[1] for cell in cells} == set(quick["methods"]) - {"at"}
+    assert suite.certified_radii("anyeps") == [8, 16, 32]
+    assert suite.certified_radii("eps16") == [8, 16]
+    fits = resolve(quick | {"certificates": {"radii": [32]}}).certified()
+    assert {fit["trained_at"] for fit in fits} == {"anyeps", "eps32"}
+    assert not resolve(quick).certified()
+    for changes in ({"network": {"activation": "erf"}}, {"compute": {"kernel_engine": "neural_tangents"}}):
+        with pytest.raises(ConfigError, match="no cell has one"):
+            resolve(merged(quick, asked | changes))
+    with pytest.raises(ConfigError, match="none in l1"):
+        resolve(quick | {"norm": "l1", "eps255": [500], "certificates": {"radii": [500]}})
 
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)

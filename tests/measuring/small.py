@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from advntk.foundation.architecture import Architecture
+from advntk.foundation.options import Compute
+from advntk.foundation.threat import ThreatModel
+from advntk.ingredients.grams import build_gram
 from advntk.ingredients.kernels.engine import make_engine
-from advntk.ingredients.splits import Part
+from advntk.ingredients.splits import Part, write_split
+from advntk.learning.fits import write_fit
 from advntk.learning.kernel_predictor import KernelPredictor, targets_of
+from advntk.learning.method import Task
+from advntk.learning.methods import ntk
 
 SHAPE, CLASSES = (6, 5, 3), 4
 ENGINES = {"mlp": "numba", "cnn": "numba", "jax": "neural_tangents"}
@@ -44,3 +50,27 @@ def make(kind, shape=SHAPE, solved=True):
         gram = made.tile_symmetric(train.images).astype(np.float64)
         coef = np.linalg.solve(gram + 1e-2 * np.eye(len(gram)), coef)
     return KernelPredictor(made.bind(train.images, memory_mb=100), coef, shape)
+
+
+def ntk_fits(split, folder, *depths, family="mlp"):
+    """Folders of NTK fits of some depths on one split."""
+    manifest, compute, made = folder / "split.json", Compute(device="cpu"), []
+    write_split(manifest, split)
+    for depth in depths:
+        spec = Architecture(family=family, depth=depth)
+        gram = folder / f"{depth}/gram.npy"
+        build_gram(split, spec, out=gram, compute=compute, threads=1)
+        task = Task(
+            split=split,
+            spec=spec,
+            threat=ThreatModel(eps255=16),
+            options=ntk.ENTRY.options(),
+            seed=0,
+            compute=compute,
+            gram=gram,
+            workdir=folder / str(depth),
+        )
+        settings = {"name": "ntk", "method": ntk.ENTRY, "task": task, "split_path": manifest}
+        write_fit(task.workdir, ntk.ENTRY.fit(task), **settings, provenance={}, timing={})
+        made.append(task.workdir)
+    return made

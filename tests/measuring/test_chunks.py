@@ -13,25 +13,21 @@ from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST, Attack, Attacked
 from advntk.attacks.entries import autoattack, pgd
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
-from advntk.foundation.architecture import Architecture
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import ConfigError, InputError, NumericalError
 from advntk.foundation.options import Closed, Compute
 from advntk.foundation.strength import read_sweep, read_transfer
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients.grams import build_gram
-from advntk.ingredients.splits import write_split
 from advntk.learning import search
-from advntk.learning.fits import read_fit, write_fit
+from advntk.learning.fits import read_fit
 from advntk.learning.loading import load_checkpoint, split_of
-from advntk.learning.method import Task
-from advntk.learning.methods import ntk
 from advntk.measuring import evaluate, sweep
 from advntk.measuring import transfer as transfers
 from advntk.measuring.chunks import ChunkedAttack
 from advntk.measuring.evaluate import evaluate_fit
 from advntk.measuring.sweep import sweep_fit
 from advntk.measuring.transfer import transfer
+from tests.measuring.small import ntk_fits
 
 THREAT = ThreatModel(eps255=16)
 COMPUTE = Compute(device="cpu")
@@ -75,28 +71,7 @@ def entry(recording):
 @pytest.fixture(scope="module")
 def fits(digits_split, tmp_path_factory):
     """NTK fits of two depths on one split."""
-    folder = tmp_path_factory.mktemp("fits")
-    manifest = folder / "split.json"
-    write_split(manifest, digits_split)
-    made = []
-    for depth in (2, 3):
-        spec = Architecture(family="mlp", depth=depth)
-        gram = folder / f"{depth}/gram.npy"
-        build_gram(digits_split, spec, out=gram, compute=COMPUTE, threads=1)
-        task = Task(
-            split=digits_split,
-            spec=spec,
-            threat=THREAT,
-            options=ntk.ENTRY.options(),
-            seed=0,
-            compute=COMPUTE,
-            gram=gram,
-            workdir=folder / str(depth),
-        )
-        settings = {"name": "ntk", "method": ntk.ENTRY, "task": task, "split_path": manifest}
-        write_fit(task.workdir, ntk.ENTRY.fit(task), **settings, provenance={}, timing={})
-        made.append(task.workdir)
-    return made
+    return ntk_fits(digits_split, tmp_path_factory.mktemp("fits"), 2, 3)
 
 
 def named(entry, options):
