@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BATCH = 128
-BROKEN, ROBUST, NOT_TRIED = 0, 1, -1
+BROKEN, ROBUST, NOT_TRIED, UNDECIDED = 0, 1, -1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Attacked:
     Attributes:
         images: perturbed images, float32 (m, H, W, C).
         stages: of an attack made of several, by name in their order: what became of each example (m,) int8,
-            ``ROBUST``, ``BROKEN`` or ``NOT_TRIED`` (an earlier stage broke it).
+            ``ROBUST``, ``BROKEN``, ``NOT_TRIED`` (an earlier stage decided it) or, of a certificate, ``UNDECIDED``.
         flags: the attack's warnings about its result.
     """
 

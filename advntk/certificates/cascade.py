@@ -12,7 +12,7 @@ import numpy as np
 from advntk.attacks.entries import pgd
 from advntk.certificates.bounds import Bounds
 from advntk.certificates.geometry import threat_set
-from advntk.certificates.network import InfiniteMlp, infinite_mlp
+from advntk.certificates.network import InfiniteMlp, infinite_mlp, without_certificate
 from advntk.foundation.arrays import checked_images, checked_labels
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import validated
@@ -115,8 +115,8 @@ def certify(
         raise ConfigError(f"bounds {tuple(bounds)}", where="certify", remedy="take some of b, c and d")
     if not budget_s >= 0:
         raise ConfigError(f"budget_s {budget_s}", where="certify", remedy="give seconds, or leave it out")
-    if threat.norm == "l1":
-        raise ConfigError("no certificate in l1", where="certify", remedy="take linf or l2")
+    if reason := without_certificate(predictor, threat.norm):
+        raise ConfigError(f"no certificate: {reason}", where="certify", remedy="take linf or l2")
     logits = predictor.logits(images)
     if not np.isfinite(logits).all():
         raise InputError("logits are NaN or infinite", where="certify", remedy="fit again; see its diagnostics")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.predictor import Predictor
+from advntk.foundation.threat import Norm
 from advntk.ingredients.kernels.numba_mlp import BoundNumbaMlp
-from advntk.learning.kernel_predictor import KernelPredictor
 
 TILE = 2048
 """Training images at a time: temporaries are (TILE, d)."""
@@ -93,7 +94,20 @@ class InfiniteMlp:
         return np.asarray(operations * SINGLE * self.diagonal(np.array(square)) * self.diagonal(self.squares))
 
 
-def infinite_mlp(predictor: Predictor) -> InfiniteMlp:
+def without_certificate(predictor: Predictor, norm: Norm = "linf") -> str:
+    """Why no certificate is known here, in words; empty where there is one."""
+    kernel = getattr(predictor, "kernel", None)
+    if norm == "l1":
+        return "there is none in l1"
+    if kernel is None:
+        return f"{type(predictor).__name__} is no kernel predictor"
+    if not isinstance(kernel, BoundNumbaMlp):
+        what = {"BoundNumbaConv": "a convolutional network", "BoundJaxKernel": "a kernel of neural-tangents"}
+        return f"{what.get(type(kernel).__name__, type(kernel).__name__)} is no ReLU MLP of the numba engine"
+    return ""
+
+
+def infinite_mlp(predictor: Any) -> InfiniteMlp:
     """The network behind a predictor.
 
     Args:
@@ -106,22 +120,13 @@ def infinite_mlp(predictor: Predictor) -> InfiniteMlp:
         InputError: it is no infinitely wide ReLU MLP evaluated by the numba engine, or its numbers are of no use.
     """
     where = "certify"
-    if not isinstance(predictor, KernelPredictor):
+    if reason := without_certificate(predictor):
         raise InputError(
-            f"{type(predictor).__name__} is no kernel predictor, and nothing else has a certificate here",
+            f"no certificate: {reason}",
             where=where,
-            remedy="give a predictor of ntk, ridge_ntk, early_stopped_ntk or advntk; of a classifier, predictor_",
+            remedy="give ntk, ridge_ntk, early_stopped_ntk or advntk on a ReLU MLP, on a CPU with kernel_engine numba",
         )
-    kernel = predictor.kernel
-    if not isinstance(kernel, BoundNumbaMlp):
-        what = {"BoundNumbaConv": "a convolutional network", "BoundJaxKernel": "a kernel of neural-tangents"}
-        found = what.get(type(kernel).__name__, type(kernel).__name__)
-        raise InputError(
-            f"{found} (CNN, pooling, Erf, GELU, or a GPU) has no certificate here",
-            where=where,
-            remedy="give a ReLU MLP, loaded on a CPU with kernel_engine numba",
-        )
-    engine, rows = kernel.engine, kernel.train.rows
+    engine, rows = predictor.kernel.engine, predictor.kernel.train.rows
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     if not np.isfinite(predictor.coef).all():
         raise InputError("the coefficients hold NaN or infinity", where=where, remedy="fit again; see its diagnostics")

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from advntk.attacks.attack import BROKEN, NOT_TRIED, Attack, Attacked
+from advntk.attacks.attack import BROKEN, NOT_TRIED, ROBUST, Attack, Attacked
 from advntk.attacks.named import NamedAttack
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import InputError
@@ -107,6 +107,7 @@ def judge(
         attacked=found,
         attacked_logits=logits,
     )
+    health, flags = _decided(found, clean)
     sizes = {norm: _largest255(found.images, test.images, norm) for norm in get_args(Norm)}
     count = len(test)
     evaluation = Evaluation(
@@ -122,8 +123,8 @@ def judge(
         max_l2_255=sizes["l2"],
         max_l1_255=sizes["l1"],
         stages=_stages(found, clean),
-        health=diagnosis.measures,
-        flags=diagnosis.flags,
+        health=diagnosis.measures | health,
+        flags=[*diagnosis.flags, *flags],
     )
     return evaluation, {
         "clean": clean,
@@ -135,6 +136,17 @@ def judge(
 def _largest255(images: np.ndarray, clean: np.ndarray, norm: Norm) -> float:
     """Size of the largest perturbation in a norm, in 1/255."""
     return float(ThreatModel(norm=norm, eps255=0).size255(images, clean).max())
+
+
+def _decided(found: Attacked, clean: np.ndarray) -> tuple[dict[str, float], list[str]]:
+    """Images that a stage ``certificate`` certified, that some stage broke, and that are neither, with a warning."""
+    if "certificate" not in found.stages:
+        return {}, []
+    certified = found.stages["certificate"] == ROBUST
+    broken = ~clean | np.any([outcome == BROKEN for outcome in found.stages.values()], axis=0)
+    counts = {"certified": certified.sum(), "broken": broken.sum(), "undecided": (~certified & ~broken).sum()}
+    said = f"{counts['undecided']} of {len(clean)} images are neither certified nor broken, and count as robust"
+    return {name: float(count) for name, count in counts.items()}, [said] * bool(counts["undecided"])
 
 
 def _stages(found: Attacked, clean: np.ndarray) -> list[Stage]:

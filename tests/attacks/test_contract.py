@@ -29,7 +29,8 @@ FRESH = [name for name in NAMES if "steps" in ENTRIES[name].options.model_fields
 SEEDLESS = {"fgsm"}
 CONTROLS = {"noise"}
 """Not expected to harm more than noise."""
-CHEAP: dict[str, dict[str, Any]] = {"autoattack": {"attacks": ["apgd-ce", "square"], "iterations": 4, "queries": 10}}
+ENSEMBLE = {"attacks": ["apgd-ce", "square"], "iterations": 4, "queries": 10}
+CHEAP: dict[str, dict[str, Any]] = {"autoattack": ENSEMBLE, "exact": {**ENSEMBLE, "pgd_steps": 4, "pgd_restarts": 1}}
 """Options under which an expensive attack is tested; others have their defaults."""
 
 THREATS = {

@@ -108,7 +108,7 @@ def test_a_state_of_other_radii_is_left_aside(fit, tmp_path, monkeypatch):
         (["--radii", "300"], "whole pixel range"),
         (["--radii", "8", "--bounds", "bcd", "--norm", "l1"], "unit scale|l1"),
         (["--radii", "8", "--attack", "nope"], "unknown"),
-        (["--radii", "8", "--engine", "neural_tangents"], "no certificate here"),
+        (["--radii", "8", "--engine", "neural_tangents"], "kernel of neural-tangents is no ReLU MLP"),
     ],
 )
 def test_bad_input_is_one_line(fit, tmp_path, capsys, words, message):
