@@ -8,16 +8,16 @@ floor package          holds
 0     ``foundation``   mathematics, threat model, statistics, config and record types
 1     ``ingredients``  datasets and splits; one architecture spec, three networks; Gram matrices
 2     ``attacks``      attacks on any predictor
+2     ``certificates`` lower bounds of margins of infinitely wide MLPs
 3     ``learning``     kernel predictors, Adv-NTK, adversarial training
 3     ``theory``       finite networks trained as the theory has it, and linearised
-4     ``certificates`` lower bounds of margins of infinitely wide MLPs
 4     ``measuring``    a predictor and its test images become a record
 5     ``telling``      records become tables and figures
 6     ``estimators``   the methods as scikit-learn classifiers
 6     ``verbs``        what the command line and the workflow's rules run
 ===== ================ ==========================================================
 
-For scripts there are :func:`load`, ``benchmark`` and the classifiers.
+For scripts there are :func:`load`, ``benchmark``, ``certify`` and the classifiers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WHERE = dict.fromkeys(
         "RidgeNTKClassifier",
     ),
     "advntk.estimators",
-) | {"benchmark": "advntk.measuring.benchmark"}
+) | dict.fromkeys(("benchmark", "certify"), "advntk.measuring.benchmark")
 """Modules of what is imported when it is asked for, by its name."""
 
 __all__ = ["load", *_WHERE]
@@ -47,9 +47,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """The classifiers and ``benchmark``, imported when they are asked for: they bring scikit-learn, JAX and torch.
+    """All but ``load``, imported when it is asked for: scikit-learn, JAX and torch come with it.
 
-    By name: no job runs them, and digests of code follow import statements.
+    By name: no job runs it, and digests of code follow import statements.
 
     Args:
         name: of the attribute.

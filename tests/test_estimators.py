@@ -223,6 +223,46 @@ def nan(images, words):
     advntk.NTKClassifier().fit(np.where(images > 0.9, np.nan, images), words)
 
 
+def test_a_certificate_is_at_most_what_an_attack_leaves(digits):
+    images, words = digits
+    fitted = advntk.NTKClassifier(device="cpu").fit(images[:300], words[:300])
+    test = images[300:312], words[300:312]
+    found = fitted.certify(*test, eps255=16)
+    assert 0 < found.certified <= fitted.robust_score(*test, eps255=16)
+    assert (found.status == advntk.certify(fitted, *test, eps255=16).status).all()
+    other = np.where(words[300:312] == words[0], words[1], words[0])  # wrong on most images
+    assert "broken" in fitted.certify(test[0], other, eps255=16, bounds="b").status
+    truth = np.searchsorted(fitted.classes_, test[1])
+    assert (advntk.certify(fitted.predictor_, test[0], truth, eps255=16).status == found.status).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"eps255": 0}, "above 0"),
+        ({"eps255": -8}, "above 0"),
+        ({"images": np.full((2, 8, 8, 1), 200, np.uint8)}, "by 255"),
+        ({"images": np.full((2, 8, 8, 1), 1.5)}, r"not in \[0, 1\]"),
+        ({"images": np.full((2, 4, 4, 1), 0.5)}, "shape"),
+        ({"labels": np.array(["zero", "eleven"])}, "eleven"),
+        ({"labels": np.array(["zero"])}, "one integer class per image"),
+        ({"bounds": "z"}, "b, c and d"),
+        ({"norm": "l1"}, "none in l1"),
+        ({"model": "a model"}, "no kernel predictor"),
+    ],
+)
+def test_what_cannot_be_certified_is_told_in_one_line(changes, told, digits):
+    images, words = digits
+    if "model" not in changes:
+        changes = {**changes, "model": advntk.NTKClassifier(device="cpu").fit(images[:80], words[:80])}
+        given = {"images": images[:2], "labels": words[:2]}
+    else:
+        given = {"images": images[:2], "labels": np.array([0, 1])}
+    with pytest.raises((InputError, ConfigError), match=told) as caught:
+        advntk.certify(**(given | changes))
+    assert "\n" not in caught.value.line()
+
+
 def one_class(images, words):
     advntk.NTKClassifier().fit(images, np.full(len(words), "zero"))
 

@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from advntk.attacks.named import NamedAttack
+from advntk.certificates.cascade import Certificates
 from advntk.foundation import files, registry
 from advntk.foundation.architecture import Activation, Architecture
 from advntk.foundation.arrays import SLACK, unchecked_values
@@ -29,6 +30,7 @@ from advntk.ingredients.grams import build_gram
 from advntk.ingredients.images import SplitSizes
 from advntk.ingredients.splits import Part, Split, stratified
 from advntk.learning.method import METHODS, Fit, Method, Saved, Setting, Task
+from advntk.measuring.benchmark import certify
 from advntk.measuring.logits import finite_logits
 
 FLOATS = [np.float64, np.float32]
@@ -339,17 +341,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             InputError: not one label for each image, labels of another kind than in ``fit``, or rows outside the range
                 of the training rows: an attack has to know the box of valid values.
         """
-        images, labels = self._images(X), np.asarray(y)
-        if labels.shape != (len(images),):
-            raise InputError(f"y has shape {labels.shape} for {len(images)} images", where="robust_score")
-        if images.size and not (images.min() >= -SLACK and images.max() <= 1 + SLACK):
-            raise InputError(
-                "rows outside the range of the training rows, which is taken for the box of valid values",
-                where="robust_score",
-                remedy="set value_range",
-            )
-        if (labels.dtype.kind in "OSU") != (self.classes_.dtype.kind in "OSU"):
-            raise InputError(f"labels of another kind than {self.classes_[0]!r}", where="robust_score")
+        images, labels = self._examples(X, y, "robust_score")
         given = {**(MARGIN if attack == "pgd" else {}), **(attack_options or {})}
         named = NamedAttack.of(attack, given, kind=attack, where="attack_options")
         if not named.entry.inside_threat_model:
@@ -364,6 +356,26 @@ class Classifier(ClassifierMixin, BaseEstimator):
         )
         robust = (clean.argmax(axis=1) == truth) & found.withstood(attacked, truth)
         return float(robust.sum() / len(labels))
+
+    def certify(self, X: Any, y: Any, *, eps255: float = 8.0, **settings: Any) -> Certificates:
+        """:func:`advntk.certify` of examples as :meth:`robust_score` takes them: ReLU MLPs of infinite width only."""
+        images, labels = self._examples(X, y, "certify")
+        return certify(self, images, labels, eps255=eps255, **settings)
+
+    def _examples(self, X: Any, y: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
+        """Images in the box and their labels, checked."""
+        images, labels = self._images(X), np.asarray(y)
+        if labels.shape != (len(images),):
+            raise InputError(f"y has shape {labels.shape} for {len(images)} images", where=where)
+        if images.size and not (images.min() >= -SLACK and images.max() <= 1 + SLACK):
+            raise InputError(
+                "rows outside the range of the training rows, which is taken for the box of valid values",
+                where=where,
+                remedy="set value_range",
+            )
+        if (labels.dtype.kind in "OSU") != (self.classes_.dtype.kind in "OSU"):
+            raise InputError(f"labels of another kind than {self.classes_[0]!r}", where=where)
+        return images, labels
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain arrays and parameters; the predictor is made anew from them."""

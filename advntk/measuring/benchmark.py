@@ -1,7 +1,8 @@
-"""Robust accuracy of any model under a set of attacks: the worst case of each image, with intervals and warnings."""
+"""Robust accuracy of any model under a set of attacks, with intervals and warnings; certificates of kernel methods."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from advntk.attacks.named import NamedAttack
+from advntk.certificates import cascade
 from advntk.foundation import files, provenance
 from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
 from advntk.foundation.errors import InputError
@@ -133,8 +135,8 @@ def benchmark(
     start = time.perf_counter()
     _require_settings(batch, seed, device, out)
     threat = validated(ThreatModel, {"norm": norm, "eps255": eps255}, "benchmark")
-    labels, classes = _of_model(model, labels, classes)
-    part = _part(images, labels, classes)
+    labels, classes = _of_model(model, labels, classes, "benchmark")
+    part = _part(images, labels, classes, "benchmark")
     count = int(part.labels.max()) + 1 if classes is None else classes
     predictor = as_predictor(model, part.images, classes=count, layout=layout, device=device, batch=batch)
     blind = not getattr(predictor, "differentiable", True)
@@ -173,6 +175,50 @@ def benchmark(
     return record
 
 
+def certify(
+    model: Any,
+    images: Any,
+    labels: Any,
+    *,
+    eps255: float = 8.0,
+    norm: Norm = "linf",
+    bounds: str = "bcd",
+    budget_s: float = math.inf,
+    pgd: bool = True,
+    seed: int = 0,
+    progress: bool = False,
+) -> cascade.Certificates:
+    """Prove of images that no perturbation of a radius is misclassified.
+
+    Args:
+        model: a predictor or a classifier of a kernel method on a ReLU MLP of infinite width, on a CPU.
+        images: (m, H, W, C) with values in [0, 1].
+        labels: integers 0 … classes − 1, (m,); of a classifier, labels among its ``classes_``.
+        eps255: radius of the ball, in 1/255; above 0.
+        norm: linf or l2.
+        bounds: those to try, of b, c and d: each is tighter and slower than the one before.
+        budget_s: seconds of an image after which no further bound of it is begun.
+        pgd: whether PGD on the margin is tried first; what it breaks needs no bound.
+        seed: of PGD.
+        progress: whether to print it.
+
+    Returns:
+        Of each image whether it is certified, broken or undecided, and the lower bound of its margin.
+
+    Raises:
+        InputError: a radius that is not positive, or a model, images or labels as they must not be.
+    """
+    if not eps255 > 0:
+        raise InputError(f"radius {eps255}", where="certify", remedy="give eps255 above 0, in 1/255")
+    threat = validated(ThreatModel, {"norm": norm, "eps255": eps255}, "certify")
+    predictor = getattr(model, "predictor_", model)
+    labels, classes = _of_model(model, labels, getattr(predictor, "classes", None), "certify")
+    part = _part(images, labels, classes, "certify")
+    attack = cascade.margin_pgd(seed) if pgd else None
+    given: dict[str, Any] = {"bounds": bounds, "attack": attack, "budget_s": budget_s, "progress": progress}
+    return cascade.certify(predictor, part.images, part.labels, threat, **given)
+
+
 def _misused(predictor: Predictor, part: Part) -> list[str]:
     """Signs that a model was fed, or gives, something else than it should."""
     probe = part.first(PROBE)
@@ -202,27 +248,27 @@ def _require_settings(batch: int, seed: int, device: Device, out: str | Path | N
         files.require_writable(Path(out).parent)
 
 
-def _of_model(model: Any, labels: Any, classes: int | None) -> tuple[Any, int | None]:
+def _of_model(model: Any, labels: Any, classes: int | None, where: str) -> tuple[Any, int | None]:
     """Labels as columns of the model's scores, where the model says which label is which."""
     known = getattr(model, "classes_", None)
     if known is None or np.ndim(known) != 1:
         return labels, classes
     given = np.asarray(labels)
     if unknown := sorted(set(given.tolist()) - set(np.asarray(known).tolist()), key=repr):
-        raise InputError(f"label {unknown[0]!r} is none of the model's classes", where="benchmark")
+        raise InputError(f"label {unknown[0]!r} is none of the model's classes", where=where)
     return np.searchsorted(known, given), len(known)
 
 
-def _part(images: Any, labels: Any, classes: int | None) -> Part:
+def _part(images: Any, labels: Any, classes: int | None, where: str) -> Part:
     """Images and labels, checked."""
     shape = np.shape(images)
     if len(shape) != 4 or shape[0] == 0:
-        raise InputError(f"images have shape {shape}", where="benchmark", remedy="give (m, H, W, C), m at least 1")
-    pixels = checked_images(images, (shape[1], shape[2], shape[3]), where="benchmark").astype(np.float32, copy=False)
+        raise InputError(f"images have shape {shape}", where=where, remedy="give (m, H, W, C), m at least 1")
+    pixels = checked_images(images, (shape[1], shape[2], shape[3]), where=where).astype(np.float32, copy=False)
     if np.asarray(labels).dtype.kind not in "iu":
-        raise InputError("labels are no integers", where="benchmark", remedy="give 0 … classes − 1")
+        raise InputError("labels are no integers", where=where, remedy="give 0 … classes − 1")
     most = classes or int(np.max(np.asarray(labels), initial=0)) + 1
-    truth = checked_labels(labels, len(pixels), most, where="benchmark")
+    truth = checked_labels(labels, len(pixels), most, where=where)
     return Part(pixels=pixels, labels=truth, indices=np.arange(len(pixels)))
 
 
