@@ -41,6 +41,8 @@ def check(suite: Suite, where: str, *, whole: bool) -> None:
         _require_complete(suite.measured, suite.config)
         _require_complete_curves(suite.curves, suite.config, where)
     _require_fits(suite, where)
+    for kind in kinds().values():
+        kind.check(suite)
 
 
 def settled(suite: Suite, *, allow_mixed: bool, published: bool) -> Suite:

@@ -122,6 +122,11 @@ CAPTIONS = {
         "(infinitely wide) stand before finite networks. A column with its lowest number off the outline belongs to a "
         "predictor that its own attack was too weak for."
     ),
+    "certified": (
+        "Share of test images that are certified over the radius ε (line: no attack breaks them), and from there to "
+        "what the strongest of the suite's attacks leaves of the same images (band). True robust accuracy lies in the "
+        "band; where that has no width, it is known. A method that trains for a radius is trained anew at each."
+    ),
 }
 THEORY = "What one experiment on the theory found; the page of the theory and the table of claims say what it means."
 

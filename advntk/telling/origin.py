@@ -275,7 +275,8 @@ def _what(kind: str, content: Mapping[str, Any]) -> str:
         words.append(f"of {content.get('n')} images, engine {content.get('engine', UNKNOWN)}")
     if isinstance(attack := content.get("attack"), dict):
         threat = content.get("threat") or {}
-        words.append(f"under {attack.get('name')} at {threat.get('eps255'):g}/255 ({threat.get('norm')})")
+        at = f" at {threat['eps255']:g}/255 ({threat.get('norm')})" if threat else ""
+        words.append(f"under {attack.get('name')}{at}")
     return ", ".join(words)
 
 

@@ -98,5 +98,9 @@ STEPS = (
         roots=_cells.attack_code("advntk.measuring.certify"),
         need=_need,
         gpu=lambda suite, job: 0,  # the numba engine's predictors alone have a certificate
+        told=("certificates",),
+        listed="certificates",
+        tables=("certified",),
+        figures=("certified",),
     ),
 )

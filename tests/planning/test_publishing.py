@@ -202,6 +202,7 @@ def test_other_code_is_accepted_after_a_replay(tiny, capsys):
         ({"seeds": 3, "methods": ["ntk", "advntk", "at"], "attacks": ["pgd", "pgd_margin", "fgsm"]}, None),
         ({"architectures": [{"family": "mlp", "depth": 3}, {"family": "cnn", "depth": 3}], "eps255": [4, 8, 16]}, None),
         ({"experiments": {"ark_limit": {}}, "transfer": ["pgd"]}, None),
+        ({"certificates": {"radii": [8]}}, None),
         ({"seeds": 1}, "published with more seeds"),
         ({"methods": ["at"], "eps255": [8]}, "published with more methods, eps255"),
         ({"method_options": {"at": {"steps": 7}}}, r"other settings of method_options\.at"),

@@ -89,6 +89,7 @@ class Kind:
         asked: names of those that every cell of a suite must have, after ``what``; one that has no name is ``""``. The
             cell's radius is that of their ``threat``.
         called: name of one among those of its cell.
+        check: refuses a suite whose results contradict one another.
         apart: how far two of them are apart, percentage points; by default they hold no accuracies to compare.
         rule: that computes them, in the table of cost; empty: they are not in it. An ``attack`` of theirs is an
             :class:`~advntk.foundation.records.AttackRecord`.
@@ -106,6 +107,7 @@ class Kind:
     made: Callable[[Any, Suite], dict[str, Any]] = lambda _, __: {}
     asked: Callable[[SuiteConfig], Sequence[str]] = lambda _: ()
     called: Callable[[Any], str] = lambda _: ""
+    check: Callable[[Suite], None] = lambda _: None
     apart: Callable[[Any, Any], float] = lambda _, __: 0.0
     rule: str = ""
     tables: Mapping[str, Table] = field(default_factory=dict)

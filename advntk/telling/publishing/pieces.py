@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from advntk.foundation.certified import Certificates
 from advntk.foundation.findings import Finding
 from advntk.foundation.recipes import Check
 from advntk.foundation.records import Record
@@ -46,7 +47,7 @@ class Piece:
         return self.group if self.seed is None else f"{self.group}, seed {self.seed}"
 
 
-def of_fit(result: Record | Sweep | FitFacts | Check) -> Piece:
+def of_fit(result: Record | Sweep | Certificates | FitFacts | Check) -> Piece:
     """The fit, or the one that a record or a sweep is about."""
     return Piece(
         dataset=result.dataset,
