@@ -17,7 +17,7 @@ from advntk.certificates.cascade import AttackCall, certify
 from advntk.foundation import files, provenance
 from advntk.foundation.certified import BoundOptions, Certificates, CertifiedRadius
 from advntk.foundation.errors import InputError
-from advntk.foundation.options import Compute, validated
+from advntk.foundation.options import Closed, Compute, validated
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.progress import Progress
 from advntk.foundation.statistics import wilson
@@ -78,15 +78,9 @@ def certify_fit(
         timing["attack_s"] += time.perf_counter() - began
         return found
 
-    depends = [
-        origin["sources"],
-        origin["inputs"],
-        compute.kernel_engine,
-        list(radii),
-        attack.record(seed).model_dump(),
-    ]
-    state = out.with_suffix(".state.npz")
-    digest = files.sha256_of_json([*depends, options.model_dump(), norm, len(test)])
+    known = {name: one.model_dump(mode="json") if isinstance(one, Closed) else one for name, one in settings.items()}
+    depends = [origin["sources"], origin["inputs"], compute.kernel_engine, list(radii), known]
+    state, digest = out.with_suffix(".state.npz"), files.sha256_of_json(depends)
     kept, firsts = _restored(state, digest), distinct_checkpoints(content)
     progress = Progress(
         f"certify {content.method}",

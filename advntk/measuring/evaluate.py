@@ -107,7 +107,7 @@ def judge(
         attacked=found,
         attacked_logits=logits,
     )
-    health, flags = _decided(found, clean)
+    health, flags = _decided(found, robust)
     sizes = {norm: _largest255(found.images, test.images, norm) for norm in get_args(Norm)}
     count = len(test)
     evaluation = Evaluation(
@@ -138,14 +138,13 @@ def _largest255(images: np.ndarray, clean: np.ndarray, norm: Norm) -> float:
     return float(ThreatModel(norm=norm, eps255=0).size255(images, clean).max())
 
 
-def _decided(found: Attacked, clean: np.ndarray) -> tuple[dict[str, float], list[str]]:
-    """Images that a stage ``certificate`` certified, that some stage broke, and that are neither, with a warning."""
+def _decided(found: Attacked, robust: np.ndarray) -> tuple[dict[str, float], list[str]]:
+    """Images that a stage ``certificate`` certified, that are broken, and that are neither, with a warning of these."""
     if "certificate" not in found.stages:
         return {}, []
     certified = found.stages["certificate"] == ROBUST
-    broken = ~clean | np.any([outcome == BROKEN for outcome in found.stages.values()], axis=0)
-    counts = {"certified": certified.sum(), "broken": broken.sum(), "undecided": (~certified & ~broken).sum()}
-    said = f"{counts['undecided']} of {len(clean)} images are neither certified nor broken, and count as robust"
+    counts = {"certified": certified.sum(), "broken": (~robust).sum(), "undecided": (robust & ~certified).sum()}
+    said = f"{counts['undecided']} of {len(robust)} images are neither certified nor broken, and count as robust"
     return {name: float(count) for name, count in counts.items()}, [said] * bool(counts["undecided"])
 
 

@@ -116,7 +116,8 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     content = config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
     given = config.method_options
     content["method_options"] = {name: _whole(METHODS, "method_options", name, given) for name in config.methods}
-    used = {*config.attacks, *(entry.attack for entry in config.sweeps.values()), config.certificates.attack}
+    used = {*config.attacks, *(entry.attack for entry in config.sweeps.values())}
+    used |= {config.certificates.attack} if config.certificates.radii else set()
     content["attack_options"] = {name: one for name, one in content["attack_options"].items() if name in used}
     content["overrides"] = _overrides(config, config)
     for options in content["dataset_options"].values():

@@ -24,6 +24,7 @@ class Options(_options.ComputeOptions, _options.EntryOptions, CertificateOptions
     fit: Path = Field(description="folder of the fit")
     radii: list[float] = Field(min_length=1, description="rising, in 1/255")
     norm: Norm = Field(default="linf", description="norm of the threat model: linf or l2")
+    attack: str = Field(default="pgd", description="attack that is tried first, by its name in tables: a kind of pgd")
     kind: str | None = Field(default=None, description="registry entry of the attack, where it is not the name")
     out: Path = Field(description="json to write; what is found of each image (npz) goes beside it")
 

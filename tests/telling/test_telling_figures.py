@@ -117,7 +117,7 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NUMBERS)  # of certificates in a file of their own
 @pytest.mark.parametrize("suite", ["quick"], indirect=True)
 def test_plotted_numbers_are_those_of_the_frame(suite, name):
     panels, numbers = NUMBERS[name]
