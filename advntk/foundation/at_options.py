@@ -76,12 +76,13 @@ class AdversarialTrainingOptions(Closed):
     loss: Annotated[str | dict[str, Any], EntryOf(LOSSES)] = Field(
         default="squared_error",
         description="a training loss, or {name: …, its options}: cross_entropy; squared_error: ½‖f−y‖² summed over "
-        "classes, mean over the batch; torch_mse: averaged over classes too (the authors' code); trades, mart …",
+        "classes, mean over the batch; torch_mse: averaged over classes too (the authors' code); trades, mart … "
+        "(docs/mitigations.md)",
     )
     techniques: list[Annotated[str | dict[str, Any], EntryOf(TECHNIQUES)]] = Field(
         default=[],
         description="what is added to the training, each a name or {name: …, its options}: awp (weight perturbation), "
-        "ema or swa (averages of weights), label_smoothing",
+        "ema or swa (averages of weights), label_smoothing, flip … (docs/mitigations.md)",
     )
     attack: AttackOptions = Field(default=AttackOptions(), description="attack inside training")
     report_every: int = Field(default=100, ge=1, description="updates between two reports (checkpoint candidates)")
@@ -128,6 +129,12 @@ class AdversarialTrainingOptions(Closed):
     def technique_entries(self) -> list[tuple[Any, Closed]]:
         """The techniques, as the loss."""
         return [chosen_entry(TECHNIQUES, one) for one in self.techniques]
+
+    def teachers(self) -> dict[str, tuple[AdversarialTrainingOptions, bool]]:
+        """Of each network that the loss has trained before: its options, and whether on attacked images."""
+        entry, chosen = self.loss_entry()
+        found: dict[str, tuple[AdversarialTrainingOptions, bool]] = entry.teachers(chosen, self)
+        return found
 
     def parts(self) -> list[Any]:
         """The classes of the loss and of the techniques."""

@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_options import AdversarialTrainingOptions
@@ -24,13 +26,15 @@ from advntk.foundation.losses import one_hot
 from advntk.foundation.options import named_entries
 from advntk.foundation.provenance import code_digest
 from advntk.foundation.threat import ThreatModel
-from advntk.ingredients.networks.finite_torch import build, state_to_arrays
+from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
 from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.at_run import Checkpoint, Run, base_rate
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import DeviceName, choose_device
+from advntk.learning.randomness import stream_seed
 
 STATE_FILE = "at_state.pt"
+"""The state that a training leaves in its folder; those of its teachers have a name before that."""
 _CHECK_EVERY = 50  # updates between two looks at the loss, which wait for the device
 
 
@@ -102,6 +106,7 @@ def adversarial_training(
     progress: Callable[[str], None] | None = to_stderr,
     save_every_s: float = 30.0,
     save_every_steps: int | None = None,
+    role: str = "",
 ) -> AdversarialTrainingResult:
     """Train a finite network of ``spec`` on images attacked within ``threat``.
 
@@ -120,6 +125,7 @@ def adversarial_training(
         progress: takes a line at each report; None is silent.
         save_every_s: seconds between two states; more where writing one takes over a twentieth of that.
         save_every_steps: save after every so many updates instead.
+        role: of this network in the training of another, in the name of the state's file.
 
     Returns:
         Both checkpoints and the curves.
@@ -130,6 +136,23 @@ def adversarial_training(
         NumericalError: training diverged.
     """
     say = progress or (lambda line: None)
+    teachers = {
+        name: adversarial_training(
+            spec=spec,
+            data=data,
+            monitors={"val": monitors["val"]},
+            options=recipe,
+            threat=threat if attacked else ThreatModel(norm=threat.norm, eps255=0),
+            seed=stream_seed(seed, f"teacher {name}"),
+            workdir=workdir,
+            device=device,
+            progress=partial(_say_as, say, name),
+            save_every_s=save_every_s,
+            save_every_steps=save_every_steps,
+            role=f"{name}.",
+        ).checkpoints["best_val"]
+        for name, (recipe, attacked) in options.teachers().items()
+    }
     splits = {"opt": data}
     for name, (images, labels) in monitors.items():
         splits[name] = TrainingData(images=images, labels=labels, classes=data.classes)
@@ -140,8 +163,9 @@ def adversarial_training(
             f"{options.batch} exceeds the {len(data.images)} training images", where="batch", remedy="lower it"
         )
     run, top = _start(spec, splits, options, threat, seed, choose_device(device))
+    run.teachers = {name: _network_of(teacher, run, spec) for name, teacher in teachers.items()}
 
-    state = Path(workdir) / STATE_FILE
+    state = Path(workdir) / f"{role}{STATE_FILE}"
     fingerprint = _fingerprint(run, spec, splits)
     if note := _restore(run, state, fingerprint):
         say(note)
@@ -210,6 +234,19 @@ def _start(
         rate=rate,
     )
     return run, top
+
+
+def _say_as(say: Callable[[str], None], name: str, line: str) -> None:
+    """Print a progress line of a teacher."""
+    say(f"teacher {name}: {line}")
+
+
+def _network_of(checkpoint: Checkpoint, run: Run, spec: Architecture) -> nn.Module:
+    """A trained network beside the one of a run."""
+    height, width, channels = run.images.shape[1:]
+    net = build(spec, (height, width, channels), run.target.shape[1], seed=0, form=run.options.network)
+    load_arrays(net, checkpoint.parameters)
+    return net.to(run.images.device).eval().requires_grad_(False)
 
 
 def _progress_line(spec: Architecture, run: Run, val: Row, loss: float | None, spent_s: float, updates: int) -> str:

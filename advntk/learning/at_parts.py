@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from advntk.foundation.at_options import AdversarialTrainingOptions
     from advntk.learning.at_run import Run
 
 
@@ -87,6 +88,19 @@ class TrainingLoss(Part):
             The eigenvalue; None where there is none: ``learning_rate_fraction`` is then refused.
         """
         return None
+
+    @staticmethod
+    def teachers(options: Any, training: AdversarialTrainingOptions) -> dict[str, tuple[Any, bool]]:
+        """Networks that are trained before this one, by name: ``run.teachers`` has each as it is best on val.
+
+        Args:
+            options: of the loss.
+            training: the training that has this loss.
+
+        Returns:
+            For each, the options of its training, and whether on attacked images.
+        """
+        return {}
 
     def offsets(self, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray | None:
         """Where the attack starts, minus the clean images; None: at these. As ``attack.random_start`` says."""

@@ -175,6 +175,7 @@ class Run:
     threat: ThreatModel
     seed: int
     rate: float
+    teachers: dict[str, nn.Module] = field(default_factory=dict)
     step: int = 0
     rows: list[Row] = field(default_factory=list)
     best: Checkpoint | None = None
@@ -263,11 +264,12 @@ class Run:
             found: Tensor = self.net(images)
         return found
 
-    def gradients(self, batch: Batch) -> Pulled:
+    def gradients(self, batch: Batch, kept: Callable[[Tensor], Tensor] | None = None) -> Pulled:
         """The training loss of an attacked batch, differentiated by the logits and pulled back through the network.
 
         Args:
             batch: attacked; running statistics of batch norms take it in.
+            kept: from values (m,), which of them the mean is of, the others being 0; None: all.
 
         Returns:
             Values, and the gradient of their mean by the weights.
@@ -278,6 +280,8 @@ class Run:
             outputs.append(self.net(batch.images))
         logits, *clean = leaves = [output.detach().requires_grad_(True) for output in outputs]
         values = self.loss.values(batch, logits, clean[0] if clean else None)
+        if kept is not None:
+            values = values * kept(values.detach())
         slopes = torch.autograd.grad(values.sum(), leaves, materialize_grads=True)
         gradients = torch.autograd.grad(outputs, parameters, [slope / len(values) for slope in slopes])
         self.net.eval().requires_grad_(False)

@@ -220,9 +220,10 @@ def _workdir(out: Path, index: int) -> Path:
 def _write(out: Path, found: Choice | Check) -> None:
     """Write a result, then delete the states of its trainings."""
     files.write_json(out, found.model_dump(mode="json"))
-    for state in out.parent.glob(f".{out.stem}.*/{STATE_FILE}"):
-        state.unlink()
-        state.parent.rmdir()
+    for folder in out.parent.glob(f".{out.stem}.*/"):
+        for state in folder.glob(f"*{STATE_FILE}"):
+            state.unlink()
+        folder.rmdir()
 
 
 def _about(task: Task, method: str) -> dict[str, Any]:

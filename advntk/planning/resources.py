@@ -258,8 +258,8 @@ class Resources:
     def fit(self, dataset: str, architecture: str, method: str) -> Need:
         """A kernel fit: a factorisation; a spectrum, then an attack for each of its candidates; or steps of Adv-NTK."""
         cell = Cell(self.suite, dataset, architecture, method)
-        n, c, options, half = cell.n, cell.facts.classes, cell.options, self.suite.config.compute.memory_mb / 2
-        dense, steps = n <= DENSE_LIMIT, getattr(options, "steps", 0)
+        c, options, n = cell.facts.classes, cell.options, cell.n * (1 + getattr(cell.options, "copies", 0))
+        dense, steps, half = n <= DENSE_LIMIT, getattr(options, "steps", 0), self.suite.config.compute.memory_mb / 2
         columns = steps * (c if getattr(options, "diagonal", "") == "per_class" else 1)
         bases = min(half, 4 * n**2 / MIB) + min(half, 1600 * n * c / MIB) + 16 * n * columns / MIB
         held = 4 * self.suite.gram_size(dataset) ** 2 / MIB  # the mapped file
@@ -273,10 +273,10 @@ class Resources:
             rates = len(options.rates()) if hasattr(options, "rates") else 1
             work = rates * (20 * steps * n**2 * c + cell.kernel_gradients(asked * gradients))
         elif attacks:
-            held += 24 * n**2 / MIB if dense else bases
+            held += (24 * n**2 / MIB if dense else bases) + 4 * (n**2 - cell.n**2) / MIB
             tried = 2 * getattr(options, "decades", 0) * getattr(options, "per_decade", 0) + 1
             spectrum = 5.0 * n**3 if dense else 200.0 * n**2 * c
-            work = spectrum + cell.kernel_gradients(tried * val * gradients)
+            work = spectrum + cell.kernel_gradients(tried * val * gradients) + (n**2 - cell.n**2) / 2 * cell.pair
         else:
             held, work = held + 8 * n**2 / MIB, n**3 / 3
         return Need(
@@ -347,7 +347,8 @@ class Resources:
         """Trainings one after another: updates, and attacks of the reports on ``monitored`` images."""
         (weights, outputs, products), work = cell.network, START
         parts: list[Any] = getattr(cell.options, "parts", list)()
-        for options in recipes:
+        taught = [one for each in recipes for one, attacked in getattr(each, "teachers", dict)().values() if attacked]
+        for options in [*recipes, *taught]:
             steps, batch = getattr(options, "steps", 1), getattr(options, "batch", BATCH)
             reports = steps // getattr(options, "report_every", max(1, steps)) + 1
             passes = 2 * gradients_of(getattr(options, "attack", None)) + 3 + sum(part.passes for part in parts)

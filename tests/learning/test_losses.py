@@ -23,6 +23,7 @@ from advntk.learning.at_parts import Batch
 from advntk.learning.at_run import Run
 from advntk.learning.method import Setting
 from advntk.learning.methods import at
+from advntk.learning.randomness import stream_seed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,6 +95,14 @@ def mart_by_torch(logits, clean, labels, beta):
     return boosted + beta * robust * (1 - true)
 
 
+def distillation_by_torch(logits, standard, robust, labels):
+    """As the authors write it, T = 2."""
+    terms = [functional.cross_entropy(logits, labels, reduction="none")]
+    for teacher in (standard, robust):
+        terms.append(functional.cross_entropy(logits / 2, (teacher / 2).softmax(1), reduction="none") * 2**2)
+    return 0.3 * terms[0] + 0.1 * terms[1] + 0.6 * terms[2]
+
+
 BY_SOURCE = {
     "squared_error": lambda logits, clean, labels: 0.5 * ((logits - torch.eye(CLASSES)[labels]) ** 2).sum(1),
     "torch_mse": lambda logits, clean, labels: ((logits - torch.eye(CLASSES)[labels]) ** 2).mean(1),
@@ -103,6 +112,9 @@ BY_SOURCE = {
         logits, labels, reduction="none"
     ),  # in a report
     "mart": lambda logits, clean, labels: mart_by_torch(logits, clean, labels, 5.0),
+    "fat": lambda logits, clean, labels: functional.cross_entropy(logits, labels, reduction="none"),
+    "gairat": lambda logits, clean, labels: functional.cross_entropy(logits, labels, reduction="none"),  # in a report
+    "distillation": lambda logits, clean, labels: distillation_by_torch(logits, *TAUGHT, labels),
 }
 
 
@@ -112,11 +124,16 @@ def fixed_logits(count=30):
     return logits, clean, torch.arange(count) % CLASSES
 
 
+TAUGHT = [3 * torch.randn(30, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in (1, 2)]
+
+
 @pytest.mark.parametrize("name", registry.names(LOSSES))
 def test_values_are_those_of_the_source(name):
     """On fixed logits, with the authors' weights as the defaults; and the gradients are those of the values."""
     logits, clean, labels = fixed_logits()
     loss = run_of(loss=name).loss
+    standard, robust = TAUGHT
+    loss.run.teachers = {"standard": lambda points: standard, "robust": lambda points: robust}
     images = torch.zeros(len(labels), 6, 6, 1, dtype=torch.float64)
     target = torch.eye(CLASSES, dtype=torch.float64)[labels]
     batch = Batch(indices=None, images=images, points=images, target=target)
@@ -253,6 +270,129 @@ def test_temporal_ensembling_pulls_predictions_towards_their_running_mean():
     assert float(means.sum()) > 0
 
 
+def labelled(run):
+    """The batch of the next update, and its labels."""
+    indices = torch.from_numpy(run.batch_indices())
+    return run.images[indices], run.target[indices].argmax(1)
+
+
+def seen_batches(run):
+    """Every batch that the loss of a run is asked for, with its logits."""
+    seen, original = [], run.loss.values
+    run.loss.values = lambda batch, *rest: (seen.append((batch, rest[0])), original(batch, *rest))[1]
+    return seen
+
+
+def start_of(run, images):
+    """Where the attack of the next update begins, minus the images."""
+    generator = np.random.default_rng([run.seed, run.step, at_run._STARTS])
+    return torch.from_numpy(run.threat.random_offsets(tuple(images.shape), generator)).to(images)
+
+
+@pytest.mark.parametrize("tau", [0, 1, 2])
+def test_friendly_attacks_stop_after_the_first_error(tau):
+    """PGD image by image: it ends where the image is misclassified and was so at τ iterates before."""
+    run = run_of(loss={"name": "fat", "tau": tau, "rises": []})
+    seen = seen_batches(run)
+    stopped = 0
+    for _ in range(6):
+        (images, labels), radius = labelled(run), EPS255 / 255
+        points = (images + start_of(run, images)).clamp(0, 1)
+        for place in range(len(images)):
+            point, label, left = points[place : place + 1].clone(), labels[place : place + 1], tau
+            for _ in range(STEPS):
+                leaf = point.clone().requires_grad_()
+                logits = run.net(leaf)
+                if logits.argmax(1) != label:
+                    if left == 0:
+                        stopped += 1
+                        break
+                    left -= 1
+                (slope,) = torch.autograd.grad(functional.cross_entropy(logits, label), leaf)
+                low, high = (images[place : place + 1] + sign * radius for sign in (-1, 1))
+                point = (point + RATIO * radius * slope.sign()).clamp(low, high).clamp(0, 1)
+            points[place] = point[0]
+        run.update()
+        torch.testing.assert_close(seen[-1][0].points, points, rtol=0, atol=1e-12)
+    assert 0 < stopped < 60
+
+
+def test_friendly_attacks_get_longer_along_the_training():
+    run = run_of(loss="fat", steps=120)
+    found = []
+    for run.step in range(120):
+        found.append(run.loss.tau)
+    assert found == [0] * 50 + [1] * 40 + [2] * 30
+
+
+def test_gairat_weights_images_by_the_steps_that_they_withstand():
+    """The authors' weights, from the labels at the points before each step of PGD on the cross-entropy."""
+    run = run_of(loss={"name": "gairat", "start": 0.1})
+    seen, spread = seen_batches(run), 0.0
+    for step in range(8):
+        images, labels = labelled(run)
+        right, start = torch.zeros(len(images), dtype=torch.float64), start_of(run, images)
+
+        def raised(logits, right=right, labels=labels):
+            right += logits.argmax(1) == labels
+            return functional.cross_entropy(logits, labels, reduction="none")
+
+        points = sign_ascent(run.net, images, start, raised)
+        found = float(run.update())
+        batch, logits = seen[-1]
+        torch.testing.assert_close(batch.points, points, rtol=0, atol=1e-12)
+        weights = (torch.tanh(-1 + 5 * (1 - 2 * right / STEPS)) + 1) / 2
+        weights = weights * len(weights) / weights.sum() if step >= 2 else torch.ones_like(weights)
+        spread = max(spread, float(weights.max() - weights.min()))
+        expected = (functional.cross_entropy(logits, labels, reduction="none") * weights).mean()
+        assert found == pytest.approx(expected.item(), rel=1e-10)
+    assert spread > 0.5
+
+
+def test_teachers_are_trainings_of_their_own(tmp_path):
+    """The clean and the adversarial training that the recipe names, best on val, and the student learns from them."""
+    images, labels = images_and_labels(60)
+    images = images.astype(np.float32)
+    seen = []
+
+    def train(folder, loss, eps255=EPS255, seed=0):
+        return adversarial_training(
+            spec=MLP,
+            data=TrainingData(images=images[:40], labels=labels[:40], classes=CLASSES),
+            monitors={"val": (images[40:], labels[40:])},
+            options=options(loss=loss, techniques=["label_smoothing"] if loss == "distillation" else []),
+            threat=ThreatModel(eps255=eps255),
+            seed=seed,
+            workdir=folder,
+            device="cpu",
+            progress=seen.append,
+        )
+
+    names = {"standard": 0, "robust": EPS255}
+    taught = {
+        name: train(tmp_path / name, "cross_entropy", eps255, stream_seed(0, f"teacher {name}"))
+        for name, eps255 in names.items()
+    }
+    kept = {}
+    original = Run.update
+
+    def update(run):
+        kept.update(run.teachers)
+        return original(run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "update", update)
+        train(tmp_path, "distillation")
+    for name in names:
+        for key, weight in kept[name].state_dict().items():
+            assert np.array_equal(weight.numpy(), taught[name].checkpoints["best_val"].parameters[key])
+    files = sorted(path.name for path in tmp_path.glob("*at_state.pt"))
+    assert files == ["at_state.pt", "robust.at_state.pt", "standard.at_state.pt"]
+    seen.clear()
+    train(tmp_path, "distillation")  # teachers that are there are not trained again
+    assert [line.split()[-1] for line in seen if "resuming" in line] == ["20"] * 3
+
+
 # ---- techniques ----
 
 
@@ -360,6 +500,101 @@ def test_swa_is_the_mean_over_the_ends_of_epochs():
         assert problem is None if asked is None else asked in problem
 
 
+@pytest.mark.parametrize(("loss", "threshold"), [("cross_entropy", 1.6), (MILD, 1.55), ("cross_entropy", 1e-9)])
+def test_mlcat_moves_weights_up_the_small_losses(loss, threshold):
+    """Ten ascent steps whose sum is scaled to γ ‖w‖ over all tensors together; the update takes the whole batch."""
+    run = run_of(loss=loss, techniques=[{"name": "mlcat_wp", "threshold": threshold, "start": 0.0, "gamma": 0.1}])
+    seen, before = seen_batches(run), weights(run.net)
+    run.update()
+    batch = seen[-1][0]
+
+    def losses(parameters):
+        logits, clean = (logits_of(run.net, parameters, shown) for shown in (batch.points, batch.images))
+        if loss == "cross_entropy":
+            return functional.cross_entropy(logits, batch.labels, reduction="none")
+        return trades_by_torch(logits, clean, batch.labels, 2.0)
+
+    matrices = [weight.dim() > 1 for weight in before]
+    size = torch.cat([weight.flatten() for weight in before if weight.dim() > 1]).norm()
+    total, moved, small = [torch.zeros_like(weight) for weight in before], before, []
+    for _ in range(10):
+        leaves = [weight.clone().requires_grad_() for weight in moved]
+        values = losses(leaves)
+        small.append(int((values < threshold).sum()))
+        slopes = torch.autograd.grad((values * (values < threshold)).mean(), leaves)
+        total = [old + slope for old, slope in zip(total, slopes, strict=True)]
+        length = torch.cat([t.flatten() for t, matrix in zip(total, matrices, strict=True) if matrix]).norm()
+        scale = 0.1 * size / length if length else 0.0
+        moved = [w + scale * t if matrix else w for w, t, matrix in zip(before, total, matrices, strict=True)]
+    assert small[0] == 0 if threshold < 1e-6 else 0 < small[0] < 10
+    leaves = [weight.clone().requires_grad_() for weight in moved]
+    there = torch.autograd.grad(losses(leaves).mean(), leaves)
+    for weight, old, place, slope in zip(run.net.parameters(), before, moved, there, strict=True):
+        torch.testing.assert_close(weight.data, old - RATE * (slope + DECAY * place), rtol=1e-8, atol=1e-11)
+
+
+def augmented_images(technique, count=200):
+    """Random images of 6×6, and what a technique makes of them; attacks and reports go the usual way."""
+    run = run_of(techniques=[technique])
+    images = 0.1 + 0.9 * torch.rand(count, 6, 6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    batch = Batch(indices=torch.arange(count), images=images, points=images, target=run.target[[0] * count])
+    found = run.techniques[0].augmented(batch, np.random.default_rng(0))
+    assert found.images is found.points
+    assert found.target is batch.target
+    return images.numpy(), found.images.numpy()
+
+
+def test_flips_turn_half_of_the_images():
+    images, found = augmented_images("flip")
+    flipped = [np.array_equal(one, image[:, ::-1]) for one, image in zip(found, images, strict=True)]
+    same = [np.array_equal(one, image) for one, image in zip(found, images, strict=True)]
+    assert all(np.logical_xor(flipped, same))
+    assert 70 < sum(flipped) < 130
+
+
+def test_shifts_are_all_those_within_reach_with_zeros_moving_in():
+    images, found = augmented_images({"name": "shift", "pixels": 1})
+    seen = set()
+    for one, image in zip(found, images, strict=True):
+        wanted = {}
+        for down in (-1, 0, 1):
+            for across in (-1, 0, 1):
+                shifted = np.zeros_like(image)
+                for row in range(6):
+                    for column in range(6):
+                        if 0 <= row - down < 6 and 0 <= column - across < 6:
+                            shifted[row, column] = image[row - down, column - across]
+                wanted[down, across] = shifted
+        seen |= {shift for shift, shifted in wanted.items() if np.array_equal(shifted, one)}
+        assert any(np.array_equal(shifted, one) for shifted in wanted.values())
+    assert len(seen) == 9
+
+
+def test_cutout_blacks_out_a_whole_square():
+    images, found = augmented_images({"name": "cutout", "side": 4})
+    corners = set()
+    for one, image in zip(found, images, strict=True):
+        black = (one == 0).all(axis=2)
+        rows, columns = np.flatnonzero(black.any(1)), np.flatnonzero(black.any(0))
+        assert black.sum() == 16
+        assert (rows[-1] - rows[0], columns[-1] - columns[0]) == (3, 3)
+        np.testing.assert_array_equal(one[~black], image[~black])
+        corners.add((rows[0], columns[0]))
+    assert len(corners) == 9
+    with pytest.raises(ConfigError, match="a square of 14 pixels hides all of an image of 6×6"):
+        run_of(techniques=["cutout"])
+
+
+def test_augmented_images_are_what_is_attacked_and_shown():
+    run = run_of(loss=MILD, techniques=["flip", {"name": "shift", "pixels": 2}])
+    images, _ = labelled(run)
+    seen = seen_batches(run)
+    run.update()
+    batch = seen[-1][0]
+    assert float((batch.points - batch.images).abs().max()) == pytest.approx(EPS255 / 255)
+    assert float((batch.images - images).abs().max()) > 0.3
+
+
 def test_an_average_is_measured_and_kept_with_running_statistics_of_its_own():
     run = run_of(spec=RESNET, techniques=[{"name": "ema", "tau": 0.5}])
     for _ in range(6):
@@ -382,7 +617,7 @@ def test_an_average_is_measured_and_kept_with_running_statistics_of_its_own():
 
 def interrupt_at(step):
     def progress(line):
-        if f"step {step}/" in line:
+        if f"step {step}/" in line and not line.startswith("teacher"):
             raise KeyboardInterrupt
 
     return progress
@@ -394,6 +629,8 @@ def interrupt_at(step):
         (RESNET, {"loss": "trades", "techniques": ["awp", {"name": "ema", "tau": 0.9}], "momentum": 0.9}),
         (MLP, {"loss": "mart", "techniques": ["label_smoothing", {"name": "swa", "start": 0.2}]}),
         (MLP, {"loss": {"name": "temporal_ensembling", "start": 0.1, "full": 0.8}}),
+        (MLP, {"loss": "gairat", "techniques": ["mlcat_wp", "flip", {"name": "shift", "pixels": 1}]}),
+        (MLP, {"loss": "distillation", "techniques": [{"name": "swa", "start": 0.2}]}),
     ],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, spec, changes):
@@ -445,7 +682,10 @@ def test_options_name_entries_and_fill_in_their_defaults():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss": "tardes"}, r"unknown entry 'tardes' \(did you mean 'trades'\?\); allowed: cross_entropy, mart"),
+        (
+            {"loss": "tardes"},
+            r"unknown entry 'tardes' \(did you mean 'trades'\?\); allowed: cross_entropy, distillation",
+        ),
         ({"loss": {"name": "trades", "betta": 1}}, r"trades\.betta: unknown key \(did you mean 'beta'\?\)"),
         ({"loss": {"name": "trades", "beta": -1}}, r"trades\.beta: .*greater than or equal to 0"),
         ({"loss": {"name": "cross_entropy", "beta": 1}}, r"cross_entropy\.beta: unknown key"),

@@ -4,6 +4,10 @@ p' = softmax f(x'). p̂ of each training image is the normalised running mean of
 before each attack, p̂ = s/Σs. The attack maximises the whole loss. Up to a share ``start`` of the updates w is 0; then
 it rises as W exp(−5 (1 − (t − start)/(full − start))²) up to a share ``full`` (the authors step it by epoch). Reports
 measure the cross-entropy alone, as their images have no p̂.
+
+The authors' W goes with their learning rate, 0.1 and a tenth of that from half and from three quarters of the training
+on: w times the rate stays below 3. At a constant rate of 0.1 it would be 30, and training collapses to chance: let the
+rate fall (``schedule: cosine``), or lower ``weight``.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def fit(task: Task) -> Fit:
             for parameter, array in checkpoint.parameters.items()
         },
         curves=result.rows,
-        states=(task.workdir / STATE_FILE,),
+        states=tuple(sorted(task.workdir.glob(f"*{STATE_FILE}"))),
         training={
             "learning_rate": result.learning_rate,
             "hessian_lambda_max": result.hessian_top,

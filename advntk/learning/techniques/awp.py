@@ -7,15 +7,16 @@ authors take γ = 0.01, and 0.005 with TRADES.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from advntk.foundation.options import Closed
-from advntk.learning.at_parts import Batch, Technique
+from advntk.learning.at_parts import Batch
+from advntk.learning.techniques._weight_perturbation import TINY, WeightPerturbation
 
-_TINY = 1e-20  # as in the authors' code: a gradient of 0 moves nothing
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Options(Closed):
@@ -27,7 +28,7 @@ class Options(Closed):
     )
 
 
-class Awp(Technique):
+class Awp(WeightPerturbation):
     """Weights moved up the loss while the gradient is taken."""
 
     options = Options
@@ -35,27 +36,14 @@ class Awp(Technique):
     passes = 3
     copies = 2  # the gradient and the move
 
-    @contextmanager
-    def moved(self, batch: Batch) -> Iterator[None]:
-        """W + v for the update, then − v."""
-        run = self.run
-        if run.step < self.chosen.start * run.options.steps:
-            yield
-            return
-        buffers = [(buffer, buffer.clone()) for buffer in run.net.buffers()]
-        gradients = run.gradients(batch).gradients
-        for buffer, before in buffers:  # the running statistics see the batch once, as without AWP
-            buffer.copy_(before)
-        moves = [
-            (weight, (self.chosen.gamma * weight.norm() / (gradient.norm() + _TINY)) * gradient)
-            for weight, gradient in zip(run.net.parameters(), gradients, strict=True)
+    def moves(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """V = γ ‖w‖ g/‖g‖, tensor by tensor."""
+        gradients = self.run.gradients(batch).gradients
+        return [
+            (weight, (self.chosen.gamma * weight.norm() / (gradient.norm() + TINY)) * gradient)
+            for weight, gradient in zip(self.run.net.parameters(), gradients, strict=True)
             if weight.dim() > 1
         ]
-        for weight, move in moves:
-            weight.add_(move)
-        yield
-        for weight, move in moves:
-            weight.sub_(move)
 
 
 ENTRY = Awp
