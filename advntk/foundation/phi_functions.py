@@ -6,11 +6,22 @@ import functools
 
 import numpy as np
 
+SERIES = 1e-3
+"""Arguments below which a series is more exact than the closed form."""
+
 
 def alpha(s: float | np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
     """α_s(λ) = (1 − e^{−sλ})/λ for λ ≥ 0, with α_s(0) = s."""
     safe = np.where(eigenvalues > 0, eigenvalues, 1.0)
     return np.where(eigenvalues > 0, -np.expm1(-s * safe) / safe, s)
+
+
+def mean_alpha(s: float, eigenvalues: np.ndarray) -> np.ndarray:
+    """The mean of α_t(λ) over 0 ≤ t ≤ s: (1 − φ(sλ))/λ for λ ≥ 0, s/2 at 0."""
+    scaled = s * np.asarray(eigenvalues, dtype=np.float64)
+    safe = np.where(scaled > SERIES, scaled, 1.0)
+    exact = (1 + np.expm1(-safe) / safe) / safe
+    return s * np.where(scaled > SERIES, exact, 0.5 - scaled / 6 + scaled**2 / 24 - scaled**3 / 120)
 
 
 def phi(eigenvalues: np.ndarray) -> np.ndarray:

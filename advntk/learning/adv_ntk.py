@@ -26,7 +26,23 @@ SAVE_EVERY_S = 10.0
 
 Batch = tuple[np.ndarray, np.ndarray]
 Inputs = Callable[[int, np.ndarray], Batch]
-"""(step, P) → the step's perturbed images (B, H, W, C) and their one-hot targets (B, c)."""
+"""(step, P) → the step's perturbed images (B, H, W, C) and their one-hot targets (B, c); where β is given, the clean
+images come before the perturbed ones, (2B, H, W, C)."""
+
+
+def paired(rows: np.ndarray, wanted: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows A and targets B with ‖AP − B‖² = Σ ‖f(x) − y‖² + β ‖f(x') − f(x)‖².
+
+    Args:
+        rows: k(x) of the clean images, then k(x') of the attacked ones, (2B, n).
+        wanted: y, (B, c).
+        beta: β.
+
+    Returns:
+        A (2B, n) and B (2B, c).
+    """
+    clean, attacked = np.split(rows, 2)
+    return np.concatenate([clean, np.sqrt(beta) * (attacked - clean)]), np.concatenate([wanted, np.zeros_like(wanted)])
 
 
 @dataclass(kw_only=True)
@@ -78,6 +94,7 @@ class AdvNtk:
         kernel: Θ(·, X) of the same images.
         targets: Y, (n, c).
         options: as configured.
+        beta: β of the loss of TRADES; None: the paper's loss.
         timing: ``solve_s``, ``attack_s`` and ``gradient_s`` of the ``timed_steps`` of this process.
     """
 
@@ -85,6 +102,7 @@ class AdvNtk:
     kernel: BoundKernel
     targets: np.ndarray
     options: AdvNtkOptions
+    beta: float | None = None
     timing: dict[str, float] = field(default_factory=dict)
 
     def start(self) -> Trajectory:
@@ -123,12 +141,15 @@ class AdvNtk:
         with counted(self.timing, "gradient_s"):
             with unchecked_values():  # an attack on a diverged predictor gives NaN, which is reported below
                 rows = self.kernel.rows(images).astype(np.float64)
+            count = len(wanted)
+            if self.beta is not None:
+                rows, wanted = paired(rows, wanted, self.beta)
             residual = rows @ solution.coef - wanted
-            loss = float(0.5 * (residual**2).sum() / len(images))
+            loss = float(0.5 * (residual**2).sum() / count)
             slope = krylov.gradient(
                 self.operator.product,
                 solution,
-                rows.T @ residual / len(images),
+                rows.T @ residual / count,
                 tolerance=self.options.tolerance,
                 max_columns=self.operator.max_columns,
             )

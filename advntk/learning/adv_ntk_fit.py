@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from advntk.attacks.attack import to_numpy
 from advntk.attacks.entries import pgd, reference_fixed_gradient
+from advntk.attacks.gradient import ascend
 from advntk.foundation import files
 from advntk.foundation.device import jax_device
 from advntk.foundation.errors import ConfigError
@@ -41,6 +43,37 @@ def attacked_batches(problem: AdvNtk, task: Task) -> Any:
     return inputs
 
 
+def paired_batches(problem: AdvNtk, task: Task) -> Any:
+    """Inputs for training by TRADES: each batch of val, and itself where ‖f(x') − f(x)‖² is large.
+
+    The attack starts at x + 0.001 N(0, 1), as the gradient at x itself is 0.
+
+    Returns:
+        The function.
+    """
+    val, options, classes = task.split.val, task.options, task.split.classes
+
+    def inputs(step: int, coef: np.ndarray) -> Batch:
+        chosen = batch_indices(len(val), options.batch, step, stream_seed(task.seed, "advntk batches"))
+        images, labels = val.images[chosen], val.labels[chosen]
+        predictor = KernelPredictor(problem.kernel, coef, task.split.input_shape)
+        fixed = predictor.logits(images)
+
+        def oracle(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            native, pullback = predictor.linearize(predictor.native(points))
+            moved = to_numpy(native) - fixed
+            slope = to_numpy(pullback(predictor.native(moved)))
+            return fixed + moved, 0.5 * (moved**2).sum(axis=1), slope.astype(points.dtype)
+
+        generator = np.random.default_rng(stream_seed(task.seed, f"advntk attack {step}"))
+        start = images + (0.001 * generator.standard_normal(images.shape)).astype(images.dtype)
+        size = options.attack.step_ratio * task.threat.radius
+        attacked = ascend(oracle, images, start, threat=task.threat, steps=options.attack.steps, step_size=size)
+        return np.concatenate([images, attacked]), np.asarray(one_hot(labels, classes, np.float64))
+
+    return inputs
+
+
 def curve(problem: AdvNtk, trajectory: Trajectory, task: Task, solved: dict[int, np.ndarray]) -> list[Row]:
     """Accuracies on val and on the logged part of test at the report steps; fills ``solved`` with their P."""
     steps = sorted({*range(0, task.options.steps + 1, task.options.report_every), task.options.steps})
@@ -52,8 +85,12 @@ def curve(problem: AdvNtk, trajectory: Trajectory, task: Task, solved: dict[int,
     return rows
 
 
-def fit(task: Task) -> Fit:
+def fit(task: Task, beta: float | None = None) -> Fit:
     """Train for the ζ that is most robust on val; of several, trainings that fall behind end early.
+
+    Args:
+        task: what to train, and on what.
+        beta: β of the loss of TRADES; None: the paper's loss.
 
     Returns:
         Both checkpoints, the curves, and the whole trajectory of ϖ.
@@ -76,6 +113,7 @@ def fit(task: Task) -> Fit:
         kernel=engine.bind(task.training.images, memory_mb=compute.memory_mb),
         targets=targets_of(task.training, task.split.classes),
         options=options,
+        beta=beta,
     )
     states = {
         rate: StateFile(task.workdir / f".advntk.{rate:g}.npz", _fingerprint(task, engine.name, rate))
@@ -83,7 +121,7 @@ def fit(task: Task) -> Fit:
     }
     # Θ/s with s·D has the predictor of Θ with D, and the same direction of ϖ: only the length of a step changes
     unit = 1.0 / problem.operator.mean_diagonal() if options.normalize else 1.0
-    inputs = attacked_batches(problem, task)
+    inputs = (attacked_batches if beta is None else paired_batches)(problem, task)
 
     def trained(rate: float, until: int) -> Trajectory:
         return problem.train(inputs, rate * unit, state=states[rate], until=until)

@@ -50,7 +50,11 @@ def changed(config, path, value):
         (["eps255"], [16, 16], r"eps255: an entry is listed twice"),
         (["eps255"], [-1], r"radii must be >= 0"),
         (["datasets"], ["digit"], r"datasets: unknown dataset 'digit' \(did you mean 'digits'\?\)"),
-        (["methods"], ["adv_ntk"], r"unknown method 'adv_ntk' \(did you mean 'advntk'\?\); allowed: advntk, at"),
+        (
+            ["methods"],
+            ["adv_ntk"],
+            r"unknown method 'adv_ntk' \(did you mean 'advntk'\?\); allowed: advntk, advntk_trades, at",
+        ),
         (["attacks"], ["pgb"], r"unknown attack 'pgb' \(did you mean 'pgd'\?\)"),
         (
             ["architectures", 0, "family"],

@@ -20,36 +20,10 @@ class Options(GridOptions):
 
 
 def stopped_on_val(task: Task) -> Fit:
-    """The predictor of the opt images at the t that is best on the selecting images of val.
+    """See :func:`advntk.learning.stopping.stopped_on_val`."""
+    from advntk.learning import stopping
 
-    They are attacked with a seed that evaluation does not use.
-
-    Returns:
-        The fit; ``checkpoints.final.t`` is the time.
-    """
-    from advntk.learning.kernel_predictor import KernelPredictor, kernel_of, targets_of, theta_of
-    from advntk.learning.search import Selection, grid_search
-    from advntk.learning.spectral import SpectralFamily
-
-    operator, options = theta_of(task, "opt"), task.options
-    unit = 1.0 / operator.mean_diagonal()
-    longest = unit * 10.0**options.reach
-    family = SpectralFamily.of_times(operator, targets_of(task.split.opt, task.split.classes), longest)
-    family.check(longest)
-    kernel = kernel_of(task, "opt")
-    t, rows = grid_search(
-        lambda t: KernelPredictor(kernel, family.flow(t), task.split.input_shape),
-        Selection.of(task),
-        options,
-        unit=unit,
-        what="early stopping",
-    )
-    return Fit(
-        checkpoints={"final": {"t": t}},
-        arrays={"coef.final": family.flow(t)},
-        curves=rows,
-        training={"t": t, "t_times_mean_diagonal": t / unit, "spectrum_columns": len(family.values)},
-    )
+    return stopping.stopped_on_val(task)
 
 
 ENTRY = Method(
