@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from advntk.attacks.entries import pgd
+from advntk.attacks.gradient import ascend
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork
 from advntk.foundation.at_solutions import closed_form
 from advntk.foundation.device import enable_float64
 from advntk.foundation.errors import InputError
-from advntk.foundation.losses import one_hot
+from advntk.foundation.losses import one_hot, value_and_logit_gradient
 from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.ark import kappa
-from advntk.ingredients.kernels.engine import make_engine
+from advntk.ingredients.kernels.engine import BoundKernel, make_engine
 from advntk.ingredients.splits import Part, Split
 from advntk.learning.kernel_predictor import KernelPredictor
 
@@ -123,6 +124,14 @@ class KernelLab:
         engine = make_engine(self.spec, self.shape, engine=self.compute.kernel_engine, device=self.compute.device)
         return engine.bind(self.train.images, memory_mb=self.compute.memory_mb)
 
+    @cached_property
+    def wide(self) -> BoundKernel:
+        """Θ(·, X) in float64."""
+        engine = make_engine(
+            self.spec, self.shape, engine="neural_tangents", device=self.compute.device, dtype="float64"
+        )
+        return engine.bind(self.train.images, memory_mb=self.compute.memory_mb)
+
     def predictor(self, coef: np.ndarray) -> KernelPredictor:
         """f(x) = Θ(x, X) coef."""
         return KernelPredictor(self._bound, coef, self.shape)
@@ -143,6 +152,34 @@ class KernelLab:
         clean = predictor.logits(part.images).argmax(axis=1) == part.labels
         found = pgd.run(predictor, part.images, part.labels, options=JUDGING_ATTACK, threat=threat, seed=seed).images
         return Judged(clean=clean, robust=clean & (predictor.logits(found).argmax(axis=1) == part.labels))
+
+
+def margin_points(lab: KernelLab, coef: np.ndarray, part: Part, threat: ThreatModel) -> tuple[np.ndarray, np.ndarray]:
+    """Where three steps of PGD on the margin, of half the radius, take a part from its images, all in float64.
+
+    Args:
+        lab: the kernel.
+        coef: of the predictor, (n, c).
+        part: images with true labels.
+        threat: ball and box.
+
+    Returns:
+        The points (m, H, W, C), and the logits at the images and at the points, (2, m, c).
+    """
+    kernel = lab.wide
+    target, native = one_hot(part.labels, lab.classes, np.float64), kernel.native(np.asarray(coef, dtype=np.float64))
+
+    def linear(points: np.ndarray) -> Any:
+        return kernel.linearize(kernel.native(points), native)
+
+    def oracle(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        logits, pullback = linear(points)
+        values, slope = value_and_logit_gradient("margin", np.asarray(logits), target)
+        return np.asarray(logits), values, np.asarray(pullback(kernel.native(slope)))
+
+    clean = part.images.astype(np.float64)
+    points = ascend(oracle, clean, clean, threat=threat, steps=3, step_size=0.5 * threat.radius)
+    return points, np.stack([np.asarray(linear(images)[0]) for images in (clean, points)])
 
 
 def first_of(split: Split, part: str, count: int, *, classes: int | None = None) -> Part:

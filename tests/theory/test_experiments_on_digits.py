@@ -16,6 +16,11 @@ SIZES = {
     "early_stopping": {**TINY, "networks": ["mlp-relu", "cnn_average-erf"], "n_pooled": 4, "cnn_depth": 1},
     "definiteness": {"families": ["mlp"], "activations": ["erf"], "width": 8, "n": 5, "seeds": 2},
     "varying_rate": {"networks": ["mlp-erf"], "n_train": 12, "n_test": 6, "log_times": (-2, 0), "seeds": 2},
+    "mitigations": {
+        **{key: TINY[key] for key in ("n_train", "n_val", "n_test", "log_times", "seeds")},
+        "networks": ["mlp-relu"],
+        "constants": [0.5],
+    },
     "architectures": {
         **{key: TINY[key] for key in ("n_train", "n_val", "n_test", "log_times", "seeds")},
         "networks": ["mlp-2", "mlp-3"],
