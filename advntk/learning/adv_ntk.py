@@ -26,23 +26,26 @@ SAVE_EVERY_S = 10.0
 
 Batch = tuple[np.ndarray, np.ndarray]
 Inputs = Callable[[int, np.ndarray], Batch]
-"""(step, P) → the step's perturbed images (B, H, W, C) and their one-hot targets (B, c); where β is given, the clean
-images come before the perturbed ones, (2B, H, W, C)."""
+"""(step, P) → the step's perturbed images (B, H, W, C) and their one-hot targets (B, c); with the loss of TRADES the
+clean images come before the perturbed ones, (2B, H, W, C)."""
+Weights = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(f(x), y) → weights of ‖f(x') − f(x)‖² of each image, (B,), fixed in the gradient."""
 
 
-def paired(rows: np.ndarray, wanted: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows A and targets B with ‖AP − B‖² = Σ ‖f(x) − y‖² + β ‖f(x') − f(x)‖².
+def paired(rows: np.ndarray, wanted: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows A and targets B with ‖AP − B‖² = Σ ‖f(x) − y‖² + w ‖f(x') − f(x)‖².
 
     Args:
         rows: k(x) of the clean images, then k(x') of the attacked ones, (2B, n).
         wanted: y, (B, c).
-        beta: β.
+        weights: w, (B,).
 
     Returns:
         A (2B, n) and B (2B, c).
     """
     clean, attacked = np.split(rows, 2)
-    return np.concatenate([clean, np.sqrt(beta) * (attacked - clean)]), np.concatenate([wanted, np.zeros_like(wanted)])
+    moved = np.sqrt(weights)[:, None] * (attacked - clean)
+    return np.concatenate([clean, moved]), np.concatenate([wanted, np.zeros_like(wanted)])
 
 
 @dataclass(kw_only=True)
@@ -94,7 +97,7 @@ class AdvNtk:
         kernel: Θ(·, X) of the same images.
         targets: Y, (n, c).
         options: as configured.
-        beta: β of the loss of TRADES; None: the paper's loss.
+        weights: of the loss of TRADES; None: the paper's loss.
         timing: ``solve_s``, ``attack_s`` and ``gradient_s`` of the ``timed_steps`` of this process.
     """
 
@@ -102,7 +105,7 @@ class AdvNtk:
     kernel: BoundKernel
     targets: np.ndarray
     options: AdvNtkOptions
-    beta: float | None = None
+    weights: Weights | None = None
     timing: dict[str, float] = field(default_factory=dict)
 
     def start(self) -> Trajectory:
@@ -142,8 +145,8 @@ class AdvNtk:
             with unchecked_values():  # an attack on a diverged predictor gives NaN, which is reported below
                 rows = self.kernel.rows(images).astype(np.float64)
             count = len(wanted)
-            if self.beta is not None:
-                rows, wanted = paired(rows, wanted, self.beta)
+            if self.weights is not None:
+                rows, wanted = paired(rows, wanted, self.weights(rows[:count] @ solution.coef, wanted))
             residual = rows @ solution.coef - wanted
             loss = float(0.5 * (residual**2).sum() / count)
             slope = krylov.gradient(

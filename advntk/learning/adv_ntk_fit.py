@@ -18,7 +18,7 @@ from advntk.foundation.provenance import code_digest, told_content, versions
 from advntk.ingredients.grams import sidecar
 from advntk.ingredients.kernels.engine import make_engine
 from advntk.ingredients.networks.layers import FAMILIES
-from advntk.learning.adv_ntk import AdvNtk, Batch, StateFile, Trajectory
+from advntk.learning.adv_ntk import AdvNtk, Batch, StateFile, Trajectory, Weights
 from advntk.learning.adv_ntk_options import AdvNtkOptions
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, merit, targets_of, theta_of
 from advntk.learning.method import Fit, Row, Task
@@ -85,12 +85,12 @@ def curve(problem: AdvNtk, trajectory: Trajectory, task: Task, solved: dict[int,
     return rows
 
 
-def fit(task: Task, beta: float | None = None) -> Fit:
+def fit(task: Task, weights: Weights | None = None) -> Fit:
     """Train for the ζ that is most robust on val; of several, trainings that fall behind end early.
 
     Args:
         task: what to train, and on what.
-        beta: β of the loss of TRADES; None: the paper's loss.
+        weights: of the loss of TRADES; None: the paper's loss.
 
     Returns:
         Both checkpoints, the curves, and the whole trajectory of ϖ.
@@ -113,7 +113,7 @@ def fit(task: Task, beta: float | None = None) -> Fit:
         kernel=engine.bind(task.training.images, memory_mb=compute.memory_mb),
         targets=targets_of(task.training, task.split.classes),
         options=options,
-        beta=beta,
+        weights=weights,
     )
     states = {
         rate: StateFile(task.workdir / f".advntk.{rate:g}.npz", _fingerprint(task, engine.name, rate))
@@ -121,7 +121,7 @@ def fit(task: Task, beta: float | None = None) -> Fit:
     }
     # Θ/s with s·D has the predictor of Θ with D, and the same direction of ϖ: only the length of a step changes
     unit = 1.0 / problem.operator.mean_diagonal() if options.normalize else 1.0
-    inputs = (attacked_batches if beta is None else paired_batches)(problem, task)
+    inputs = (attacked_batches if weights is None else paired_batches)(problem, task)
 
     def trained(rate: float, until: int) -> Trajectory:
         return problem.train(inputs, rate * unit, state=states[rate], until=until)
@@ -181,7 +181,7 @@ def _fingerprint(task: Task, engine: str, rate: float) -> str:
             "engine": engine,
             "device": jax_device(task.compute.device),
             "versions": versions("jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy"),
-            "code": code_digest("advntk.learning.methods.advntk", f"{FAMILIES}.{task.spec.family}"),
+            "code": code_digest("advntk.learning.methods.advntk_trades", f"{FAMILIES}.{task.spec.family}"),
             "gram": told_content(sidecar(task.gram)),
         }
     )

@@ -136,6 +136,15 @@ def adversarial_training(
         NumericalError: training diverged.
     """
     say = progress or (lambda line: None)
+    splits = {"opt": data}
+    for name, (images, labels) in monitors.items():
+        splits[name] = TrainingData(images=images, labels=labels, classes=data.classes)
+    if "val" not in monitors or "opt" in monitors:
+        raise InputError("monitors must hold val, and not opt", where="adversarial training", remedy="add val")
+    if options.batch > len(data.images):
+        raise ConfigError(
+            f"{options.batch} exceeds the {len(data.images)} training images", where="batch", remedy="lower it"
+        )
     teachers = {
         name: adversarial_training(
             spec=spec,
@@ -153,15 +162,6 @@ def adversarial_training(
         ).checkpoints["best_val"]
         for name, (recipe, attacked) in options.teachers().items()
     }
-    splits = {"opt": data}
-    for name, (images, labels) in monitors.items():
-        splits[name] = TrainingData(images=images, labels=labels, classes=data.classes)
-    if "val" not in monitors or "opt" in monitors:
-        raise InputError("monitors must hold val, and not opt", where="adversarial training", remedy="add val")
-    if options.batch > len(data.images):
-        raise ConfigError(
-            f"{options.batch} exceeds the {len(data.images)} training images", where="batch", remedy="lower it"
-        )
     run, top = _start(spec, splits, options, threat, seed, choose_device(device))
     run.teachers = {name: _network_of(teacher, run, spec) for name, teacher in teachers.items()}
 

@@ -262,16 +262,17 @@ def test_a_gram_matrix_in_memory_is_that_of_one_tile(digits_split, monkeypatch):
 # ---- Adv-NTK with the loss of TRADES ----
 
 
-def test_the_loss_of_trades_on_the_diagonal(digits_split, gram_path, tmp_path):
+@pytest.mark.parametrize("boosted", [False, True])
+def test_the_loss_of_trades_on_the_diagonal(digits_split, gram_path, tmp_path, boosted):
     """Its value from f(x) and f(x'), its gradient by finite differences, and a batch where f moves farthest."""
-    task = task_of(advntk_trades, digits_split, gram_path, tmp_path, steps=3, batch=16, beta=2.0)
+    task = task_of(advntk_trades, digits_split, gram_path, tmp_path, steps=3, batch=16, beta=2.0, boosted=boosted)
     engine = make_engine(SPEC, digits_split.input_shape, device="cpu")
     given = AdvNtk(
         operator=GramOperator(grams.open_gram(gram_path, digits_split, SPEC), device="cpu"),
         kernel=engine.bind(digits_split.opt.images, memory_mb=500),
         targets=np.eye(10)[digits_split.opt.labels],
         options=task.options,
-        beta=2.0,
+        weights=task.options.weights,
     )
     varpi = np.random.default_rng(0).uniform(0.05, 0.2, 120)
     coef = given.solve(varpi).coef
@@ -283,15 +284,18 @@ def test_the_loss_of_trades_on_the_diagonal(digits_split, gram_path, tmp_path):
     def outputs(coef, shown):
         return engine.tile(shown, digits_split.opt.images).astype(np.float64) @ coef
 
+    fixed = 1 - outputs(coef, clean)[range(16), wanted.argmax(1)] if boosted else np.ones(16)
+    assert ((fixed > 0) & (fixed <= 1)).all()
+
     def loss(varpi):
         coef = given.solve(varpi).coef
         first, second = outputs(coef, clean), outputs(coef, attacked)
-        return (((first - wanted) ** 2).sum() + 2.0 * ((second - first) ** 2).sum()) / 32
+        return (((first - wanted) ** 2).sum() + 2.0 * (fixed * ((second - first) ** 2).sum(1)).sum()) / 32
 
     reach = ((outputs(coef, attacked) - outputs(coef, clean)) ** 2).sum(1)
     noise = THREAT.project(clean + THREAT.random_offsets(clean.shape, np.random.default_rng(1)), clean)
     assert (reach > ((outputs(coef, noise) - outputs(coef, clean)) ** 2).sum(1)).all()
-    rows, goal = paired(given.kernel.rows(images).astype(np.float64), wanted, 2.0)
+    rows, goal = paired(given.kernel.rows(images).astype(np.float64), wanted, 2.0 * fixed)
     assert 0.5 * ((rows @ coef - goal) ** 2).sum() / 16 == pytest.approx(loss(varpi), rel=1e-5)
 
     trajectory = given.start()
