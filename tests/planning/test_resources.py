@@ -60,9 +60,11 @@ def test_memory_covers_the_published_suites(name):
 
 def test_memory_covers_the_experiments():
     needs = Resources(suite_of("theory"))
-    for name in needs.suite.experiments:
-        for finding in json.loads((REFERENCE / f"theory/findings-{name}.json").read_text(encoding="utf-8")):
-            assert finding["timing"]["peak_mb"] <= needs.experiment(name).asked_mb
+    published = sorted((REFERENCE / "theory").glob("findings-*.json"))
+    assert len(published) >= 11
+    for path in published:
+        asked = needs.experiment(path.stem.removeprefix("findings-")).asked_mb
+        assert all(one["timing"]["peak_mb"] <= asked for one in json.loads(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("folder", sorted((REFERENCE / "runs").iterdir()), ids=lambda folder: folder.name)
