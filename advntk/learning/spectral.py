@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.integrate import solve_ivp
 
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.krylov import grow
@@ -151,6 +150,8 @@ class SpectralFamily:
 
     def _second_clock(self, time: float, rho: float) -> float:
         """σ(t) of the SAM flow."""
+        from scipy.integrate import solve_ivp  # costs a start-up that other filters need not pay
+
         energies = self.values * (self.rows**2).sum(axis=1)
         whole = float(np.sqrt(energies.sum()))
 
