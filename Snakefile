@@ -34,3 +34,12 @@ rule all:
     input:
         expand(f"{SUITE.root}/tables/{{table}}.csv", table=TABLES),
         expand(f"{SUITE.root}/figures/{{figure}}.svg", figure=FIGURES),
+        STEP.webpage.outputs["html"],
+
+
+onsuccess:
+    print(terminal.summary(JOBS))
+
+
+onerror:
+    print("Finished results are kept: the same command runs what is missing.", file=sys.stderr)

@@ -6,6 +6,7 @@ import sys
 from advntk import step, suite as suites
 from advntk.foundation import files, paths
 from advntk.foundation.errors import AdvntkError
+from advntk import terminal
 from advntk import workflow as jobs
 
 try:
@@ -27,6 +28,14 @@ if workflow.is_main_process and files.shadows("config.yaml", workflow.basedir):
     print(
         "note: config.yaml of this folder is read only where --configfile names it",
         file=sys.stderr,
+    )
+
+shown = workflow.output_settings
+if workflow.is_main_process and not shown.dryrun:
+    terminal.attach(
+        JOBS,
+        quiet=shown.quiet,
+        own_blocks=shown.printshellcmds or shown.verbose,
     )
 
 FIGURES, TABLES = step.figures(SUITE), step.tables(SUITE)

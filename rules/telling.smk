@@ -8,6 +8,7 @@ localrules:
     export,
     tabulate,
     plot,
+    webpage,
 
 
 rule expand:
@@ -90,3 +91,24 @@ rule plot:
         caption=lambda w: caption(w.figure),  # for the report
     shell:
         STEP.plot.command
+
+
+rule webpage:
+    input:
+        unpack(STEP.webpage.inputs),
+    output:
+        html=report(
+            STEP.webpage.outputs["html"],
+            caption="../report/page.rst",
+            category="Page",
+            labels={"page": "index.html"},
+        ),
+    log:
+        STEP.webpage.log,
+    conda:
+        STEP.webpage.environment
+    params:
+        flags=STEP.webpage.flags,
+        code=STEP.webpage.code,
+    shell:
+        STEP.webpage.command

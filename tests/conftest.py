@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,13 +58,42 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def digits_split():
     """A small split of digits: 120 opt, 60 val, 100 test images."""
-    from pathlib import Path
-
     from advntk.ingredients.datasets import digits
     from advntk.ingredients.splits import make_split
 
     sizes = digits.Options(n_opt=120, n_val=60, n_test=100)
     return make_split(digits.load(sizes, Path()), sizes, dataset="digits", seed=0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium. A machine without it fails: ``apt-get install chromium``."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable[[Path], Any]]:
+    """Opens a file without a network, 1,400 pixels wide; errors and requests for anything outside it fail the test."""
+    context, complaints = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True), []
+
+    def opened(path: Path) -> Any:
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        own = ("file:", "data:", "blob:")
+        tab.on("request", lambda one: None if one.url.startswith(own) else complaints.append(one.url))
+        tab.goto(path.as_uri())
+        tab.wait_for_selector("table.dataTable tbody td")
+        return tab
+
+    yield opened
+    context.close()
+    assert not complaints
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ SURFACE = {
     "advntk.step",
     "advntk.suite",
     "advntk.suite_options",
+    "advntk.terminal",
     "advntk.workflow",
 }
 MODULE_LINES, RULE_LINES = 400, 150

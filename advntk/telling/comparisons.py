@@ -243,7 +243,7 @@ def headlines(suites: Sequence[Suite]) -> str:
         name = suite.config.suite
         if any(method == BASELINE for _, _, method, _ in unconverged(suite)):
             left_out.append(name)
-        for mine in _strongest(suite):
+        for mine in against_baseline(suite):
             found += mine
             first, differences = mine[0], {one["method_a"]: cell(one) for one in mine}
             place = [name, first["dataset"], first["network"], radius_label(first["eps255"]), first["attack"]]
@@ -267,7 +267,7 @@ def headlines(suites: Sequence[Suite]) -> str:
     return "\n".join([" ".join(sentences), "", caption, "", markdown_table(head, lines, words=5)])
 
 
-def _strongest(suite: Suite) -> list[list[Line]]:
+def against_baseline(suite: Suite) -> list[list[Line]]:
     """Challengers minus AT, by dataset, network and radius, under the attack that is strongest against all of them."""
     found: dict[tuple[str, str, float], dict[str, list[Line]]] = {}
     for one in map(turned, seen_from(lines_of(comparisons(suite)), BASELINE)):

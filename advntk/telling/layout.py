@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -75,9 +76,15 @@ def style() -> Iterator[None]:
 def save(figure: Figure, out_svg: str | Path) -> None:
     """Write the figure as svg, and as png (150 dpi) beside it; equal figures give equal bytes."""
     path = Path(out_svg)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+    files.write_text(path, svg(figure))
     save_png(figure, path.with_suffix(".png"))
+
+
+def svg(figure: Figure) -> str:
+    """The figure as svg."""
+    content = io.StringIO()
+    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return content.getvalue()
 
 
 def save_png(figure: Figure, out_png: Path) -> None:

@@ -102,7 +102,7 @@ def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> 
     yield f"## {name}\n"
     if outdated:
         yield f"**To be run again:** {outdated}\n"
-    yield markdown_table(["what", ""], list(_facts(suite).items()), words=2)
+    yield markdown_table(["what", ""], list(facts_of_run(suite).items()), words=2)
     yield f"### {name}: methods\n"
     yield from (listing.as_markdown(4) for listing in captioned_once(method_listings(suite)))
     for dataset, listing in differences(suite).items():
@@ -117,7 +117,7 @@ def _suite(suite: Suite, drawn: Mapping[str, str], link: str, outdated: str) -> 
     yield f"All numbers: {', '.join(tables)}; outcomes of all test images: [{name}]({link}).\n"
 
 
-def _facts(suite: Suite) -> dict[str, str]:
+def facts_of_run(suite: Suite) -> dict[str, str]:
     """What was run, on which machine, with which versions."""
     config, records = suite.config, [item.record for item in suite.measured]
     sizes = []
@@ -133,7 +133,7 @@ def _facts(suite: Suite) -> dict[str, str]:
     ]
     facts = made(suite)
     return {
-        "made by": f"`{suite.command}`",
+        **({"made by": f"`{suite.command}`"} if suite.command else {}),
         "finished": facts["finished"],
         "code": f"digest {facts['code']}",
         **({"note": " ".join(suite.notes)} if suite.notes else {}),

@@ -40,6 +40,8 @@ TINY = {
 class Checkout:
     """A copy of the project that Snakemake runs in; what else is in its folder stays."""
 
+    printed = ""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,7 @@ def checkout(tmp_path) -> Checkout:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Checkout:
-    """A checkout in which the tiny suite ran."""
+    """A checkout in which the tiny suite ran, and what the run printed."""
     checkout = Checkout(tmp_path_factory.mktemp("finished"))
-    checkout.run("--cores", "2", "--configfile", str(checkout.suite()))
+    checkout.printed = checkout.run("--cores", "2", "--configfile", str(checkout.suite()))
     return checkout

@@ -110,6 +110,26 @@ def test_a_whole_run_leaves_tables_figures_and_nothing_to_do(finished):
     assert not [path for path in root.rglob(".*") if path.is_file()]
 
 
+def test_a_run_prints_a_line_a_job_with_what_it_found_and_ends_with_the_table(finished):
+    lines = finished.printed.splitlines()
+    heads = [re.match(r"\[ *(\d+)/(\d+), (about .* left|done)\] (\w+) (\S+): ", line) for line in lines]
+    heads = [head for head in heads if head]
+    total = int(heads[0][2])
+    assert [int(head[1]) for head in heads] == list(range(1, total + 1))
+    assert heads[-1][3] == "done"
+    for path, record in finished.records().items():
+        accuracy = record["evaluations"].popitem()[1]["robust_accuracy"]
+        name = path.removeprefix("results/tiny/records/").removesuffix(".json").replace("/", ".")
+        assert any(f"evaluate {name}: " in line and f"robust {100 * accuracy:.1f}%" in line for line in lines), name
+    assert sum(line.startswith("| mlp-2 ") for line in lines) == 1 + 1 + 2 + 2
+    assert "results/tiny/index.html" in finished.printed
+    assert "jobid" not in finished.printed
+
+
+def test_the_page_is_written(finished):
+    assert "Suite tiny" in (finished.folder / "results/tiny/index.html").read_text()
+
+
 def test_the_report_holds_table_and_figures(finished):
     out = finished.folder / "report.html"
     finished.run("--configfile", str(finished.suite()), "--report", str(out))
@@ -333,7 +353,11 @@ def test_one_failing_cell_fails_the_run_but_not_the_others(finished, checkout):
     broken.write_text(broken.read_text().replace(sound, faulty))
     suite = str(checkout.suite())
     output = checkout.run("--cores", "2", "--configfile", suite, expect=1)
-    assert "advntk fit: error: planted fault" in output
+    (line,) = [line for line in output.splitlines() if "planted fault" in line]
+    assert line == "Error in rule fit digits.seed0.mlp-2.advntk.eps16: advntk fit: error: planted fault"
+    assert "log: results/tiny/logs/fit/digits.seed0.mlp-2.advntk.eps16.log" in output
+    assert "Traceback" not in output
+    assert "non-zero exit status" not in output
     expected = {name: record for name, record in finished.records().items() if "/advntk/" not in name}
     assert checkout.records() == expected
 

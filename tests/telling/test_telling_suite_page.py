@@ -1,0 +1,114 @@
+"""The page of a suite, in a real browser: it sorts, filters, fits its window and needs no other file."""
+
+import pandas as pd
+import pytest
+
+from advntk.cli import main
+from advntk.telling.frames import results
+from advntk.telling.suite_file import read_suite
+from advntk.telling.webpage import Section, paragraphs, sortable, write_page
+from tests.telling.conftest import Builder
+
+ROWS = "#table-results tbody tr"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The page of a suite with a warning, and the suite's table of results."""
+    folder = tmp_path_factory.mktemp("page")
+    builder = Builder(folder, eps255=[8], architectures=[{"family": "mlp", "depth": depth} for depth in (3, 10)])
+    builder.flags = {("advntk", "last", 1): ["<b>gradients</b> vanish & more"]}
+    path, out = builder.fill().write(), folder / "index.html"
+    assert main(["webpage", "--suite", str(path), "--out", str(out)]) == 0
+    return out, results(read_suite(path))
+
+
+@pytest.fixture
+def page(written, open_page):
+    """The page in a browser, and the suite's table of results."""
+    out, found = written
+    return open_page(out), found
+
+
+def column(tab, title):
+    """The cells of a column of the table of results, as they are shown."""
+    titles = [text.strip() for text in tab.locator("#table-results thead th .dt-column-title").all_inner_texts()]
+    return tab.locator(f"{ROWS} td:nth-child({titles.index(title) + 1})").all_inner_texts()
+
+
+def info(tab):
+    return tab.locator("#all-results .dt-info").inner_text()
+
+
+def test_all_rows_are_there_and_sort_by_a_click(page):
+    tab, found = page
+    assert f"of {len(found)} entries" in info(tab)
+    title = tab.locator("#table-results thead th", has_text="robust").locator(".dt-column-title")
+    title.click()
+    ascending = [float(cell) for cell in column(tab, "robust")]
+    title.click()
+    descending = [float(cell) for cell in column(tab, "robust")]
+    assert ascending == sorted(ascending)
+    assert descending == sorted(descending, reverse=True)
+    assert descending[0] == pytest.approx(100 * found["robust_mean"].max(), abs=0.051)
+    assert ascending[0] == pytest.approx(100 * found["robust_mean"].min(), abs=0.051)
+
+
+def test_networks_sort_in_the_order_of_the_suite_not_of_the_alphabet(page):
+    tab, _ = page
+    title = tab.locator("#table-results thead th", has_text="network").locator(".dt-column-title")
+    title.click()
+    assert list(dict.fromkeys(column(tab, "network"))) == ["mlp-3", "mlp-10"]
+    title.click()
+    assert list(dict.fromkeys(column(tab, "network"))) == ["mlp-10", "mlp-3"]
+
+
+def test_rows_are_filtered_by_the_menu_of_a_column_and_by_the_search(page):
+    tab, found = page
+    tab.locator("#table-results thead th", has_text="network").locator(".dtcc-button").click()
+    tab.locator(".dtcc-dropdown .dtcc-list-buttons button", has_text="mlp-10").click()
+    assert f"of {(found['network'] == 'mlp-10').sum()} entries (filtered" in info(tab)
+    assert set(column(tab, "network")) == {"mlp-10"}
+    tab.keyboard.press("Escape")
+    tab.locator("#all-results .dt-search input").fill("early-stopped")
+    assert set(column(tab, "method")) == {"early-stopped NTK"}
+    assert len(column(tab, "method")) == 1
+
+
+def test_a_warning_is_shown_as_it_was_written(page):
+    tab, _ = page
+    assert "<b>gradients</b> vanish & more (seed 1)" in tab.locator("#warnings").inner_text()
+    assert tab.locator("#warnings b, #all-results td b").count() == 0
+
+
+def test_the_page_opens_with_the_most_robust_method_under_the_attack_that_leaves_the_least(page):
+    tab, found = page
+    inside = found[(found["network"] == "mlp-3") & found["checkpoint"].isin(["final", "best_val"])]
+    most = inside.loc[inside["robust_mean"].idxmax()]
+    first = tab.locator("header p").first.inner_text()
+    assert f"AT (best on val) with {100 * most['robust_mean']:.1f} ±" in first
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_page_fits_its_window_in_both_colour_schemes(page, width, scheme):
+    tab, _ = page
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.emulate_media(color_scheme=scheme)
+    tab.reload()
+    tab.wait_for_selector(f"{ROWS} td")
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    for element in ("body", "#all-results td"):
+        colour = tab.locator(element).first.evaluate("element => getComputedStyle(element).color")
+        assert (sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(","))) > 384) == (scheme == "dark")
+    assert all(tab.locator(f"#{name}").is_visible() for name in ("table-results", "table-comparisons", "figures"))
+    assert all(tab.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)"))
+
+
+def test_a_table_without_rows_is_shown(tmp_path, open_page):
+    frame = pd.DataFrame({"name": pd.Series(dtype=str), "value": pd.Series(dtype=float)})
+    parts = [paragraphs("`code` and **bold**"), sortable(frame, name="empty")]
+    write_page(tmp_path / "page.html", title="Nothing", lead=[], sections=[Section(title="One & two", parts=parts)])
+    tab = open_page(tmp_path / "page.html")
+    assert tab.locator("#one-two code").inner_text() == "code"
+    assert tab.locator("#table-empty tbody td").count() == 1
