@@ -33,6 +33,7 @@ SUITE = {
     "attack_options": {"autoattack": {"iterations": 2, "queries": 2, "chunks": 1}},
     "sweeps": {"radius": {"attack": "pgd", "values": [16]}},
     "transfer": ["pgd"],
+    "certificates": {"radii": [16], "images": 2, "attack": "pgd"},
     "experiments": {"ark_limit": {"families": ["mlp"], "seeds": 2, "widths": [16, 64], "sides": [4]}},
     "compute": {"gram_parts": 2},
 }
