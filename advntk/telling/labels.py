@@ -129,8 +129,8 @@ CAPTIONS = {
     ),
     "certified": (
         "Share of test images that are certified over the radius ε (line: no attack breaks them), and from there to "
-        "what the strongest of the suite's attacks leaves of the same images (band). True robust accuracy lies in the "
-        "band; where that has no width, it is known. A method that trains for a radius is trained anew at each."
+        "what the strongest attack leaves of the same images (band), the one before the certificate among them. True "
+        "robust accuracy lies in the band. A method that trains for a radius is trained anew at each."
     ),
 }
 THEORY = "What one experiment on the theory found; the page of the theory and the table of claims say what it means."

@@ -16,7 +16,7 @@ from advntk.foundation.certified import Certificates, CertifiedRadius, read_cert
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.threat import ThreatModel
-from advntk.telling.accuracy_figures import Point, draw_series, method_handles, sizes
+from advntk.telling.accuracy_figures import Point, draw_series, method_handles
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.frames import ROBUST, ends, in_order, orders_of, span_of
 from advntk.telling.kinds import Kind
@@ -44,9 +44,9 @@ COLUMNS = (
 
 
 def matched(suite: Suite) -> Iterator[tuple[Certificates, str, CertifiedRadius, dict[str, Measured]]]:
-    """What is proven of each fit, checkpoint and radius, with the evaluations under attack of the same predictor."""
+    """What is proven of each fit, checkpoint and radius, and its evaluations under attacks in the threat model."""
     known: dict[tuple[Any, ...], dict[str, Measured]] = {}
-    for item in suite.measured:
+    for item in (item for item in suite.measured if item.record.attack.inside_threat_model):
         known.setdefault((pieces.of_fit(item.record), item.record.threat), {})[item.record.attack.name] = item
     for one in suite.of(Certificates):
         for checkpoint, points in one.checkpoints.items():
@@ -64,7 +64,7 @@ def check(suite: Suite) -> None:
     for one, checkpoint, point, attacks in matched(suite):
         for name, item in attacks.items():
             wrong = _is(point, "c") & ~item.robust[checkpoint][: one.n_test]
-            if item.record.attack.inside_threat_model and wrong.any():
+            if wrong.any():
                 images = ", ".join(map(str, item.images[: one.n_test][wrong]))
                 raise InputError(
                     f"'{name}' breaks test images {images}, which are certified at {point.eps255:g}/255: one is wrong",
@@ -153,7 +153,8 @@ def listings(suite: Suite) -> Iterator[Listing]:
             title=f"{dataset}, {network} ({NORMS[suite.config.norm]})",
             caption="Percent of the same test images, mean ± half the width of its 95% interval over seeds and images: "
             "certified (no attack breaks them), undecided (neither certified nor broken), and right under each attack. "
-            f"n_test = {span_of(mine['n_test'])}, seeds = {span_of(mine['seeds'])}; s/image: of the bounds.",
+            f"n_test = {span_of(mine['n_test'])}, seeds = {span_of(mine['seeds'])}; s/image: of the bounds, 0 where a "
+            "larger radius decided.",
         )
 
 
@@ -169,9 +170,10 @@ def figure(suite: Suite) -> Figure:
         points = [Point(row["method"], row["checkpoint"], row["eps255"], ends(row, CERTIFIED)) for row in lines_of(one)]
         draw_series(axes, methods, points, intervals="none", markersize=3.5)
         for (method, _), line in groups(mine, ["method", "checkpoint"]):
-            both = line.groupby("eps255", observed=True).agg({CERTIFIED[0]: "first", ROBUST[0]: "min"}).dropna()
+            most = np.fmin(line[ROBUST[0]], line[CERTIFIED[0]] + line["undecided_mean"])
+            band = line.assign(most=most).groupby("eps255", observed=True).agg({CERTIFIED[0]: "first", "most": "min"})
             look: dict[str, Any] = {"color": method_colours(methods)[method], "alpha": 0.25, "linewidth": 0}
-            axes.fill_between(list(both.index), 100 * both[CERTIFIED[0]], 100 * both[ROBUST[0]], **look)
+            axes.fill_between(list(band.index), 100 * band[CERTIFIED[0]], 100 * band["most"], **look)
         if places := sorted(set(mine["eps255"])):
             axes.set_xscale("log", base=2)
             axes.set_xticks(places, [f"{place:g}" for place in places])
@@ -185,7 +187,11 @@ def figure(suite: Suite) -> Figure:
         bands,
         draw,
         title="Robust accuracy, known: certified, and left by the strongest attack",
-        notes=[*[sizes(suite.config, found["n_test"], found["seeds"])] * bool(len(found)), *suite.notes],
+        notes=[
+            *[f"Means over seeds; seeds = {span_of(found['seeds'])}, n_test = {span_of(found['n_test'])}."]
+            * bool(len(found)),
+            *suite.notes,
+        ],
         y_label="robust accuracy (%)",
         x_label=f"ε (1/255, {NORMS[suite.config.norm]})",
         handles=[
