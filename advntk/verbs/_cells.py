@@ -21,6 +21,7 @@ CELL = "{dataset}.seed{seed}.{architecture}.{method}.eps{eps255}"
 """Names of jobs that train a predictor, and that measure it."""
 RECORD = "{root}/records/{dataset}/seed{seed}/{architecture}/{method}/eps{eps255}/{attack}"
 """Of a record, without its suffix."""
+_KINDS = "advntk.telling.kinds"  # by name: an import here would be one of every verb
 
 
 def need(rule: str, *keys: str) -> Callable[[Resources, Wildcards], Need]:
@@ -121,9 +122,8 @@ def reporting_code(module: str) -> Callable[[Suite, Wildcards], tuple[str, ...]]
     def roots(suite: Suite, job: Wildcards) -> tuple[str, ...]:
         from advntk.foundation import registry
         from advntk.foundation.findings import STORIES
-        from advntk.telling import kinds
 
-        known = (f"{kinds.__name__}.{name}" for name in registry.names(kinds.__name__))
+        known = (f"{_KINDS}.{name}" for name in registry.names(_KINDS))
         return (module, "advntk.telling.suite_file", *known, *(f"{STORIES}.{name}" for name in suite.experiments))
 
     return roots
