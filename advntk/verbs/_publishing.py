@@ -1,12 +1,19 @@
-"""What the verbs ``publish``, ``missing`` and ``accept`` have in common: a suite published in parts."""
+"""What the verbs ``publish``, ``missing``, ``accept`` and ``verify`` have in common: a published suite."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from advntk import arguments
+from advntk.step import Wildcards, steps
+
+if TYPE_CHECKING:
+    from advntk.suite import Suite
+    from advntk.telling.publishing.pieces import Piece
 
 REFERENCE = Path("results/reference")
 PARTS = """\
@@ -18,6 +25,11 @@ The last may run at any time, also after the second was stopped: it takes what i
 code changed between two parts, run one published cell again, then:
   advntk accept --suite results/fashion/suite.json
 """
+BOUND: Any = Field(
+    default=0.5,
+    description="percentage points by which accuracies may differ: of test images each, along training on average; "
+    "numbers of an experiment by as many percent (default: 0.5)",
+)
 
 
 class PublishedOptions(arguments.Options):
@@ -26,3 +38,25 @@ class PublishedOptions(arguments.Options):
     published: Path | None = Field(
         default=None, description=f"folder of the published suite (default: {REFERENCE}/SUITE)"
     )
+
+
+def fit_of(job: Wildcards) -> Piece:
+    """The fit that a job trains, or is about."""
+    from advntk.foundation.paths import ANY_RADIUS
+    from advntk.telling.publishing.pieces import Piece
+
+    at = job["trained_at"]
+    radius = None if at == ANY_RADIUS else float(at.removeprefix("eps"))
+    cell = {"dataset": job["dataset"], "network": job["architecture"], "method": job["method"], "seed": job["seed"]}
+    return Piece(**cell, eps255=radius)
+
+
+def of_cells(suite: Suite) -> Iterator[tuple[Piece, str]]:
+    """All results that are asked of cells: their fit, and the file that snakemake has to make."""
+    from advntk.telling.kinds import kinds
+
+    asked = {"records", *(name for name, kind in kinds().items() if kind.asked(suite.config))}
+    for step in steps().values():
+        if step.listed in asked:
+            for job in step.jobs(suite):
+                yield fit_of(job), step.path(suite, job)

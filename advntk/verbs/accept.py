@@ -17,11 +17,7 @@ class Options(_publishing.PublishedOptions):
     """Of the verb ``accept``."""
 
     suite: Path = Field(description="results/SUITE/suite.json, with the cells run again")
-    bound: Annotated[float, Flag(metavar="POINTS")] = Field(
-        default=0.5,
-        description="percentage points by which accuracies may differ: of test images each, along training on average; "
-        "numbers of an experiment by as many percent (default: 0.5)",
-    )
+    bound: Annotated[float, Flag(metavar="POINTS")] = _publishing.BOUND
 
 
 def run(options: Options) -> None:

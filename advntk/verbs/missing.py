@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from advntk.step import Wildcards, steps
+from advntk.step import steps
 from advntk.verbs import _options, _publishing
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ def _targets(lacking: Missing, suite: Suite) -> list[str]:
 
     torn = {key[:5] for key in lacking.of_cells}
     fits = {
-        steps()["fit"].path(suite, cell.fit)
+        _publishing.fit_of(cell.fit)
         for cell in suite.cells()
         if (cell.dataset, cell.spec.label, cell.method, cell.eps255, cell.seed) in torn
     }
     transfer, experiment = (steps()[name] for name in ("transfer", "experiment"))
     found = [f"{suite.root}/suite.json"] if lacking else []
-    found += [path for fit, _, path in _of_cells(suite) if fit in fits]
+    found += [path for fit, path in _publishing.of_cells(suite) if fit in fits]
     for dataset, eps255, seed, attack in lacking.transfers:
         where = {"dataset": dataset, "seed": seed, "eps255": radius_name(eps255), "attack": attack}
         found.append(transfer.path(suite, where))
@@ -107,7 +107,6 @@ def _targets(lacking: Missing, suite: Suite) -> list[str]:
 
 def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     """Whether this checkout is other code than what computed the published cells, and which to run again then."""
-    from advntk.foundation.paths import ANY_RADIUS
     from advntk.telling.consistency import made_of
     from advntk.telling.kinds.fits import FitFacts
     from advntk.telling.mixing import outdated
@@ -123,24 +122,9 @@ def _other_code(published: Measured, suite: Suite) -> Iterator[str]:
     for one, _ in of_cells(published):
         took[of_fit(one)] += one.timing.get("wall_s", 0.0)
     targets: dict[Piece, list[str]] = {}
-    for _, job, path in _of_cells(suite):
-        radius = None if job["trained_at"] == ANY_RADIUS else float(job["eps255"])
-        fit = Piece(
-            dataset=job["dataset"], network=job["architecture"], method=job["method"], seed=job["seed"], eps255=radius
-        )
+    for fit, path in _publishing.of_cells(suite):
         targets.setdefault(fit, []).append(path)
     for method in published.config.methods:
         mine = [piece for piece in targets if piece.method == method and piece in took]
         if mine:
             yield f"  {method}: {' '.join(targets[min(mine, key=took.__getitem__)])}"
-
-
-def _of_cells(suite: Suite) -> Iterator[tuple[str, Wildcards, str]]:
-    """All results that are asked of cells: their fit, their job, and the file that snakemake has to make."""
-    from advntk.telling.kinds import kinds
-
-    asked = {"records", *(name for name, kind in kinds().items() if kind.asked(suite.config))}
-    for step in steps().values():
-        if step.listed in asked:
-            for job in step.jobs(suite):
-                yield steps()["fit"].path(suite, job), job, step.path(suite, job)

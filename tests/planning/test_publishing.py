@@ -7,16 +7,18 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from advntk.cli import main
-from advntk.foundation import provenance
+from advntk.foundation import files, provenance
 from advntk.foundation.errors import InputError
 from advntk.foundation.recipes import Check
 from advntk.planning.config import read_suite, require_same_settings
 from advntk.step import listed
-from advntk.telling import suite_file
+from advntk.telling import mixing, suite_file
+from advntk.verbs import verify
 from tests.telling.conftest import Builder
 from tests.telling.whole_suite import MADE, change, fill, hide
 
@@ -243,3 +245,82 @@ def test_verbs_refuse_in_one_line(tiny, capsys):
     assert main(["missing", *CONFIG, "--config", "method_options={at: {steps: 7}}"]) == 1
     assert "method_options.at" in capsys.readouterr().err
     assert json.loads(Path(OUT, "suite.json").read_text())["schema"] == "advntk-published-3"
+
+
+@pytest.fixture
+def verified(tiny, capsys, monkeypatch):
+    """The published tiny suite; gives a function that verifies it against results which stand for computed ones."""
+    command = "snakemake --cores 2 --configfile suites/tiny.yaml --config seeds=2 'eps255=[8, 16]' --quiet"
+    told(
+        capsys, "publish", "--suite", str(tiny("results", seeds=2, eps255=[8, 16])), "--out", OUT, "--command", command
+    )
+    tiny.overlay(seeds=3, eps255=[4])
+    asked = []
+
+    def run(*words: str, spoil=lambda path: None, expect: int = 0) -> tuple[list[str], list[str]]:
+        """Lines that are printed, and files that snakemake is asked for."""
+        shutil.rmtree("results/verify", ignore_errors=True)
+
+        def compute(arguments) -> None:
+            Path("results/verify").mkdir()
+            spoil(tiny("results/verify/tiny"))
+            tiny.overlay(seeds=3, eps255=[4])
+            asked[:] = arguments
+
+        monkeypatch.setattr(verify, "_compute", compute)
+        lines = told(capsys, "verify", "tiny", *words, expect=expect)
+        return lines, asked[asked.index("--") + 1 :]
+
+    return run
+
+
+def test_the_same_results_are_verified(verified):
+    lines, targets = verified()
+    assert lines[-1] == "6 of 6 cells agree within 0.5 percentage points"
+    assert sum(line.startswith("agrees: ") for line in lines) == 6
+    settings = ["seeds=2", "eps255=[8, 16]", "results=results/verify"]
+    records = listed(read_suite([Path("suites/tiny.yaml")], settings))["records"]
+    assert sorted(targets) == sorted(["results/verify/tiny/suite.json", *records])
+
+
+def test_a_sample_is_drawn_by_its_seed(verified):
+    lines, targets = verified("--cells", "2", "--seed", "1")
+    assert lines[-1] == "2 of 2 cells agree within 0.5 percentage points"
+    assert (lines, targets) == verified("--cells", "2", "--seed", "1")
+    assert targets != verified("--cells", "2", "--seed", "2")[1]
+
+
+def fewer_robust(path: Path, part: str, count: int) -> None:
+    """Let an attack break so many images more, in the record whose path has a part."""
+    (place,) = [one for one in json.loads(path.read_text())["records"] if part in one]
+    record, outcomes = json.loads(Path(place).read_text()), dict(files.read_npz(Path(place).with_suffix(".npz")))
+    for checkpoint, evaluation in record["evaluations"].items():
+        robust = outcomes[f"{checkpoint}.robust"]
+        robust[np.flatnonzero(robust)[:count]] = False
+        evaluation["robust_correct"] -= count
+    files.write_json(place, record)
+    files.write_npz(Path(place).with_suffix(".npz"), outcomes)
+
+
+def test_a_cell_with_other_outcomes_is_found(verified):
+    def spoil(path: Path) -> None:
+        fewer_robust(path, "seed1/mlp-3/at/eps8/pgd.json", 3)  # of 400 images
+
+    lines, _ = verified(spoil=spoil, expect=1)
+    (found,) = [line for line in lines if line.startswith("DIFFERS")]
+    assert "at, ε = 8/255, seed 1: 3 of 400 test images differ" in found
+    assert lines[-1] == "5 of 6 cells agree within 0.5 percentage points"
+    assert verified("--bound", "1", spoil=spoil)[0][-1] == "6 of 6 cells agree within 1 percentage points"
+
+
+def test_a_cell_without_new_results_is_no_agreement(verified):
+    lines, _ = verified(spoil=lambda path: hide(path, lambda place: "seed1/mlp-3/ntk/eps16" in place), expect=1)
+    assert "DIFFERS: digits / mlp-3 / ntk, seed 1: nothing to compare was computed" in lines
+
+
+def test_other_code_is_reported(verified, monkeypatch):
+    lines, _ = verified()
+    assert not any(line.startswith("published by other code") for line in lines)
+    monkeypatch.setattr(mixing, "_current", lambda module: "another")
+    lines, _ = verified()
+    assert f"published by other code than this checkout's: {', '.join(sorted(HERE['sources']))}" in lines

@@ -81,6 +81,10 @@ def _reason(curves: list[list[Row]], check: Check | None, *, constant: bool) -> 
     return f"{100 * gain:+.1f} points on val in the second half of the updates" if gain >= LARGEST_CHANGE else ""
 
 
+def _apart(first: Check, second: Check) -> float:
+    return 100 * max(abs(one - other) for one, other in zip(first.accuracies, second.accuracies, strict=True))
+
+
 ENTRY = Kind(
     what="convergence check",
     model=Check,
@@ -88,4 +92,5 @@ ENTRY = Kind(
     place=Order.fit,
     piece=pieces.of_check,
     made=lambda one, _: {"of": {"fit": [pieces.of_fit(one)]}},
+    apart=_apart,
 )
