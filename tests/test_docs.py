@@ -25,7 +25,7 @@ from advntk.ingredients.images import Dataset, checked
 from advntk.learning.method import Method
 
 ROOT = Path(__file__).parents[1]
-SKIPPED = {"build", "node_modules", "requirements"}
+SKIPPED = {"_build", "build", "gallery", "node_modules", "requirements"}
 
 
 def is_page(path: Path) -> bool:
@@ -280,3 +280,11 @@ def test_what_is_said_of_a_gpu_against_a_cpu_is_in_their_tables():
     said = " ".join((ROOT / "docs/performance.md").read_text(encoding="utf-8").split())
     assert f"Of the {len(cpu)} rows of its table {(cpu['images'] == 0).sum()} are the same to the image" in said
     assert f"Adv-NTK differs by at most {most['advntk']:.0f} of 300 images, and AT by up to {most['at']:.0f}" in said
+
+
+def test_expected_values_of_the_artifact_are_those_of_the_results():
+    results = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    expected = re.findall(r"\| ([+-][\d.]+ \[[^]]+\]) \|", (ROOT / "docs/artifact.md").read_text(encoding="utf-8"))
+    assert len(expected) == 10
+    for value in expected:
+        assert value in results
