@@ -1,7 +1,7 @@
 """The locks and the conda environments of this project: written, and checked against a package index.
 
     python requirements/environments.py write              # the CUDA locks and envs/, from lock.txt and stacks.toml
-    python requirements/environments.py write --upgrade    # lock.txt too, with the newest versions
+    python requirements/environments.py write --upgrade    # lock.txt and lock-docs.txt too, with the newest versions
     python requirements/environments.py check              # resolve all of them for linux-64; a difference is an error
 
 Nothing is installed and no wheel is loaded: uv reads the metadata of packages from its index (UV_DEFAULT_INDEX; PyPI).
@@ -25,6 +25,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "requirements/lock-docs.txt"
+"""Versions of what the documentation site needs beside ``lock.txt``."""
 PLATFORM = "x86_64-manylinux_2_28"
 BUILD = ["setuptools"]
 """What builds the project inside an environment: part of each, so that no build asks an index for it."""
@@ -63,8 +65,7 @@ class Lock:
     @property
     def pins(self) -> Pins:
         """Its versions."""
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        return pins_of(line for line in lines if line and not line.startswith("#"))
+        return pins_in(self.path)
 
     @property
     def cuda(self) -> str:
@@ -187,6 +188,12 @@ def pins_of(lines: Iterable[str]) -> Pins:
     return pins
 
 
+def pins_in(path: Path) -> Pins:
+    """Versions in a lock file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return pins_of(line for line in lines if line and not line.startswith("#"))
+
+
 def pip_part(path: Path) -> list[str]:
     """Requirements under ``pip:`` of an environment file."""
     dependencies = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
@@ -223,15 +230,20 @@ def resolve(
     return pins_of(line for line in done.stdout.splitlines() if line)
 
 
+def declared() -> Mapping[str, list[str]]:
+    """Requirements that ``pyproject.toml`` declares, by extra; those of the project itself under an empty name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {"": project["dependencies"], **project["optional-dependencies"]}
+
+
 def project_needs(lock: Lock) -> list[str]:
     """What the project declares, for one lock; without what the stacks install bare, with what that needs."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["test"], *BUILD]
     bare = {name for stack in stacks() for name in stack.bare}
     needs = {name for stack in stacks() for name in stack.bare_needs}
+    lines = [*declared()[""], *declared()["test"], *BUILD]
     return [
         *sorted(needs),
-        *(line for line in declared if canonicalize_name(Requirement(line).name) not in bare),
+        *(line for line in lines if canonicalize_name(Requirement(line).name) not in bare),
         *lock.requirements.values(),
     ]
 
@@ -239,12 +251,11 @@ def project_needs(lock: Lock) -> list[str]:
 def bare_pins() -> Pins:
     """Exact versions that the project declares of what is installed bare."""
     bare = {name for stack in stacks() for name in stack.bare}
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    return pins_of(line for line in declared if canonicalize_name(Requirement(line).name) in bare)
+    return pins_of(line for line in declared()[""] if canonicalize_name(Requirement(line).name) in bare)
 
 
-def resolve_lock(lock: Lock, constraints: Iterable[str]) -> Pins:
-    """Versions of a lock, the same for every Python that it serves.
+def resolve_alike(requirements: Iterable[str], constraints: Iterable[str], *, lock: Lock, where: Path) -> Pins:
+    """What would be installed for the requirements, the same for every Python that a lock serves.
 
     Returns:
         Version by canonical name.
@@ -252,12 +263,27 @@ def resolve_lock(lock: Lock, constraints: Iterable[str]) -> Pins:
     Raises:
         SystemExit: there is no solution, or none that does for all of them.
     """
+    requirements, constraints = [*requirements], [*constraints]
+    first, *others = lock.pythons
+    found = resolve(requirements, constraints, python=first, sources=True)
+    for python in others:
+        pins = resolve(requirements, [*constraints, *lines_of(found)], python=python, sources=True)
+        if apart := differences(pins, found):
+            raise SystemExit(f"{where.name}: Python {python} and {first} differ:\n" + "\n".join(apart))
+    return found
+
+
+def resolve_lock(lock: Lock, constraints: Iterable[str]) -> Pins:
+    """Versions of a lock."""
     constraints = [*constraints, *lock.constraints]
-    found = [resolve(project_needs(lock), constraints, python=python, sources=True) for python in lock.pythons]
-    for python, pins in zip(lock.pythons, found, strict=True):
-        if apart := differences(pins, found[0]):
-            raise SystemExit(f"{lock.path.name}: Python {python} and {lock.pythons[0]} differ:\n" + "\n".join(apart))
-    return found[0] | bare_pins()
+    return resolve_alike(project_needs(lock), constraints, lock=lock, where=lock.path) | bare_pins()
+
+
+def resolve_docs(constraints: Iterable[str]) -> Pins:
+    """Versions of what the documentation site needs beside ``lock.txt``."""
+    lock = locks()["cpu"]
+    found = resolve_alike(declared()["docs"], [*lines_of(lock.pins), *constraints], lock=lock, where=DOCS)
+    return {name: version for name, version in found.items() if name not in lock.pins}
 
 
 def lines_of(pins: Pins) -> list[str]:
@@ -269,7 +295,16 @@ def lock_text(lock: Lock, pins: Pins) -> str:
     """A lock file."""
     head = f"# {lock.says}. For Python {', '.join(lock.pythons)} on x86-64 Linux.\n"
     head += "# Install with --no-deps: neural-tangents declares TensorFlow, which nothing here uses.\n"
-    return head + "# Written by requirements/environments.py.\n" + "".join(f"{line}\n" for line in lines_of(pins))
+    return head + _pinned(pins)
+
+
+def docs_text(pins: Pins) -> str:
+    """The lock file of the documentation site."""
+    return "# What the documentation site needs beside lock.txt. Install with --no-deps.\n" + _pinned(pins)
+
+
+def _pinned(pins: Pins) -> str:
+    return "# Written by requirements/environments.py.\n" + "".join(f"{line}\n" for line in lines_of(pins))
 
 
 def env_text(variant: Variant) -> str:
@@ -315,7 +350,7 @@ python -I -m pip install --quiet --no-deps --no-build-isolation "$copy"
 
 
 def write(*, upgrade: bool) -> None:
-    """Write the CUDA locks, the environment files and their scripts; ``upgrade`` moves ``lock.txt`` first."""
+    """Write all locks but ``lock.txt`` and the environment files with their scripts; ``upgrade`` moves that first."""
     for lock in locks().values():
         if lock.compute == "cpu":
             if not upgrade:
@@ -324,6 +359,8 @@ def write(*, upgrade: bool) -> None:
         else:
             shared = lines_of({name: pin for name, pin in locks()["cpu"].pins.items() if not lock.is_own(name)})
         lock.path.write_text(lock_text(lock, resolve_lock(lock, shared)), encoding="utf-8")
+    known = [] if upgrade else lines_of(pins_in(DOCS))
+    DOCS.write_text(docs_text(resolve_docs(known)), encoding="utf-8")
     for variant in variants():
         (ROOT / f"envs/{variant.name}.yaml").write_text(env_text(variant), encoding="utf-8")
         (ROOT / f"envs/{variant.name}.post-deploy.sh").write_text(script_text(variant), encoding="utf-8")
@@ -351,6 +388,9 @@ def check() -> int:
         print(f"{lock.path.name}: {len(found)} packages for Python {', '.join(lock.pythons)}")
         names = ["jax", "torch", *lock.libraries]
         print("  " + ", ".join(f"{name} {found[name]}" for name in names if name in found))
+    docs = resolve_docs(lines_of(pins_in(DOCS)))
+    complaints += [f"{DOCS.name}: {line}" for line in differences(docs, pins_in(DOCS))]
+    print(f"{DOCS.name}: {len(docs)} packages beside those of lock.txt")
     for variant in variants():
         file = ROOT / f"envs/{variant.name}.yaml"
         found, wanted = resolve(pip_part(file), python=variant.lock.pythons[0]), pins_of(pip_part(file))

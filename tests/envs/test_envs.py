@@ -142,6 +142,14 @@ def test_locks_meet_what_the_project_declares():
             assert SpecifierSet(project["requires-python"]).contains(python), lock.path
 
 
+def test_the_lock_of_the_site_adds_to_the_other():
+    lock, docs = LOCKS["cpu"].pins, environments.pins_in(environments.DOCS)
+    assert not lock.keys() & docs.keys()
+    for line in environments.declared()["docs"]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(docs[canonicalize_name(requirement.name)]), line
+
+
 @pytest.mark.parametrize("name", ON_GPUS)
 def test_jax_and_torch_share_one_cuda(name):
     pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
