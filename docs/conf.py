@@ -23,7 +23,10 @@ exclude_patterns = [".*", "docs/_build", "docs/plans", "docs/tutorials"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(?!advntk\.)[\w.\[]+"),  # of other libraries
-    ("py:class", r"advntk\..*\.(AnyRun|EntryOf|losses|Overlap|Suite|Tried)"),  # aliases, and what no page shows
+    (
+        "py:class",
+        r"advntk\..*\.(AnyRun|EntryOf|losses|Made|Order|Overlap|Suite|Tried)",
+    ),  # aliases, and what no page shows
     ("myst", r"\.\./results/reference/\w+"),  # folders, which GitHub shows
 ]
 myst_heading_anchors = 4
