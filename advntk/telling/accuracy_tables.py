@@ -143,7 +143,9 @@ def _listing(
 
 def _caption(suite: Suite, chosen: pd.DataFrame, tests: int) -> str:
     """What the numbers are, what is bold, and what a reader must know of the training."""
-    what = "Columns other than clean: robust accuracy, correct without the attack that the column names and under it."
+    what = (
+        "All columns but clean show robust accuracy: correct both without and under the attack that the column names."
+    )
     dataset = chosen["dataset"].iloc[0]
     return " ".join([sizes_caption(chosen), what, _in_bold(chosen, tests), *_remarks(suite, dataset)])
 
@@ -157,10 +159,10 @@ def _in_bold(chosen: pd.DataFrame, tests: int) -> str:
     several = chosen["seeds"].nunique() > 1
     fewer = " A method with fewer seeds than others of its column is never bold." if several else ""
     return (
-        "Bold: the highest robust accuracy of a column, and every method not significantly different from it on the "
-        f"same images of the same seeds at {SIGNIFICANCE:g}, p adjusted by Holm over all {tests} comparisons of the "
-        "suite (table comparisons). Networks are compared at the checkpoint best on val, Adv-NTK at its last step; the "
-        f"other checkpoint is never bold.{fewer}"
+        "Bold: the highest robust accuracy of a column, and every method that does not differ significantly from it "
+        f"(paired by image and seed, level {SIGNIFICANCE:g}, Holm's correction over all {tests} comparisons of the "
+        "suite, table comparisons). Networks are compared at the checkpoint that is best on val, Adv-NTK at its last "
+        f"step; their other checkpoint is never bold.{fewer}"
     )
 
 

@@ -253,15 +253,15 @@ def headlines(suites: Sequence[Suite]) -> str:
     sentences = [_sentence(method, mine) for method, mine in by_method.items() if mine]
     if left_out:
         sentences.append(
-            f"Where AT has not converged it is compared with nothing (suites {', '.join(dict.fromkeys(left_out))})."
+            f"AT that has not converged is left out of all comparisons (suites {', '.join(dict.fromkeys(left_out))})."
         )
     if not lines:
         return " ".join(["No published suite compares kernel methods with AT yet.", *sentences]) + "\n"
     caption = (
-        "Differences of robust accuracy in percentage points with 95% intervals, on the same test images of the same "
-        "seeds, under that attack of the suite which leaves the methods of a line, AT among them, the least robust "
-        "accuracy on average; AT at its checkpoint best on val. Bold: "
-        f"significant at {SIGNIFICANCE:g} after Holm's correction over all comparisons of the suite."
+        "Differences of robust accuracy in percentage points with 95% intervals, paired by test image and seed. Each "
+        "row shows the attack of its suite under which the methods of the row are least robust on average; AT is taken "
+        f"at the checkpoint that is best on val. Bold: significant at {SIGNIFICANCE:g} after Holm's correction over "
+        "all comparisons of the suite."
     )
     head = ["suite", "dataset", "network", "ε", "attack", "AT %", *(f"{method_label(m)} − AT" for m in CHALLENGERS)]
     return "\n".join([" ".join(sentences), "", caption, "", markdown_table(head, lines, words=5)])
@@ -285,8 +285,8 @@ def _left(pairs: Sequence[Line]) -> float:
 
 def _sentence(method: str, found: Sequence[Line]) -> str:
     signs = [(one["p_holm"] <= SIGNIFICANCE) * (1 if one["difference"] > 0 else -1) for one in found]
-    label = method_label(method)
     return (
-        f"{label[0].upper()}{label[1:]} is significantly more robust than AT in {signs.count(1)} of {len(found)} "
-        f"comparisons and less robust in {signs.count(-1)}; {signs.count(0)} show no significant difference."
+        f"In {len(found)} comparison{'s' * (len(found) > 1)} with AT, {method_label(method)} is significantly more "
+        f"robust in {signs.count(1)} and less robust in {signs.count(-1)}; in {signs.count(0)} the difference is not "
+        "significant."
     )

@@ -209,6 +209,6 @@ def by_rule(suite: Suite) -> Listing:
         ],
         rules.assign(share=rules["total_s"] / (found["wall_s"].sum() or np.nan)),
         title="All jobs of each rule",
-        caption="Wall time of what the suite measured: all jobs together, mean, longest job, share of the whole; "
+        caption="Wall time by rule: sum over its jobs, mean, longest job, and share of the suite's total; peak is the "
         f"largest memory of a process. {_ADDED} Preparing data, splits, tables and figures are not in it. {_TIMES}",
     )

@@ -39,7 +39,7 @@ _HEAD = """\
 _ABOUT = """\
 ## About this page
 
-What finished suites measured. The page and its figures are written by
+This page shows what finished suites measured. It is generated, with its figures, by
 
 ```sh
 {command}
@@ -48,9 +48,9 @@ What finished suites measured. The page and its figures are written by
 from [{reference}]({link}/README.md), which holds the outcome of every test image of a published
 suite: no number here is typed in, and an edit is lost when the page is written again.
 
-Robust accuracy counts test images that are classified correctly without the attack and under it; it stands beside its
-attack's name. An attack proves only that a network is at most as robust as shown. ± is half the width of a 95%
-interval, which is not symmetric near 0 and 100%: the tables of each suite have its ends.
+Robust accuracy is the share of test images that are classified correctly both without the attack and under it. It is an
+upper bound, because a stronger attack may break more images, and is always given with the name of its attack. ± is half
+the width of a 95% interval, which is not symmetric near 0 and 100%; the tables of each suite give both ends.
 """
 _NONE = "No suite is published yet.\n"
 _KEPT = """\
