@@ -79,7 +79,8 @@ class Suite:
 
     Attributes:
         config: as validated.
-        datasets: registry entry and options by name.
+        datasets: registry entry and options by the user's name.
+        dataset_kinds: the entry's own name, by the user's name.
         specs: architecture by label.
         methods: registry entry by the user's name.
         method_kinds: the entry's own name, by the user's name.
@@ -92,6 +93,7 @@ class Suite:
 
     config: SuiteConfig
     datasets: dict[str, tuple[Dataset, SplitSizes]]
+    dataset_kinds: dict[str, str]
     specs: dict[str, Architecture]
     methods: dict[str, Method]
     method_kinds: dict[str, str]
@@ -239,14 +241,15 @@ def resolve(content: Mapping[str, Any]) -> Suite:
     method_kinds = resolve_methods(config)
     methods: dict[str, Method] = {name: registry.get(METHODS, kind) for name, kind in method_kinds.items()}
     datasets = resolve_datasets(config)
-    sizes = {name: options for name, (_, options) in datasets.items()}
+    sizes = {name: options for name, (_, _, options) in datasets.items()}
     named = resolve_attacks(config)
     _check_chunks(named, sizes)
     _check_transfer(config, named)
     _check_protocol(config, named)
     suite = Suite(
         config=config,
-        datasets=datasets,
+        datasets={name: (entry, options) for name, (_, entry, options) in datasets.items()},
+        dataset_kinds={name: kind for name, (kind, _, _) in datasets.items()},
         specs=specs,
         methods=methods,
         method_kinds=method_kinds,
@@ -275,7 +278,8 @@ def _check_families(config: SuiteConfig) -> None:
     for index, override in enumerate(config.overrides):
         where, when = f"overrides.{index}.when", override.when
         if when.dataset is not None:
-            _require(when.dataset, registry.names(DATASETS), "dataset", f"{where}.dataset")
+            datasets = sorted({*registry.names(DATASETS), *config.datasets, *config.dataset_options})
+            _require(when.dataset, datasets, "dataset", f"{where}.dataset")
         if when.family is not None and when.depth is not None:
             try:
                 layers_of(Architecture(family=when.family, depth=when.depth))

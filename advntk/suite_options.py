@@ -75,19 +75,14 @@ def resolve_methods(config: SuiteConfig) -> dict[str, str]:
     return {name: kinds[name] for name in config.methods}
 
 
-def resolve_datasets(config: SuiteConfig) -> dict[str, tuple[Dataset, SplitSizes]]:
-    """Registry entries with their options, by name; options of datasets that are not run are checked too."""
-    known, options = registry.names(DATASETS), config.dataset_options
-    for key, listed in (("datasets", config.datasets), ("dataset_options", options)):
-        for name in listed:
-            if name not in known:
-                raise ConfigError(
-                    f"unknown dataset '{name}'{nearest(name, known)}", where=key, remedy=f"allowed: {', '.join(known)}"
-                )
-    resolved = {}
-    for name in {**dict.fromkeys(config.datasets), **options}:
-        entry = registry.get(DATASETS, name)
-        resolved[name] = (entry, validated(entry.options, options.get(name, {}), f"dataset_options.{name}"))
+def resolve_datasets(config: SuiteConfig) -> dict[str, tuple[str, Dataset, SplitSizes]]:
+    """Registry entries, by name and themselves, and options by the user's names; those not run are checked too."""
+    resolved, given = {}, config.dataset_options
+    for name in {**dict.fromkeys(config.datasets), **given}:
+        kind = _kind(name, given, DATASETS, "dataset")
+        entry: Dataset = registry.get(DATASETS, kind)
+        options = validated(entry.options, without_kind(given.get(name, {})), f"dataset_options.{name}")
+        resolved[name] = (kind, entry, options)
     return {name: resolved[name] for name in config.datasets}
 
 

@@ -96,8 +96,8 @@ class Jobs:
 
     def check_data(self) -> None:
         """Refuse, before any job, users' files that are not there or not of the documented form."""
-        for dataset in self.prepared.values():
-            facts_of(dataset, *self.suite.datasets[dataset])
+        for dataset, (entry, sizes) in self.suite.datasets.items():
+            facts_of(dataset, entry, sizes)
 
     @cached_property
     def resources(self) -> Resources:

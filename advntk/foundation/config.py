@@ -102,14 +102,16 @@ class SuiteConfig(Closed):
     results: UserPath = Field(default="results", min_length=1, description="folder of results")
     data: UserPath = Field(default="data", min_length=1, description="folder of downloaded and prepared data")
     seeds: int = Field(ge=1, description="number of repetitions; seed 0, 1, … fixes split, initialisation and attack")
-    datasets: list[str] = Field(min_length=1, description="datasets to run")
+    datasets: list[str] = Field(min_length=1, description="datasets to run, by their name in dataset_options")
     architectures: list[ArchitectureEntry] = Field(min_length=1, description="networks to run")
     methods: list[str] = Field(min_length=1, description="training methods to run, by their name in method_options")
     norm: Norm = Field(default="linf", description="norm of the threat model: linf, l2 or l1")
     eps255: list[float] = Field(min_length=1, description="radii of the threat model, in 1/255 of the pixel range")
     attacks: list[str] = Field(min_length=1, description="attacks that evaluate, by their name in attack_options")
     network: NetworkDefaults = Field(default_factory=NetworkDefaults, description="defaults of all architectures")
-    dataset_options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="options by dataset")
+    dataset_options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="options by dataset name; kind: the dataset"
+    )
     method_options: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="options by method name; kind: the method"
     )
@@ -185,13 +187,15 @@ class SuiteConfig(Closed):
         # a sweep may begin with tiny radii
         if "radius" in self.sweeps and (problem := unit_problem(self.norm, self.sweeps["radius"].values[-1])):
             raise ValueError(f"sweeps.radius.values: {problem}")
-        for key, names in (
-            ("attacks", {*self.attacks, *self.attack_options}),
-            ("methods", {*self.methods, *self.method_options}),
+        for key, names, more in (
+            ("attacks", {*self.attacks, *self.attack_options}, ""),
+            ("methods", {*self.methods, *self.method_options}, ""),
+            ("datasets", {*self.datasets, *self.dataset_options}, "-"),
         ):
             for name in sorted(names):
-                if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-                    raise ValueError(f"{key}: a name has letters, digits and _ only, not '{name}'")
+                if not re.fullmatch(rf"[A-Za-z0-9_][A-Za-z0-9_{more}]*", name):
+                    allowed = ", ".join(["letters", "digits", *more])
+                    raise ValueError(f"{key}: a name has {allowed} and _ only, not '{name}'")
         for name in self.transfer:
             if name not in self.attacks:
                 raise ValueError(f"transfer: '{name}' is not among the attacks of this suite: {self.attacks}")

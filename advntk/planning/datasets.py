@@ -13,6 +13,8 @@ from advntk.ingredients.images import Dataset, SplitSizes, load
 
 Stamp = tuple[int, ...]
 Shape = tuple[int, int, int]
+MIRROR = "mirror"
+"""Option that says where to fetch files, whose content does not depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,27 +68,27 @@ def facts_of(dataset: str, entry: Dataset, sizes: SplitSizes) -> Facts:
     return Facts(shape=shape, classes=classes, n_test=sizes.n_test or left)
 
 
-def prepared_name(dataset: str, sizes: SplitSizes) -> str:
-    """Name of a dataset's prepared file.
+def prepared_name(kind: str, sizes: SplitSizes) -> str:
+    """Name of a dataset's prepared file, shared by all datasets of one kind that differ only in their splits.
 
-    The name of a user's dataset ends with a digest of its options and of the file's content. Suites with different
-    files then share nothing, and another file in the same place is prepared anew, whatever its time.
+    With options of its own that are not the defaults it ends with a digest of these, and for a user's file of the
+    file's content. Suites with different files then share nothing, and another file in the same place is prepared anew,
+    whatever its time.
 
     Args:
-        dataset: its name.
+        kind: name of its registry entry.
         sizes: its options.
 
     Returns:
         The name, without suffix. (A user's file that is not there raises ``InputError``.)
     """
     path = getattr(sizes, "path", None)
-    if path is None:
-        return dataset
-    content = {
-        **sizes.model_dump(mode="json", exclude=set(SplitSizes.model_fields)),
-        "file": _digest(path, _stamp(path)),
-    }
-    return f"{dataset}-{files.sha256_of_json(content)[:12]}"
+    given = sizes.model_dump(mode="json", exclude={*SplitSizes.model_fields, MIRROR})
+    if path is not None:
+        content = {**given, "file": _digest(path, _stamp(path))}
+    else:
+        content = {key: value for key, value in given.items() if value != type(sizes).model_fields[key].default}
+    return f"{kind}-{files.sha256_of_json(content)[:12]}" if content else kind
 
 
 @cache

@@ -35,10 +35,23 @@ def run(options: Options) -> None:
 
 
 def prepared(suite: Suite) -> dict[str, str]:
-    """Datasets by the name of their prepared file."""
+    """Datasets by the name of their prepared file, of those that share one the first."""
+    found: dict[str, str] = {}
+    for dataset in suite.datasets:
+        found.setdefault(prepared_of(suite, dataset), dataset)
+    return found
+
+
+def prepared_of(suite: Suite, dataset: str) -> str:
+    """Name of the prepared file of a dataset."""
     from advntk.planning.datasets import prepared_name
 
-    return {prepared_name(dataset, sizes): dataset for dataset, (_, sizes) in suite.datasets.items()}
+    return prepared_name(suite.dataset_kinds[dataset], suite.datasets[dataset][1])
+
+
+def _kind(suite: Suite, job: Wildcards) -> str:
+    """The registry entry of a prepared file."""
+    return suite.dataset_kinds[prepared(suite)[job["prepared"]]]
 
 
 def _file(suite: Suite, job: Wildcards) -> dict[str, list[str]]:
@@ -51,10 +64,9 @@ def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
     """Options that say where a dataset comes from, without the sizes of its splits."""
     from advntk.ingredients.images import SplitSizes
 
-    dataset = prepared(suite)[job["prepared"]]
     no_sizes = SplitSizes(n_opt=2, n_val=1).model_dump(mode="json")
-    options = suite.datasets[dataset][1].model_dump(mode="json") | no_sizes
-    return {"dataset": dataset, "options": options, "downloads": Path(suite.config.data, "downloads")}
+    options = suite.datasets[prepared(suite)[job["prepared"]]][1].model_dump(mode="json") | no_sizes
+    return {"dataset": _kind(suite, job), "options": options, "downloads": Path(suite.config.data, "downloads")}
 
 
 STEPS = (
@@ -67,7 +79,7 @@ STEPS = (
         jobs=lambda suite: ({"prepared": name, "dataset": dataset} for name, dataset in prepared(suite).items()),
         inputs=_file,
         given=_given,
-        roots=lambda suite, job: behind("advntk.ingredients.images", dataset=prepared(suite)[job["prepared"]]),
+        roots=lambda suite, job: behind("advntk.ingredients.images", dataset=_kind(suite, job)),
         need=lambda resources, job: resources.of("prepare", prepared(resources.suite)[job["prepared"]]),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Options(_options.EntryOptions):
     """Of the verb ``split``."""
 
-    dataset: str = Field(description="registry entry, for its sizes")
+    dataset: str = Field(description="name of the dataset in tables")
+    kind: str | None = Field(default=None, description="registry entry, for its sizes, where it is not the name")
     prepared: Path = Field(description="npz written by prepare")
     seed: int = Field(default=0, ge=0, description="of the split and of everything trained on it")
     out: Path = Field(description="split.json to write; split.npz is written beside it")
@@ -33,8 +34,9 @@ def run(options: Options) -> None:
     from advntk.ingredients.images import read_prepared
     from advntk.ingredients.splits import make_split, write_split
 
-    _, sizes = options.entry(registry.DATASETS, options.dataset)
-    sources = provenance.sources(*behind("advntk.ingredients.splits", dataset=options.dataset))
+    kind = options.kind or options.dataset
+    _, sizes = options.entry(registry.DATASETS, kind)
+    sources = provenance.sources(*behind("advntk.ingredients.splits", dataset=kind))
     made = make_split(read_prepared(options.prepared), sizes, dataset=options.dataset, seed=options.seed)
     places = {"prepared": os.path.relpath(options.prepared, options.out.parent)}
     told = provenance.environment("cpu", 1, sources=sources, data=made.data, places=places)
@@ -45,8 +47,13 @@ def run(options: Options) -> None:
 
 def _prepared(suite: Suite, job: Wildcards) -> dict[str, str]:
     """The prepared file that the split is drawn from."""
-    (name,) = (name for name, dataset in prepare.prepared(suite).items() if dataset == job["dataset"])
-    return made("prepare", suite, {"prepared": name})
+    return made("prepare", suite, {"prepared": prepare.prepared_of(suite, job["dataset"])})
+
+
+def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
+    """Name, kind and options of the dataset, and the seed."""
+    kind, (_, sizes) = suite.dataset_kinds[job["dataset"]], suite.datasets[job["dataset"]]
+    return {**job, "kind": kind if kind != job["dataset"] else None, "options": sizes}
 
 
 STEPS = (
@@ -61,8 +68,8 @@ STEPS = (
         },
         jobs=lambda suite: ({"dataset": name, "seed": seed} for name in suite.datasets for seed in suite.seeds),
         inputs=_prepared,
-        given=lambda suite, job: {**job, "options": suite.datasets[job["dataset"]][1]},
-        roots=lambda suite, job: behind("advntk.ingredients.splits", dataset=job["dataset"]),
+        given=_given,
+        roots=lambda suite, job: behind("advntk.ingredients.splits", dataset=suite.dataset_kinds[job["dataset"]]),
         need=_cells.need("split", "dataset"),
         told=("split",),
         listed="splits",
