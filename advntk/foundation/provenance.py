@@ -1,6 +1,6 @@
 """What made a result: digests of code, data and environment, versions, where it ran; and wall time and peak memory.
 
-All digests here have 12 hexadecimal digits.
+All digests here have 12 hexadecimal digits (``DIGITS``).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ VERSIONED = ("advntk", "jax", "jaxlib", "neural-tangents", "numba", "numpy", "sc
 VERSIONED_IF_THERE = ("pyautoattack",)
 """Named only where it is installed: one attack runs it, and only that attack's environment has it."""
 MISSING = "not installed"
+DIGITS = 12
 PLACE = (
     "host",
     "scheduler",
@@ -122,7 +123,7 @@ def code_digest(*modules: str) -> str:
         source = _module_file(module)
         digest.update(module.encode())
         digest.update(source.read_bytes() if source else b"")
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()[:DIGITS]
 
 
 @functools.cache
@@ -132,7 +133,7 @@ def package_digest() -> str:
     for source in sorted(PACKAGE.rglob("*.py")):
         digest.update(str(source.relative_to(PACKAGE)).encode())
         digest.update(source.read_bytes())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()[:DIGITS]
 
 
 def sources(*modules: str) -> dict[str, str]:
@@ -152,7 +153,7 @@ def sources(*modules: str) -> dict[str, str]:
 
 def content_digest(arrays: Mapping[str, np.ndarray]) -> str:
     """Digest of named arrays; an array ``provenance`` among them says what made the others and is left out."""
-    return files.sha256_of_arrays({name: array for name, array in arrays.items() if name != "provenance"})[:12]
+    return files.sha256_of_arrays({name: array for name, array in arrays.items() if name != "provenance"})[:DIGITS]
 
 
 def told_content(path: Path) -> str:
@@ -177,7 +178,7 @@ def environment_digest() -> str:
             # of two with one name, the first on the path is the one that is imported
             installed.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
     installed.pop(PACKAGE.name, None)
-    return files.sha256_of_json([platform.python_version(), sorted(installed.items())])[:12]
+    return files.sha256_of_json([platform.python_version(), sorted(installed.items())])[:DIGITS]
 
 
 def versions(*names: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+CHECKSUM = "sha256"
+"""Option that only says what the images have to be."""
 MAP_LABELS = (
     "map labels to 0 … c−1: classes, y_train = np.unique(y_train, return_inverse=True); "
     "y_test = np.searchsorted(classes, y_test)"
@@ -63,6 +66,10 @@ class SplitSizes(Closed):
         path = getattr(self, "path", None)
         return f"dataset_options.{dataset}" + (f" ({path})" if path else "")
 
+    def of_jobs(self) -> dict[str, Any]:
+        """As jobs get them: without a checksum, compared before any job already, so that adding one reruns nothing."""
+        return self.model_dump(mode="json", exclude={CHECKSUM})
+
     def excess(self, train: int, test: int) -> str | None:
         """What asks for more images than a dataset of ``train`` and ``test`` ones has, or None."""
         wanted, names = self.n_opt + self.n_val, "n_opt + n_val"
@@ -100,10 +107,15 @@ class LabelledImages:
 
         return {**{key: getattr(self, key) for key in KEYS}, "classes": np.asarray(self.classes)}
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 of images, labels and their order, whatever file they came from."""
+        return files.sha256_of_arrays(self.arrays)
+
     @property
     def digest(self) -> str:
-        """Digest of images, labels and their order; stands in every record that comes from them."""
-        return provenance.content_digest(self.arrays)
+        """Its beginning, which stands in every record that comes from them."""
+        return self.sha256[: provenance.DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True)

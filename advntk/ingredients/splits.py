@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advntk.foundation import files
+from advntk.foundation import files, provenance
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import validated
 from advntk.foundation.overlap import Overlap
@@ -71,7 +71,7 @@ class Split:
 
     Attributes:
         hash: SHA-256 over indices, pixels and labels; stands in every record.
-        data: digest of the prepared dataset that it was drawn from; empty where it is not known.
+        sha256: of the arrays of the prepared dataset that it was drawn from; empty where it is not known.
         path: of the manifest that it was read from.
         label_noise: share of the opt images whose label is wrong.
         overlap: counts of identical images, labels taken before noise; not part of the hash.
@@ -84,10 +84,15 @@ class Split:
     opt: Part
     val: Part
     test: Part
-    data: str = ""
+    sha256: str = ""
     path: Path | None = None
     label_noise: float = 0.0
     overlap: Overlap = field(default_factory=Overlap)
+
+    @property
+    def data(self) -> str:
+        """The beginning of ``sha256``, as records name it."""
+        return self.sha256[: provenance.DIGITS]
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -221,7 +226,7 @@ def make_split(images: LabelledImages, sizes: SplitSizes, *, dataset: str, seed:
         seed=seed,
         classes=images.classes,
         hash=_hash(parts),
-        data=images.digest,
+        sha256=images.sha256,
         path=None,
         label_noise=sizes.label_noise,
         overlap=overlap,
@@ -254,6 +259,7 @@ def write_split(path: Path, split: Split, *, made: dict[str, Any] | None = None)
         "classes": split.classes,
         "hash": split.hash,
         "data": split.data,
+        "sha256": split.sha256,
         "label_noise": split.label_noise,
         "overlap": split.overlap.model_dump(),
         "input_shape": list(split.input_shape),
@@ -287,7 +293,7 @@ def read_split(path: Path) -> Split:
             seed=manifest["seed"],
             classes=manifest["classes"],
             hash=found,
-            data=manifest.get("data", ""),
+            sha256=manifest.get("sha256", manifest.get("data", "")),  # of earlier versions its beginning
             path=path,
             label_noise=manifest.get("label_noise", 0.0),
             overlap=validated(Overlap, manifest.get("overlap", {}), f"{path}: overlap"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from advntk.foundation import registry
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import validated
+from advntk.ingredients.images import load
+from advntk.planning.datasets import OF_NO_CONTENT
 from advntk.suite import ATTACKS, METHODS, Suite, merged, resolve
 from advntk.suite_options import without_kind
+from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.publishing.packed import LOCAL
 from advntk.telling.publishing.publish import overlay_of
 
@@ -84,6 +87,27 @@ def require_same_settings(published: SuiteConfig, found: SuiteConfig, *, where: 
         raise InputError(f"was published with more {', '.join(keys)}", where=where, remedy=remedy)
 
 
+def require_same_data(published: Iterable[SplitFacts], suite: Suite) -> None:
+    """Refuse to resume a published suite with a user's file of other arrays; a file that is not here is not read.
+
+    Args:
+        published: its splits.
+        suite: the present one.
+
+    Raises:
+        InputError: the arrays have another SHA-256; names the file.
+    """
+    known = {split.dataset: split.sha256 for split in published if split.sha256}
+    for name, (entry, sizes) in suite.datasets.items():
+        path = getattr(sizes, "path", "")
+        if name in known and path and Path(path).exists():
+            found = load(entry, sizes, Path()).sha256
+            if found != known[name]:
+                what = f"its arrays have SHA-256 {found}, those of '{name}' in the published part {known[name]}"
+                remedy = "give the file that these were computed from, or the suite another name"
+                raise InputError(what, where=path, remedy=remedy)
+
+
 def _entries(config: SuiteConfig, key: str) -> list[Any]:
     """What one of the keys asks for that may grow."""
     if key == "architectures":
@@ -121,7 +145,8 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     content["attack_options"] = {name: one for name, one in content["attack_options"].items() if name in used}
     content["overrides"] = _overrides(config, config)
     for options in content["dataset_options"].values():
-        options.pop("mirror", None)
+        for name in OF_NO_CONTENT:
+            options.pop(name, None)
         options.setdefault("allow_overlap", False)  # in suites that ran before the option came
     return content
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from advntk.foundation import files
 from advntk.foundation.errors import ConfigError, InputError
-from advntk.ingredients.images import Dataset, SplitSizes, load
+from advntk.ingredients.images import CHECKSUM, Dataset, SplitSizes, load
 
 Stamp = tuple[int, ...]
 Shape = tuple[int, int, int]
-MIRROR = "mirror"
-"""Option that says where to fetch files, whose content does not depend on it."""
+OF_NO_CONTENT = {"mirror", CHECKSUM}
+"""Options on which the images do not depend: where to fetch them, and what they have to be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def prepared_name(kind: str, sizes: SplitSizes) -> str:
         The name, without suffix. (A user's file that is not there raises ``InputError``.)
     """
     path = getattr(sizes, "path", None)
-    given = sizes.model_dump(mode="json", exclude={*SplitSizes.model_fields, MIRROR})
+    given = sizes.model_dump(mode="json", exclude={*SplitSizes.model_fields, *OF_NO_CONTENT})
     if path is not None:
         content = {**given, "file": _digest(path, _stamp(path))}
     else:

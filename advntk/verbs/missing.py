@@ -32,9 +32,10 @@ def run(options: Options) -> int:
     Returns:
         0 if nothing is missing, 1 otherwise.
     """
-    from advntk.planning.config import read_suite, require_same_settings
+    from advntk.planning.config import read_suite, require_same_data, require_same_settings
     from advntk.telling import suite_file
     from advntk.telling.contents import Suite as Measured
+    from advntk.telling.kinds.splits import SplitFacts
     from advntk.telling.publishing.parts import missing
 
     suite = read_suite(options.configfile, options.config)
@@ -43,6 +44,7 @@ def run(options: Options) -> int:
     if known.is_file():
         published = suite_file.read_suite(known, allow_mixed=True)
         require_same_settings(published.config, suite.config, where=known)
+        require_same_data(published.of(SplitFacts), suite)
         published = replace(published, config=suite.config)
     lacking = missing(published)
     unchecked = _unchecked(published, suite)

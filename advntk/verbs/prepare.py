@@ -65,7 +65,7 @@ def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
     from advntk.ingredients.images import SplitSizes
 
     no_sizes = SplitSizes(n_opt=2, n_val=1).model_dump(mode="json")
-    options = suite.datasets[prepared(suite)[job["prepared"]]][1].model_dump(mode="json") | no_sizes
+    options = suite.datasets[prepared(suite)[job["prepared"]]][1].of_jobs() | no_sizes
     return {"dataset": _kind(suite, job), "options": options, "downloads": Path(suite.config.data, "downloads")}
 
 

@@ -53,7 +53,7 @@ def _prepared(suite: Suite, job: Wildcards) -> dict[str, str]:
 def _given(suite: Suite, job: Wildcards) -> dict[str, Any]:
     """Name, kind and options of the dataset, and the seed."""
     kind, (_, sizes) = suite.dataset_kinds[job["dataset"]], suite.datasets[job["dataset"]]
-    return {**job, "kind": kind if kind != job["dataset"] else None, "options": sizes}
+    return {**job, "kind": kind if kind != job["dataset"] else None, "options": sizes.of_jobs()}
 
 
 STEPS = (

@@ -37,6 +37,17 @@ def prepared(path: Path, out: Path, **options) -> LabelledImages:
     return read_prepared(out)
 
 
+def test_a_file_of_other_arrays_than_the_suite_asks_for_is_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", **own())
+    np.savez_compressed(tmp_path / "again.npz", **own())
+    np.savez(tmp_path / "other.npz", **own(seed=1))
+    wanted = npz.load(npz.Options(path=str(tmp_path / "mine.npz"), n_opt=10, n_val=5), tmp_path).sha256
+    images = prepared(tmp_path / "again.npz", tmp_path / "out.npz", sha256=wanted)  # however they are stored
+    assert images.sha256 == wanted
+    with pytest.raises(InputError, match=rf"other\.npz: its arrays have SHA-256 [0-9a-f]{{64}}, not {wanted}; give"):
+        prepared(tmp_path / "other.npz", tmp_path / "out.npz", sha256=wanted)
+
+
 LABELS = own()["y_train"]
 
 

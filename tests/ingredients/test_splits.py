@@ -63,9 +63,10 @@ def test_every_split_of_a_dataset_knows_the_data_that_it_was_drawn_from(tmp_path
     assert read_split(tmp_path / "split.json").data == one.data
     manifest = json.loads((tmp_path / "split.json").read_text())
     assert manifest.pop("provenance") == {"host": "h"}
-    del manifest["data"]  # as in a split of an earlier version
-    (tmp_path / "split.json").write_text(json.dumps(manifest))
-    assert read_split(tmp_path / "split.json").data == ""
+    for key, left in (("sha256", one.data), ("data", "")):  # as in splits of earlier versions
+        del manifest[key]
+        (tmp_path / "split.json").write_text(json.dumps(manifest))
+        assert read_split(tmp_path / "split.json").data == left
 
 
 def test_a_split_survives_writing_and_changed_arrays_are_noticed(tmp_path):
@@ -212,8 +213,20 @@ def test_every_dataset_keeps_the_contract(name):
     assert all(fact is not None for fact in declared) or "path" in entry.options.model_fields
 
 
+def test_indices_follow_from_the_labels_alone():
+    images, sizes = fake(), SplitSizes(n_opt=30, n_val=10, n_test=20)
+    others = replace(images, x_train=fake(seed=1).x_train, x_test=fake(seed=1).x_test)
+    one, two = (make_split(each, sizes, dataset=name, seed=2) for each, name in ((images, "x"), (others, "y")))
+    assert one.sha256 != two.sha256
+    for part in ("opt", "val", "test"):
+        np.testing.assert_array_equal(getattr(one, part).indices, getattr(two, part).indices)
+
+
 def test_the_manifest_is_plain_json(tmp_path):
     write_split(tmp_path / "split.json", make_split(fake(), SplitSizes(n_opt=9, n_val=5), dataset="x", seed=3))
+    assert read_split(tmp_path / "split.json").sha256 == fake().sha256
     manifest = json.loads((tmp_path / "split.json").read_text())
     assert manifest["n_opt"] == 9 == len(manifest["opt"])
+    assert len(manifest["sha256"]) == 64
+    assert manifest["sha256"].startswith(manifest["data"])
     assert manifest["seed"] == 3

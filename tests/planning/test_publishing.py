@@ -15,6 +15,7 @@ from advntk.cli import main
 from advntk.foundation import files, provenance
 from advntk.foundation.errors import InputError
 from advntk.foundation.recipes import Check
+from advntk.ingredients.datasets import npz
 from advntk.planning.config import read_suite, require_same_settings
 from advntk.step import listed
 from advntk.telling import mixing, suite_file
@@ -108,6 +109,25 @@ def test_parts_are_added_until_nothing_is_missing(tiny, capsys):
     assert told(capsys, *publish) == ["added: nothing", "replaced: nothing", kept, "missing in all: nothing"]
     lines = told(capsys, *publish, "--replace")
     assert lines == ["added: nothing", "replaced: digits / mlp-3 / at, ε = 8/255: seed 1", "missing in all: nothing"]
+
+
+def test_what_is_missing_is_not_computed_from_other_arrays(tiny, capsys):
+    def images(seed: int) -> str:
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+        np.savez("mine.npz", x_train=pixels, y_train=np.arange(40) % 2, x_test=pixels[:9], y_test=np.arange(9) % 2)
+        return npz.load(npz.Options(path="mine.npz", n_opt=20, n_val=9), Path()).sha256
+
+    options = {"mine": {"kind": "npz", "path": "mine.npz", "n_opt": 20, "n_val": 9}}
+    at = {"at": {"convergence_check": False, "batch": 8}}
+    path = tiny("results", datasets=["mine"], dataset_options=options, method_options=at)
+    digest = images(0)
+    change(path, "splits/", lambda one: {**one, "sha256": digest})
+    told(capsys, "publish", "--add", "--suite", str(path), "--out", OUT)
+    assert told(capsys, "missing", *CONFIG) == ["missing in all: nothing"]
+    other = images(1)
+    assert main(["missing", *CONFIG]) == 1
+    line = f"mine.npz: its arrays have SHA-256 {other}, those of 'mine' in the published part {digest}; give"
+    assert line in capsys.readouterr().err
 
 
 def test_a_convergence_check_is_added_when_it_ends(tiny, capsys):

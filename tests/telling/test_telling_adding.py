@@ -163,6 +163,18 @@ def test_data_are_never_mixed(build, tmp_path):
         added(path, out)
 
 
+def test_parts_of_other_arrays_are_refused_whatever_their_seed(build, tmp_path):
+    out = tmp_path / "reference" / "quick"
+    path = fill(build(**SMALL | {"seeds": 2}))
+    change(path, "splits/", lambda one: {**one, "sha256": "a" * 64})
+    bring_back = hide(path, lambda place: "seed1/" in place)
+    added(path, out)
+    bring_back()
+    assert change(path, "splits/digits/seed1", lambda one: {**one, "sha256": "b" * 64}) == 1
+    with pytest.raises(InputError, match=r"seed1/split\.json: the arrays of digits have SHA-256 b+, .* part a+; run"):
+        added(path, out)
+
+
 def test_a_gram_matrix_of_another_machine_stands_beside_the_first(build, tmp_path):
     """Last digits differ by processor; each fit must still be of one of the matrices."""
 

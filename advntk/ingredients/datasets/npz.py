@@ -24,6 +24,11 @@ class Options(SplitSizes):
     """Sizes and the file."""
 
     path: UserPath = Field(min_length=1, description="the npz file")
+    sha256: str = Field(
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 of the arrays, as split.json names it; a file of other arrays is refused",
+    )
     dark: bool = Field(default=False, description=f"take images without a pixel above {DARK}, with white at 255")
 
 
@@ -34,7 +39,8 @@ def load(options: SplitSizes, folder: Path) -> LabelledImages:
         The images, labels int64.
 
     Raises:
-        InputError: an array is missing, of a wrong form, or holds implausible pixels.
+        InputError: an array is missing, of a wrong form, or holds implausible pixels; or the arrays have another
+            SHA-256 than the options say.
     """
     import numpy as np
 
@@ -55,7 +61,12 @@ def load(options: SplitSizes, folder: Path) -> LabelledImages:
             remedy = f"multiply by 255 / {most or 1}, or set dark: true if the images are that dark"
             what = f"{name} has no pixel above {most}, but white is 255"
             raise InputError(what, where=options.path, remedy=remedy)
-    return replace(images, y_train=images.y_train.astype(np.int64), y_test=images.y_test.astype(np.int64))
+    found = replace(images, y_train=images.y_train.astype(np.int64), y_test=images.y_test.astype(np.int64))
+    if options.sha256 not in ("", found.sha256):
+        remedy = "give the file that the suite is for, or correct 'sha256' in its dataset_options"
+        what = f"its arrays have SHA-256 {found.sha256}, not {options.sha256}"
+        raise InputError(what, where=options.path, remedy=remedy)
+    return found
 
 
 ENTRY = Dataset(options=Options, load=load, classes=None, source="the user's own")

@@ -15,6 +15,7 @@ class SplitFacts(Closed):
 
     Attributes:
         hash: which split it is, as records name it.
+        sha256: of the arrays of the dataset; none in files of earlier versions.
         test: indices of the test images into their pool, in the order of outcomes.
         overlap: counts of identical images; none in files of earlier versions, which did not count them.
     """
@@ -23,6 +24,7 @@ class SplitFacts(Closed):
     seed: int
     hash: str
     test: list[int]
+    sha256: str = ""
     overlap: Overlap = Overlap()
 
 

@@ -240,8 +240,9 @@ def _joined(first: Suite, second: Suite) -> Suite:
         All of both.
 
     Raises:
-        InputError: both have a split of one dataset and seed, and it is not the same.
+        InputError: both have a split of one dataset and seed, and it is not the same; or the data are others.
     """
+    _require_same_data(first, second)
     _require_same_splits(first, second)
     order = Order(second)
     found = {}
@@ -251,6 +252,18 @@ def _joined(first: Suite, second: Suite) -> Suite:
         found[kind.model] = [*first.placed(kind.model), *more]
     measured, curves = (*first.measured, *second.measured), (*first.curves, *second.curves)
     return replace(first, measured=measured, curves=curves, results=found)
+
+
+def _require_same_data(published: Suite, found: Suite) -> None:
+    known = {split.dataset: split.sha256 for split in published.of(SplitFacts) if split.sha256}
+    for where, split in found.placed(SplitFacts):
+        before = known.get(split.dataset, split.sha256)
+        if split.sha256 and split.sha256 != before:
+            raise InputError(
+                f"the arrays of {split.dataset} have SHA-256 {split.sha256}, those of the published part {before}",
+                where=where,
+                remedy="run the suite with the data of the published one; data are never mixed",
+            )
 
 
 def _require_same_splits(published: Suite, found: Suite) -> None:
