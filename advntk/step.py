@@ -124,7 +124,8 @@ def suite_file(suite: Suite) -> dict[str, Any]:
     """What collectors need: config, and paths of all that was measured."""
     from advntk.suite import SCHEMA
 
-    config = suite.config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
+    without = {"compute", "allow_mixed"} | (set() if suite.config.plugins else {"plugins"})
+    config = suite.config.model_dump(mode="json", exclude=without)
     lists: dict[str, list[Any]] = {key: [] for key in ("splits", "records", "fits", "grams", "checks")}  # come first
     lists |= {"curves": _curves(suite)} | listed(suite)
     return {"schema": SCHEMA, "root": suite.root, "config": config, **lists}

@@ -236,6 +236,7 @@ def resolve(content: Mapping[str, Any]) -> Suite:
         ConfigError: a key or value is wrong; the message names it, what is allowed, and the nearest right one.
     """
     config = validated(SuiteConfig, content, "")
+    registry.use(config.plugins)
     _check_families(config)
     specs = {spec.label: spec for spec in config.specs()}
     method_kinds = resolve_methods(config)

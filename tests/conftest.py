@@ -58,11 +58,9 @@ def rng() -> np.random.Generator:
 @pytest.fixture(scope="session")
 def digits_split():
     """A small split of digits: 120 opt, 60 val, 100 test images."""
-    from advntk.ingredients.datasets import digits
-    from advntk.ingredients.splits import make_split
+    from advntk.testing.predictors import digits_split
 
-    sizes = digits.Options(n_opt=120, n_val=60, n_test=100)
-    return make_split(digits.load(sizes, Path()), sizes, dataset="digits", seed=0)
+    return digits_split()
 
 
 @pytest.fixture(scope="module")

@@ -226,7 +226,9 @@ def test_deviations_are_numbered_and_listed():
     assert [int(number) for number in re.findall(r"^\| \[D(\d+)\]", text, re.MULTILINE)] == ids
 
 
-EXAMPLES = {block.splitlines()[0].removeprefix("# "): block for block in blocks(ROOT / "docs/extend.md", "python")}
+PYTHON = {block.splitlines()[0].removeprefix("# "): block for block in blocks(ROOT / "docs/extend.md", "python")}
+EXAMPLES = {place: block for place, block in PYTHON.items() if place.startswith("advntk/")}
+CONTRACTS = PYTHON["test_mine.py"]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ FLOORS = {
     "planning": 6,
     "estimators": 6,
     "verbs": 6,
+    "testing": 6,
 }
 SURFACE = {
     "advntk",

@@ -6,13 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from advntk.foundation import registry
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.options import Closed, EntryOf, chosen_entry
 
-LOSSES = "advntk.learning.losses"
-"""The registry of training losses."""
-TECHNIQUES = "advntk.learning.techniques"
-"""The registry of techniques that combine with any training loss."""
 NetworkForm = Literal["ntk", "reference"]
 _RATES = ("learning_rate", "learning_rate_fraction")
 
@@ -73,13 +70,13 @@ class AdversarialTrainingOptions(Closed):
     )
     lr_decay_factor: float = Field(default=0.1, ge=0, le=1, description="factor of each decay; 0: none")
     gradient_clip: float | None = Field(default=None, gt=0, description="bound of the gradient's ℓ2 norm; null: none")
-    loss: Annotated[str | dict[str, Any], EntryOf(LOSSES)] = Field(
+    loss: Annotated[str | dict[str, Any], EntryOf(registry.TRAINING_LOSSES)] = Field(
         default="squared_error",
         description="a training loss, or {name: …, its options}: cross_entropy; squared_error: ½‖f−y‖² summed over "
         "classes, mean over the batch; torch_mse: averaged over classes too (the authors' code); trades, mart … "
         "(docs/mitigations.md)",
     )
-    techniques: list[Annotated[str | dict[str, Any], EntryOf(TECHNIQUES)]] = Field(
+    techniques: list[Annotated[str | dict[str, Any], EntryOf(registry.TECHNIQUES)]] = Field(
         default=[],
         description="what is added to the training, each a name or {name: …, its options}: awp (weight perturbation), "
         "ema or swa (averages of weights), label_smoothing, flip … (docs/mitigations.md)",
@@ -124,11 +121,11 @@ class AdversarialTrainingOptions(Closed):
 
     def loss_entry(self) -> tuple[Any, Closed]:
         """The training loss, a class of :mod:`advntk.learning.at_parts`, and its options."""
-        return chosen_entry(LOSSES, self.loss)
+        return chosen_entry(registry.TRAINING_LOSSES, self.loss)
 
     def technique_entries(self) -> list[tuple[Any, Closed]]:
         """The techniques, as the loss."""
-        return [chosen_entry(TECHNIQUES, one) for one in self.techniques]
+        return [chosen_entry(registry.TECHNIQUES, one) for one in self.techniques]
 
     def teachers(self) -> dict[str, tuple[AdversarialTrainingOptions, bool]]:
         """Of each network that the loss has trained before: its options, and whether on attacked images."""

@@ -105,6 +105,9 @@ class SuiteConfig(Closed):
     datasets: list[str] = Field(min_length=1, description="datasets to run, by their name in dataset_options")
     architectures: list[ArchitectureEntry] = Field(min_length=1, description="networks to run")
     methods: list[str] = Field(min_length=1, description="training methods to run, by their name in method_options")
+    plugins: list[UserPath] = Field(
+        default_factory=list, description="folders of entries outside the package (docs/extend.md)"
+    )
     norm: Norm = Field(default="linf", description="norm of the threat model: linf, l2 or l1")
     eps255: list[float] = Field(min_length=1, description="radii of the threat model, in 1/255 of the pixel range")
     attacks: list[str] = Field(min_length=1, description="attacks that evaluate, by their name in attack_options")

@@ -110,7 +110,7 @@ def named_entries(options: BaseModel) -> set[str]:
                 found |= named_entries(one)
             elif packages and one is not None:
                 name = one if isinstance(one, str) else one["name"]
-                found |= {f"{package}.{name}" for package in packages}
+                found |= {registry.module(package, name) for package in packages}
     return found
 
 

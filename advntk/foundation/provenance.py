@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advntk.foundation import files
+from advntk.foundation import files, registry
 from advntk.foundation.gpus import device_name
 
 if TYPE_CHECKING:
@@ -52,14 +52,13 @@ _STEPS_OF_ITS_OWN = 2**32 - 16
 
 
 def _module_file(module: str) -> Path | None:
-    """Source file of a module of this package, or None."""
-    parts = module.split(".")
-    if parts[0] != PACKAGE.name:
-        return None
-    base = PACKAGE.joinpath(*parts[1:])
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
+    """Source file of a module of this package, of a plugin, or beside a plugin; None for all others."""
+    own, parts = module.partition(".")[0] == PACKAGE.name, module.split(".")
+    for folder in [PACKAGE.parent] if own else [plugin.parent for plugin in registry.plugins()]:
+        base = folder.joinpath(*parts)
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
     return None
 
 
@@ -73,28 +72,33 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 @functools.cache
 def _imports(module: str) -> frozenset[str]:
-    """Modules of this package that a module's source imports, at any depth of its code."""
+    """Modules of this package and of plugins that a module's source imports, at any depth of its code."""
     source = _module_file(module)
     found: set[str] = set()
     if source is None:
         return frozenset()
+    within = module.split(".") if source.name == "__init__.py" else module.split(".")[:-1]
+    if within[:1] != [PACKAGE.name]:  # the packages of a plugin may hold code too
+        found.update(".".join(within[:depth]) for depth in range(1, len(within) + 1))
     for node in _statements(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = within[: len(within) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
     return frozenset(name for name in found if _module_file(name) is not None)
 
 
 def modules_behind(*modules: str) -> list[str]:
-    """The modules and all that they import from this package, sorted.
+    """The modules and all that they import from this package and from plugins, sorted.
 
     Returns:
         Module names.
 
     Raises:
-        ModuleNotFoundError: one of ``modules`` is not in this package.
+        ModuleNotFoundError: one of ``modules`` is neither in this package nor in a plugin.
     """
     for module in modules:
         if _module_file(module) is None:
@@ -111,7 +115,7 @@ def modules_behind(*modules: str) -> list[str]:
 
 @functools.cache
 def code_digest(*modules: str) -> str:
-    """Digest of the sources of modules and of all that they import from this package (12 hexadecimal digits).
+    """Digest of the sources of modules and of all that they import from this package and from plugins.
 
     Workflow rules carry it as a parameter, so that editing a module reruns exactly what depends on it.
 

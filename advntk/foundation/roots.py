@@ -26,5 +26,5 @@ def behind(module: str, *others: str, **entries: str | Iterable[str]) -> tuple[s
     Returns:
         The modules; with all that they import they are the code of the result.
     """
-    named = {kind: [given] if isinstance(given, str) else given for kind, given in entries.items()}
-    return (module, *others, *(f"{_REGISTRIES[kind]}.{name}" for kind, names in named.items() for name in names))
+    named = {_REGISTRIES[kind]: [given] if isinstance(given, str) else given for kind, given in entries.items()}
+    return (module, *others, *(registry.module(package, name) for package, names in named.items() for name in names))

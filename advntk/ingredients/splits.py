@@ -293,7 +293,7 @@ def read_split(path: Path) -> Split:
             seed=manifest["seed"],
             classes=manifest["classes"],
             hash=found,
-            sha256=manifest.get("sha256", manifest.get("data", "")),  # of earlier versions its beginning
+            sha256=manifest.get("sha256") or manifest.get("data", ""),  # of earlier versions its beginning
             path=path,
             label_noise=manifest.get("label_noise", 0.0),
             overlap=validated(Overlap, manifest.get("overlap", {}), f"{path}: overlap"),

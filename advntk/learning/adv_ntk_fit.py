@@ -15,9 +15,9 @@ from advntk.foundation.errors import ConfigError
 from advntk.foundation.losses import one_hot
 from advntk.foundation.progress import counted
 from advntk.foundation.provenance import code_digest, told_content, versions
+from advntk.foundation.roots import behind
 from advntk.ingredients.grams import sidecar
 from advntk.ingredients.kernels.engine import make_engine
-from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.adv_ntk import AdvNtk, Batch, StateFile, Trajectory, Weights
 from advntk.learning.adv_ntk_options import AdvNtkOptions
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, merit, targets_of, theta_of
@@ -181,7 +181,7 @@ def _fingerprint(task: Task, engine: str, rate: float) -> str:
             "engine": engine,
             "device": jax_device(task.compute.device),
             "versions": versions("jax", "jaxlib", "neural-tangents", "numba", "numpy", "scipy"),
-            "code": code_digest("advntk.learning.methods.advntk_trades", f"{FAMILIES}.{task.spec.family}"),
+            "code": code_digest(*behind("advntk.learning.methods.advntk_trades", family=task.spec.family)),
             "gram": told_content(sidecar(task.gram)),
         }
     )

@@ -25,9 +25,9 @@ from advntk.foundation.files import replacing, sha256_of_arrays, sha256_of_json
 from advntk.foundation.losses import one_hot
 from advntk.foundation.options import named_entries
 from advntk.foundation.provenance import code_digest
+from advntk.foundation.roots import behind
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
-from advntk.ingredients.networks.layers import FAMILIES
 from advntk.learning.at_run import Checkpoint, Run, base_rate
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import DeviceName, choose_device
@@ -276,7 +276,7 @@ def _fingerprint(run: Run, spec: Architecture, splits: Mapping[str, TrainingData
             "device": run.images.device.type,
             "torch": str(torch.__version__),
             "code": code_digest(
-                "advntk.learning.adversarial_training", f"{FAMILIES}.{spec.family}", *sorted(named_entries(run.options))
+                *behind("advntk.learning.adversarial_training", family=spec.family), *sorted(named_entries(run.options))
             ),
         }
     )

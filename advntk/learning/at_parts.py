@@ -1,7 +1,7 @@
 """What can be exchanged in adversarial training: its loss, and techniques that combine with any loss.
 
-Each is a class in a file of its own (``ENTRY`` of a registry, :data:`~advntk.foundation.at_options.LOSSES` and
-:data:`~advntk.foundation.at_options.TECHNIQUES`), of which a run makes one instance. Options are read when the workflow
+Each is a class in a file of its own (``ENTRY`` of a registry, :data:`~advntk.foundation.registry.TRAINING_LOSSES` and
+:data:`~advntk.foundation.registry.TECHNIQUES`), of which a run makes one instance. Options are read when the workflow
 is parsed, where there is neither torch nor numpy: files import them inside functions only.
 """
 

@@ -17,7 +17,7 @@ from advntk.attacks.attack import BROKEN, Attack, Attacked, to_numpy
 from advntk.attacks.entries import pgd
 from advntk.foundation import registry
 from advntk.foundation.arrays import unchecked_values
-from advntk.foundation.losses import ATTACK_LOSSES, LossName, one_hot, value_and_logit_gradient
+from advntk.foundation.losses import LossName, one_hot, value_and_logit_gradient
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.splits import Part
@@ -122,7 +122,7 @@ class _Case:
     def losses(self) -> list[LossName]:
         """Losses that the attack raises, as far as it says."""
         own = getattr(self.options, "loss", None)
-        named = [own] if own in registry.names(ATTACK_LOSSES) else []
+        named = [own] if own in registry.names(registry.ATTACK_LOSSES) else []
         return ["cross_entropy"] if not named and "apgd-ce" in self.attacked.stages else named
 
     def right_under(self, attack: Attack, part: Part, *, options: Any, threat: ThreatModel) -> np.ndarray:

@@ -137,7 +137,7 @@ def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
 
 def what_counts(config: SuiteConfig) -> dict[str, Any]:
     """A configuration as JSON, without what changes no result; options of its own methods and attacks alone."""
-    content = config.model_dump(mode="json", exclude={"compute", "allow_mixed"})
+    content = config.model_dump(mode="json", exclude={"compute", "allow_mixed", "plugins"})
     given = config.method_options
     content["method_options"] = {name: _whole(METHODS, "method_options", name, given) for name in config.methods}
     used = {*config.attacks, *(entry.attack for entry in config.sweeps.values())}

@@ -12,32 +12,20 @@ from pydantic_core import PydanticUndefined
 
 from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.at_options import LOSSES, TECHNIQUES
 from advntk.foundation.errors import ConfigError, nearest
-from advntk.foundation.losses import ATTACK_LOSSES
 from advntk.foundation.options import Closed
-from advntk.suite import ATTACKS, DATASETS, EXPERIMENTS, FAMILIES, METHODS
 
-KINDS = {
-    "datasets": DATASETS,
-    "families": FAMILIES,
-    "methods": METHODS,
-    "attacks": ATTACKS,
-    "attack_losses": ATTACK_LOSSES,
-    "training_losses": LOSSES,
-    "techniques": TECHNIQUES,
-    "experiments": EXPERIMENTS,
-}
+KINDS = {word: package for package, word in registry.FOLDERS.items()} | {"experiments": registry.EXPERIMENTS}
 """Registries, by the word for their entries."""
 
 
 def overview(kinds: list[str]) -> Iterator[str]:
-    """Lines: each kind, and its entries with what each is."""
+    """Lines: each kind, and its entries with what each is, and of those of plugins where they are."""
     for kind in kinds:
         names = registry.names(_package(kind))
         width = max(map(len, names))
         yield f"{kind} ({_package(kind).replace('.', '/')})"
-        yield from (f"  {name:{width}}  {_about(kind, name)}" for name in names)
+        yield from (f"  {name:{width}}  {_about(kind, name)}{_place(kind, name)}" for name in names)
         for name in registry.misnamed(_package(kind)):
             yield f"  {name}.py  cannot be used: a name of letters, digits and _ is needed"
 
@@ -68,7 +56,13 @@ def _about(kind: str, name: str) -> str:
     except ConfigError as error:
         return f"cannot be used: {error.line()}"
     own = getattr(entry, "description", "") or getattr(entry, "source", "")
-    return own or (importlib.import_module(f"{KINDS[kind]}.{name}").__doc__ or "").splitlines()[0]
+    return own or (importlib.import_module(registry.module(KINDS[kind], name)).__doc__ or "").splitlines()[0]
+
+
+def _place(kind: str, name: str) -> str:
+    """The file of a plugin's entry; empty for an entry of the package."""
+    module = registry.module(KINDS[kind], name)
+    return "" if module == f"{KINDS[kind]}.{name}" else f" ({module.replace('.', '/')}.py)"
 
 
 def _options(model: type[BaseModel], indent: str) -> Iterator[str]:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from advntk.foundation import registry
-from advntk.foundation.losses import ATTACK_LOSSES, one_hot, targeted_margin, value_and_logit_gradient
+from advntk.foundation.losses import one_hot, targeted_margin, value_and_logit_gradient
 
-LOSSES = registry.names(ATTACK_LOSSES)
+LOSSES = registry.names(registry.ATTACK_LOSSES)
 
 
 def case(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

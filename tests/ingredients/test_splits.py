@@ -15,6 +15,7 @@ from advntk.ingredients.datasets import digits
 from advntk.ingredients.images import LabelledImages, SplitSizes
 from advntk.ingredients.splits import PARTS, Part, make_split, overlap_of, read_split, with_label_noise, write_split
 from advntk.suite import DATASETS
+from advntk.testing.trained import check_declared
 
 
 def fake(n_train=100, n_test=40, classes=4, shape=(5, 3, 2), seed=0) -> LabelledImages:
@@ -204,13 +205,7 @@ def test_wrong_labels_need_two_classes():
 
 @pytest.mark.parametrize("name", registry.names(DATASETS))
 def test_every_dataset_keeps_the_contract(name):
-    entry = registry.get(DATASETS, name)
-    assert issubclass(entry.options, SplitSizes)
-    assert entry.source
-    assert all(field.description for field in entry.options.model_fields.values())
-    # known before any job, or read from a user's own file
-    declared = entry.options.pools, entry.options.shape, entry.classes
-    assert all(fact is not None for fact in declared) or "path" in entry.options.model_fields
+    check_declared(name)
 
 
 def test_indices_follow_from_the_labels_alone():

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from advntk.foundation import registry
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.at_options import LOSSES, AdversarialTrainingOptions
+from advntk.foundation.at_options import AdversarialTrainingOptions
 from advntk.foundation.attack_options import AttackOptions
 from advntk.foundation.errors import ConfigError
 from advntk.foundation.options import named_entries
@@ -127,7 +127,7 @@ def fixed_logits(count=30):
 TAUGHT = [3 * torch.randn(30, CLASSES, dtype=torch.float64, generator=torch.Generator().manual_seed(s)) for s in (1, 2)]
 
 
-@pytest.mark.parametrize("name", registry.names(LOSSES))
+@pytest.mark.parametrize("name", registry.names(registry.TRAINING_LOSSES))
 def test_values_are_those_of_the_source(name):
     """On fixed logits, with the authors' weights as the defaults; and the gradients are those of the values."""
     logits, clean, labels = fixed_logits()
@@ -159,8 +159,8 @@ def test_the_hessian_of_a_loss_at_equal_logits_is_what_the_learning_rate_takes()
     target = torch.eye(CLASSES, dtype=torch.float64)[:1]
     image = torch.zeros(1, 6, 6, 1, dtype=torch.float64)
     batch = Batch(indices=None, images=image, points=image, target=target)
-    for name in registry.names(LOSSES):
-        entry = registry.get(LOSSES, name)
+    for name in registry.names(registry.TRAINING_LOSSES):
+        entry = registry.get(registry.TRAINING_LOSSES, name)
         if entry.curvature(CLASSES) is None:
             continue
 

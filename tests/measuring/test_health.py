@@ -16,7 +16,7 @@ from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.splits import Part
 from advntk.measuring import health
 from advntk.measuring.health import diagnose
-from tests.attacks.conftest import kernel_predictor, torch_predictor
+from advntk.testing.predictors import kernel_predictor, torch_predictor
 
 LINF = ThreatModel(norm="linf", eps255=16)
 WIDE = ThreatModel(norm="linf", eps255=48)

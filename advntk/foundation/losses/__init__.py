@@ -16,9 +16,7 @@ from typing import Annotated, Any
 from advntk.foundation import registry
 from advntk.foundation.options import EntryOf
 
-ATTACK_LOSSES = __name__
-"""The registry of attack losses."""
-LossName = Annotated[str, EntryOf(ATTACK_LOSSES)]
+LossName = Annotated[str, EntryOf(registry.ATTACK_LOSSES)]
 """Name of an attack loss, as an option."""
 
 
@@ -39,7 +37,7 @@ def _registered(loss: str) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
 
     own = {"cross_entropy": cross_entropy, "margin": margin, "squared_error": squared_error}
     found: Callable[[Any, Any, Any], tuple[Any, Any]]
-    found = own[loss].ENTRY if loss in own else registry.get(ATTACK_LOSSES, loss)
+    found = own[loss].ENTRY if loss in own else registry.get(registry.ATTACK_LOSSES, loss)
     return found
 
 

@@ -34,7 +34,7 @@ READ = (f"{PUBLISHED}2", SCHEMA)
 """Schemas that are read: 2 is a whole suite without replays."""
 LIMIT = 2**20
 """Bytes that a file may have."""
-LOCAL: Any = {"compute", "results", "data", "dataset_options", "allow_mixed"}
+LOCAL: Any = {"compute", "results", "data", "dataset_options", "allow_mixed", "plugins"}
 """Keys of a configuration that say where things lie on one machine, what one run allowed, or what records tell."""
 _AGAIN = "restore it from version control, or publish the suite again"
 
