@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
+from advntk.foundation import registry
+from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError
 from advntk.ingredients.datasets import npz
 from advntk.step import listed
-from advntk.suite import merged, resolve
+from advntk.suite import ATTACKS, DATASETS, METHODS, merged, resolve
 
 ROOT = Path(__file__).parents[2]
 
@@ -189,16 +192,64 @@ def test_paths_of_a_user_may_start_at_home(quick, monkeypatch):
 
 def test_every_key_of_the_schema_is_in_the_default_config(quick):
     """config.yaml documents every key: no option has a default that only the code knows."""
-    from advntk.foundation import registry
-    from advntk.foundation.config import SuiteConfig
-    from advntk.learning.method import METHODS
-
     assert set(quick) == set(SuiteConfig.model_fields)
     for section in ("network", "compute"):
         assert set(quick[section]) == set(SuiteConfig.model_fields[section].annotation.model_fields)
     for name in registry.names(METHODS):
         fields = set(registry.get(METHODS, name).options.model_fields)
         assert fields - {"learning_rate"} <= set(quick["method_options"][name]) | {"learning_rate"}
+
+
+def silent(node, model, lines, span):
+    """Keys of a YAML mapping whose values are not the model's defaults, without these in a comment beside them."""
+    starts = [key.start_mark.line for key, _ in node.value] + [span.stop]
+    given = yaml.safe_load(yaml.serialize(node))
+    for number, (key, below) in enumerate(node.value):
+        field, value = model.model_fields.get(key.value), given[key.value]
+        if field is None or field.is_required():  # kind; what has no default
+            continue
+        mine = span if node.flow_style else slice(starts[number], starts[number + 1])
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from silent(below, type(default), lines, mine)
+        elif value != default:
+            said = " ".join(line.partition("#")[2] for line in lines[mine]).partition("default")[2]
+            if yaml.safe_dump(default, default_flow_style=True).split("\n")[0] not in said:
+                yield f"{model.__name__}.{key.value}"
+
+
+def silent_values(text):
+    """Of ``config.yaml``, the keys whose values are not defaults while no comment says so."""
+    lines, entries = text.splitlines(), yaml.compose(text).value
+    ends = [key.start_mark.line for key, _ in entries[1:]] + [len(lines)]
+    registries = {"dataset_options": DATASETS, "method_options": METHODS, "attack_options": ATTACKS}
+    for (section, node), end in zip(entries, ends, strict=True):
+        if section.value not in registries:
+            single = yaml.MappingNode("tag:yaml.org,2002:map", [(section, node)], flow_style=False)
+            yield from silent(single, SuiteConfig, lines, slice(section.start_mark.line, end))
+            continue
+        stops = [name.start_mark.line for name, _ in node.value[1:]] + [end]
+        for (name, options), stop in zip(node.value, stops, strict=True):
+            kind = yaml.safe_load(yaml.serialize(options)).get("kind", name.value)
+            if kind == name.value:
+                model = registry.get(registries[section.value], kind).options
+                yield from silent(options, model, lines, slice(name.start_mark.line, stop))
+            elif "#" not in lines[name.start_mark.line]:  # a form of an entry, of which the comment says what it is
+                yield f"{section.value}.{name.value}"
+
+
+def test_a_value_is_the_default_of_the_code_or_its_comment_names_that():
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    assert list(silent_values(text)) == []
+    for old, new, key in (
+        ("gram_parts: 1 ", "gram_parts: 2 ", "Compute.gram_parts"),
+        ("schedule: constant ", "schedule: cosine ", "Options.schedule"),
+        ("ridge: 0.0 ", "ridge: 0.1 ", "Options.ridge"),
+        ("default: 50", "", "AdvNtkOptions.steps"),
+        ("protocol: paired ", "protocol: reference ", "SuiteConfig.protocol"),
+    ):
+        assert text.count(old) == 1, old
+        assert list(silent_values(text.replace(old, new))) == [key]
 
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
