@@ -349,7 +349,8 @@ def test_wrong_settings_are_told_by_name(digits):
 def test_twice_the_same_image_needs_a_ridge(digits):
     images, words = digits
     twice, labels = np.concatenate([images[:40]] * 2), np.concatenate([words[:40]] * 2)
-    with pytest.raises(NotPositiveDefinite, match="ridge"):
+    with pytest.raises(NotPositiveDefinite, match="set ridge") as caught:
         advntk.NTKClassifier().fit(twice, labels)
+    assert "method_options" not in caught.value.line(), "a classifier has no configuration"
     assert advntk.NTKClassifier(ridge=1e-3).fit(twice, labels).score(twice, labels) == 1
     assert issubclass(InputError, ValueError)

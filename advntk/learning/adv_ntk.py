@@ -162,7 +162,7 @@ class AdvNtk:
             raise NumericalError(
                 f"loss {loss}, gradient norm {norm} at step {trajectory.step} with learning rate {rate:g}",
                 where="advntk",
-                remedy="lower method_options.advntk.learning_rate",
+                remedy="lower learning_rate",
             )
         trajectory.varpi.append(varpi - rate * slope / (norm + 1e-8))
         trajectory.loss.append(loss)

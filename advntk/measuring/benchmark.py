@@ -23,6 +23,7 @@ from advntk.foundation.statistics import wilson
 from advntk.foundation.threat import Norm, ThreatModel
 from advntk.ingredients.splits import Part
 from advntk.measuring.evaluate import judge
+from advntk.measuring.logits import finite_logits
 from advntk.measuring.models import Layout, as_predictor
 
 Attacks = Mapping[str, Mapping[str, Any]]
@@ -38,6 +39,7 @@ PROBE = 256
 """Images on which a model's inputs and outputs are examined."""
 WRONG_RANGE = 0.2
 """Gain of clean accuracy by which images of another range count as those that a model wants."""
+OF_A_MODEL = "let the model give finite logits: look for overflow, and for divisions by and logarithms of 0"
 NO_GRADIENT = "the model has no gradient: attacks that see scores alone may leave far more images robust than there are"
 
 
@@ -139,6 +141,8 @@ def benchmark(
     part = _part(images, labels, classes, "benchmark")
     count = int(part.labels.max()) + 1 if classes is None else classes
     predictor = as_predictor(model, part.images, classes=count, layout=layout, device=device, batch=batch)
+    title = name or type(model).__name__
+    finite_logits(predictor, part.images, what="clean", where=title, remedy=OF_A_MODEL)
     blind = not getattr(predictor, "differentiable", True)
     chosen = "black-box" if blind and attacks == "standard" else attacks
     named, flags = _named(chosen), [*([NO_GRADIENT] if blind else []), *_misused(predictor, part)]
@@ -148,14 +152,15 @@ def benchmark(
     for attack in named:
         settings: dict[str, Any] = {"options": attack.options, "threat": threat, "seed": seed}
         found = attack.entry.run(predictor, part.images, part.labels, **settings)
-        evaluation, outcome = judge(predictor, part, found, attack=attack.entry, name=name or "benchmark", **settings)
+        settings |= {"attack": attack.entry, "name": title, "remedy": OF_A_MODEL}
+        evaluation, outcome = judge(predictor, part, found, **settings)
         results[attack.name] = AttackResult(attack=attack.record(seed), evaluation=evaluation)
         outcomes |= {f"{attack.name}.{key}": value for key, value in outcome.items()}
     clean = outcomes[f"{next(iter(results))}.clean"]
     robust = np.all([outcomes[f"{attack}.robust"] for attack in results], axis=0)
     flags += [flag for result in results.values() for flag in result.evaluation.flags]
     record = Benchmark(
-        name=name or type(model).__name__,
+        name=title,
         model=f"{type(model).__module__}.{type(model).__qualname__}",
         threat=threat,
         n_test=len(part),

@@ -24,7 +24,7 @@ from advntk.learning.loading import load_checkpoint, split_of
 from advntk.measuring import made_from
 from advntk.measuring.chunks import ChunkedAttack, distinct_checkpoints, evaluation_seed
 from advntk.measuring.health import diagnose
-from advntk.measuring.logits import finite_logits, predictor_name
+from advntk.measuring.logits import OF_A_FIT, finite_logits, predictor_name
 
 Outcome = dict[str, np.ndarray]
 """Of each test image: ``clean`` and ``robust`` (n_test,) boolean, and ``stage.NAME`` of attacks made of several."""
@@ -71,6 +71,7 @@ def judge(
     threat: ThreatModel,
     seed: int,
     name: str = "evaluate",
+    remedy: str = OF_A_FIT,
 ) -> tuple[Evaluation, Outcome]:
     """Counts, intervals and doubts from the images that an attack found.
 
@@ -83,6 +84,7 @@ def judge(
         threat: ball and box.
         seed: of the attack.
         name: of the predictor, for messages.
+        remedy: where a logit is NaN or infinite.
 
     Returns:
         Counts with intervals and flags, and the outcome of each example; robust means correct on the clean image and
@@ -91,8 +93,8 @@ def judge(
     Raises:
         NumericalError: a logit is NaN or infinite.
     """
-    clean_logits = finite_logits(predictor, test.images, what="clean", where=name)
-    logits = finite_logits(predictor, found.images, what="attacked", where=name)
+    clean_logits = finite_logits(predictor, test.images, what="clean", where=name, remedy=remedy)
+    logits = finite_logits(predictor, found.images, what="attacked", where=name, remedy=remedy)
     clean = clean_logits.argmax(axis=1) == test.labels
     right = found.withstood(logits, test.labels)
     robust = clean & right

@@ -173,6 +173,8 @@ def diagnose(
         attacked_logits=attacked_logits,
     )
     checks = [_accuracy, _bounds, _repetition]
+    if threat.eps255 > 0:
+        checks.append(_effort)
     if threat.eps255 > 0 and getattr(predictor, "differentiable", True):
         checks += [_gradients, _output_scale, _unbounded]
         if attack.inside_threat_model:
@@ -215,6 +217,12 @@ def _bounds(case: _Case) -> Diagnosis:
         ),
         (low < -SLACK or high > 1 + SLACK, f"attacked pixels in [{low:.4f}, {high:.4f}], outside [0, 1]"),
     )
+
+
+def _effort(case: _Case) -> Diagnosis:
+    """An attack without steps shows its random starts, or the images themselves."""
+    idle = getattr(case.options, "steps", None) == 0
+    return _said({}, (idle, "the attack takes no steps: what it leaves robust says nothing"))
 
 
 def _repetition(case: _Case) -> Diagnosis:

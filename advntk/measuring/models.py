@@ -98,7 +98,9 @@ def as_predictor(
 
         chosen = chosen_layout(model, images[:2], classes=classes, layout=layout)
         function = model if chosen == "NHWC" else lambda array: model(array.transpose(0, 3, 1, 2))
-        return JaxModel(function, input_shape=shape, classes=classes, batch=batch)
+        traced = JaxModel(function, input_shape=shape, classes=classes, batch=batch)
+        require_gradients(traced, images[:2], remedy="write the function in jax.numpy, without conditions on values")
+        return traced
     raise InputError(
         f"a {type(model).__name__} is no model that is known",
         where="benchmark",
@@ -153,8 +155,6 @@ def chosen_layout(
     if layout not in get_args(Layout):
         known = ", ".join(get_args(Layout))
         raise InputError(f"layout '{layout}'", where="benchmark", remedy=f"give {known}")
-    if layout != "auto":
-        return layout
     found: dict[Literal["NCHW", "NHWC"], np.ndarray] = {}
     problems = []
     tried: tuple[tuple[Literal["NCHW", "NHWC"], np.ndarray], ...] = (
@@ -162,15 +162,42 @@ def chosen_layout(
         ("NHWC", images),
     )
     for name, given in tried:
+        if layout not in ("auto", name):
+            continue
         try:
             found[name] = _require_logits(np.asarray(model(given)), classes)
         except Exception as error:  # a model may raise anything for images that it cannot take
-            problems.append(f"{name}: {error}")
+            problems.append(f"{name}: {_first_line(error)}")
     if not found:
         raise InputError(f"the model gives no logits ({'; '.join(problems)})", where="benchmark")
-    if len(found) == 2 and not np.allclose(found["NCHW"], found["NHWC"], rtol=1e-3, atol=1e-5):
+    if len(found) == 2 and not np.allclose(found["NCHW"], found["NHWC"], rtol=1e-3, atol=1e-5, equal_nan=True):
         raise InputError("the model takes images as NCHW and as NHWC", where="benchmark", remedy="give layout")
     return next(iter(found))
+
+
+def require_gradients(predictor: Predictor, images: np.ndarray, *, remedy: str) -> None:
+    """Try logits and gradients on a few images, before any attack.
+
+    Args:
+        predictor: of any kind that has gradients.
+        images: (m, H, W, C).
+        remedy: what its maker can do.
+
+    Raises:
+        InputError: it gives none.
+    """
+    labels = np.zeros(len(images), np.int64)
+    try:
+        predictor.logits(images)
+        predictor.loss_and_gradient(predictor.native(images), predictor.native(labels), "margin")
+    except Exception as error:  # a model may raise anything
+        what = f"the model has no gradient by its images ({type(error).__name__}: {_first_line(error)})"
+        blind = "or, for attacks without gradients, give an object with predict_proba"
+        raise InputError(what, where="benchmark", remedy=f"{remedy}, {blind}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _require_logits(logits: np.ndarray, classes: int) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 import advntk
-from advntk.foundation.errors import ConfigError, InputError
+from advntk.foundation.errors import AdvntkError, ConfigError, InputError
 from advntk.measuring.benchmark import BLACK_BOX, SETS, Benchmark
 
 
@@ -224,3 +226,88 @@ def test_bad_input_has_one_clear_error(change, told, convolutional, digits):
     given |= {key: value(given[key]) if callable(value) else value for key, value in change.items()}
     with pytest.raises((InputError, ConfigError), match=told):
         advntk.benchmark(**given)
+
+
+class Wrapped(torch.nn.Module):
+    """A network behind a function of its own."""
+
+    def __init__(self, module, forward):
+        super().__init__()
+        self.module, self.function = module, forward
+
+    def forward(self, images):
+        return self.function(self.module, images)
+
+
+def _without_gradients(module, images):
+    with torch.no_grad():
+        return module(images)
+
+
+def _conditional(images):
+    rows = images.reshape(len(images), -1)
+    return jnp.where(rows[:, :10] > 0.5, 1.0, 0.0) if rows.sum() > 0 else rows[:, :10]
+
+
+def _shared(module):
+    """A module that torch cannot copy."""
+    wrapped = Wrapped(module, lambda net, images: net(images))
+    wrapped.kept = module.last.weight * 1  # no leaf
+    return wrapped
+
+
+FAULTY = {
+    "half precision": (lambda net: copy.deepcopy(net).to(torch.bfloat16), r"bfloat16.*; give module\.float\(\)"),
+    "under no_grad": (lambda net: Wrapped(net, _without_gradients), "no gradient .* without torch.no_grad"),
+    "detached": (lambda net: Wrapped(net, lambda module, images: module(images.detach())), "no gradient .* detach"),
+    "several outputs": (lambda net: Wrapped(net, lambda module, images: (module(images), 0)), "no logits .*tuple"),
+    "features": (lambda net: Wrapped(net, lambda module, images: images), "no logits .*outputs of shape"),
+    "that raises": (lambda net: Wrapped(net, lambda module, images: module.nothing(images)), "no logits .*nothing"),
+    "no copy": (_shared, "cannot be copied"),
+    "NaN": (
+        lambda net: Wrapped(net, lambda module, images: module(images) / 0 * 0),
+        "NaN .*; let the model give finite",
+    ),
+    "a condition on values": (lambda net: _conditional, "no gradient .*; write the function in jax.numpy"),
+    "numpy": (lambda net: lambda images: np.asarray(images).reshape(len(images), -1)[:, :10], "jax.numpy"),
+    "NaN of a function": (lambda net: lambda images: images.reshape(len(images), -1)[:, :10] * jnp.nan, "NaN"),
+    "NaN of scores": (
+        lambda net: SimpleNamespace(predict_proba=lambda rows: np.full((len(rows), 10), np.nan)),
+        "NaN .*; let the model give finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", ["auto", "given"])
+@pytest.mark.parametrize("attacks", ["quick", "black-box"])
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_model_that_cannot_be_attacked_has_one_clear_error(fault, attacks, layout, convolutional, digits):
+    images, labels = digits[2:]
+    broken, told = FAULTY[fault]
+    model = broken(convolutional)
+    given = "auto" if layout == "auto" else "NCHW" if isinstance(model, torch.nn.Module) else "NHWC"
+    with pytest.raises(AdvntkError, match=told) as caught:
+        advntk.benchmark(model, images[:4], labels[:4], attacks=attacks, classes=10, layout=given)
+    assert "\n" not in caught.value.line()
+    assert "fit" not in caught.value.remedy, "a model of the user's own is no fit"
+
+
+def test_a_network_may_compute_logits_in_half_precision(convolutional, digits):
+    half = Wrapped(convolutional, lambda module, images: module(images).to(torch.bfloat16))
+    found = advntk.benchmark(half, *digits[2:], attacks={"noise": {"draws": 1}}, eps255=1)
+    assert found.clean_accuracy > 0.9
+
+
+def test_a_caller_may_have_switched_gradients_off(convolutional, digits):
+    expected = advntk.benchmark(convolutional, *digits[2:], attacks="quick", eps255=24)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            found = advntk.benchmark(convolutional, *digits[2:], attacks="quick", eps255=24)
+        assert found.robust_accuracy == expected.robust_accuracy
+
+
+def test_an_attack_without_steps_is_told(convolutional, digits):
+    images, labels = digits[2:]
+    for steps, told in ((0, True), (1, False)):
+        found = advntk.benchmark(convolutional, images, labels, attacks={"mine": {"kind": "pgd", "steps": steps}})
+        assert any("takes no steps" in flag for flag in found.flags) == told

@@ -48,7 +48,7 @@ def ridge_solution(gram: np.ndarray, targets: np.ndarray, ridge: float) -> tuple
         raise NotPositiveDefinite(
             f"Cholesky factorisation of Θ failed ({error})",
             where="ntk",
-            remedy="set method_options.ntk.ridge, for example to 1e-6, or remove duplicate training images",
+            remedy="set ridge, for example to 1e-6, or remove duplicate training images",
         ) from error
     reciprocal, _ = scipy.linalg.lapack.dpocon(factor, norm, uplo="L")
     return scipy.linalg.cho_solve((factor, True), targets, check_finite=False), float(reciprocal)
