@@ -14,10 +14,11 @@ floor package          holds
 4     ``measuring``    a predictor and its test images become a record
 5     ``telling``      records become tables and figures
 6     ``estimators``   the methods as scikit-learn classifiers
+6     ``zoo``          published predictors
 6     ``verbs``        what the command line and the workflow's rules run
 ===== ================ ==========================================================
 
-For scripts there are :func:`load`, ``benchmark``, ``certify`` and the classifiers.
+For scripts there are :func:`load`, ``benchmark``, ``certify``, ``as_torch_module`` and the classifiers.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ _WHERE = dict.fromkeys(
         "RidgeNTKClassifier",
     ),
     "advntk.estimators",
-) | dict.fromkeys(("benchmark", "certify"), "advntk.measuring.benchmark")
+) | {
+    "as_torch_module": "advntk.attacks.bridge",
+    "benchmark": "advntk.measuring.benchmark",
+    "certify": "advntk.measuring.benchmark",
+}
 """Modules of what is imported when it is asked for, by its name."""
 
 __all__ = ["load", *_WHERE]
@@ -66,10 +71,11 @@ def __getattr__(name: str) -> Any:
 
 
 def load(fit: str | Path, *, checkpoint: str | None = None) -> Predictor:
-    """Load the predictor in a fit's folder, whatever its method.
+    """Load a trained predictor, whatever its method.
 
     Args:
-        fit: folder written by ``advntk fit`` or ``advntk train`` (it holds ``fit.json``).
+        fit: folder written by ``advntk fit`` or ``advntk train`` (it holds ``fit.json``), or, where there is no such
+            folder, a name of the zoo (``advntk zoo list``), such as ``digits/seed0/mlp-3/advntk/eps16``.
         checkpoint: which checkpoint; by default the method's first one (``final`` or ``last``).
 
     Returns:
@@ -77,8 +83,11 @@ def load(fit: str | Path, *, checkpoint: str | None = None) -> Predictor:
         another shape, dtype or range raise ``InputError``.
 
     Raises:
-        InputError: the folder holds no fit, or its training data changed since.
+        InputError: the folder holds no fit, its training data changed since, or the zoo has none of this name.
     """
-    from advntk.learning.loading import load_fit
+    from pathlib import Path
 
-    return load_fit(fit, checkpoint=checkpoint)
+    from advntk.learning.loading import load_fit
+    from advntk.zoo import folder_of
+
+    return load_fit(fit if Path(fit).exists() else folder_of(str(fit)), checkpoint=checkpoint)

@@ -83,7 +83,9 @@ def add_options(parser: argparse.ArgumentParser, model: type[Options]) -> None:
         if flag.metavar:
             settings["metavar"] = flag.metavar
         if flag.positional:
-            parser.add_argument(name, **settings, nargs=None if field.is_required() else "?")
+            several = "nargs" in settings
+            settings["nargs"] = "*" if several else None if field.is_required() else "?"
+            parser.add_argument(name, **settings)
             continue
         if flag.group not in groups:
             groups[flag.group] = parser.add_mutually_exclusive_group()

@@ -23,6 +23,7 @@ FLOORS = {
     "estimators": 6,
     "verbs": 6,
     "testing": 6,
+    "zoo": 6,
 }
 SURFACE = {
     "advntk",
