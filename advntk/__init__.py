@@ -15,6 +15,7 @@ floor package          holds
 5     ``telling``      records become tables and figures
 6     ``estimators``   the methods as scikit-learn classifiers
 6     ``zoo``          published predictors
+6     ``leaderboard``  one page of suites, zoo and submissions
 6     ``verbs``        what the command line and the workflow's rules run
 ===== ================ ==========================================================
 

@@ -21,6 +21,7 @@ FLOORS = {
     "telling": 5,
     "planning": 6,
     "estimators": 6,
+    "leaderboard": 6,
     "verbs": 6,
     "testing": 6,
     "zoo": 6,

@@ -174,6 +174,11 @@ def command(line: str) -> Markup:
     return Markup("<pre>{}</pre>").format(line)
 
 
+def link(text: str, target: str) -> Markup:
+    """Text that leads to another page or file."""
+    return Markup('<a href="{}">{}</a>').format(target, text)
+
+
 def details(title: str, text: str) -> Markup:
     """Text as it is, shown by a click on its title."""
     return Markup("<details><summary>{}</summary><pre>{}</pre></details>").format(title, text)
@@ -209,13 +214,17 @@ def sortable(frame: pd.DataFrame, *, name: str, order: Sequence[tuple[str, str]]
     """A table that sorts by a click and filters by each column and by a search over all of them.
 
     Args:
-        frame: its columns are the titles; a categorical column sorts in the order of its categories.
+        frame: its columns are the titles; a categorical column sorts in the order of its categories, a column of links
+            (:func:`link`) is shown as such.
         name: of the table on its page.
         order: columns by which it is sorted at first, each with ``asc`` or ``desc``.
 
     Returns:
         The table.
     """
+    linked = any(isinstance(cell, Markup) for column in frame for cell in frame[column].head(1))
+    if linked:  # cells are HTML then, the others too
+        frame = frame.apply(lambda values: values if pd.api.types.is_numeric_dtype(values) else values.map(escape))
     titles = list(frame)
     few = [place for place, column in enumerate(frame) if _lists(frame[column])]
     wide = [place for place, column in enumerate(frame) if frame[column].astype(str).str.len().max() > _WIDE]
@@ -226,6 +235,7 @@ def sortable(frame: pd.DataFrame, *, name: str, order: Sequence[tuple[str, str]]
         display_logo_when_loading=False,
         showIndex=False,
         maxBytes=0,
+        allow_html=linked,
         classes="display compact nowrap",
         style="width:100%;margin:0",
         layout=_LAYOUT,

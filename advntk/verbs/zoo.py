@@ -51,10 +51,13 @@ def run(options: Options) -> int:
     if options.action == "replay":
         chosen = [zoo.entry_of(name, folder) for name in options.what] or zoo.entries(folder)
         settings: dict[str, Any] = {"attacks": options.attack, "slack": options.slack, "folder": folder}
-        found = {entry.name: zoo.replay(entry, **settings) for entry in chosen}
-        for name, lines in found.items():
-            print("\n".join([f"{name}: {'differs' if lines else 'as published'}", *(f"  {line}" for line in lines)]))
-        return int(any(found.values()))
+        differs = False
+        for entry in chosen:
+            lines = zoo.replay(entry, **settings)
+            told = [f"{entry.name}: {'differs' if lines else 'as published'}", *(f"  {line}" for line in lines)]
+            print("\n".join(told), flush=True)
+            differs |= bool(lines)
+        return int(differs)
     if not options.what:
         raise ConfigError("nothing to build from", where="zoo build", remedy="give suite.json of finished suites")
     built = zoo.build([Path(name) for name in options.what], folder)
