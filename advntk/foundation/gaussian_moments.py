@@ -18,13 +18,16 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import erf, ndtr
 
 from advntk.foundation.architecture import SIGMOID_LIKE_SCALE
 from advntk.foundation.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Elementwise = Callable[[np.ndarray], np.ndarray]
 

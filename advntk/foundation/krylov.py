@@ -24,14 +24,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from advntk.foundation.errors import NumericalError
 from advntk.foundation.krylov_basis import Basis
 from advntk.foundation.phi_functions import alpha, graded_rule
 from advntk.foundation.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 Product = Callable[[np.ndarray], np.ndarray]
 """Θ times a block of columns, (n, b) → (n, b), accumulated in float64."""

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float
 from scipy.linalg import lapack
 
 from advntk.foundation.errors import NotPositiveDefinite, NumericalError
 from advntk.foundation.phi_functions import alpha, graded_rule
 from advntk.foundation.semidefinite import REMEDY, SLACK
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 DEFLATION = 1e-13
 """Columns whose residual is below this share of ‖A‖ add nothing to a basis."""

@@ -51,6 +51,7 @@ _STEPS_OF_ITS_OWN = 2**32 - 16
 """SLURM's numbers from here on are not steps that a user started: the batch script itself, for example."""
 
 
+@functools.cache
 def _module_file(module: str) -> Path | None:
     """Source file of a module of this package, of a plugin, or beside a plugin; None for all others."""
     own, parts = module.partition(".")[0] == PACKAGE.name, module.split(".")
@@ -73,14 +74,14 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 @functools.cache
 def _imports(module: str) -> frozenset[str]:
     """Modules of this package and of plugins that a module's source imports, at any depth of its code."""
-    source = _module_file(module)
+    file = _module_file(module)
     found: set[str] = set()
-    if source is None:
+    if file is None:
         return frozenset()
-    within = module.split(".") if source.name == "__init__.py" else module.split(".")[:-1]
+    within = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
     if within[:1] != [PACKAGE.name]:  # the packages of a plugin may hold code too
         found.update(".".join(within[:depth]) for depth in range(1, len(within) + 1))
-    for node in _statements(ast.parse(source.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(_source(module))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -114,6 +115,13 @@ def modules_behind(*modules: str) -> list[str]:
 
 
 @functools.cache
+def _source(module: str) -> bytes:
+    """Source of a module of this package or of a plugin."""
+    file = _module_file(module)
+    return file.read_bytes() if file else b""
+
+
+@functools.cache
 def code_digest(*modules: str) -> str:
     """Digest of the sources of modules and of all that they import from this package and from plugins.
 
@@ -124,9 +132,8 @@ def code_digest(*modules: str) -> str:
     """
     digest = hashlib.sha256()
     for module in modules_behind(*modules):
-        source = _module_file(module)
         digest.update(module.encode())
-        digest.update(source.read_bytes() if source else b"")
+        digest.update(_source(module))
     return digest.hexdigest()[:DIGITS]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr, betaincinv, stdtr, stdtrit
 
 from advntk.foundation.errors import InputError
 
@@ -16,6 +15,8 @@ Interval = tuple[float, float, float]
 """(value, low, high)."""
 
 LEVEL = 0.95
+_NORMAL = 1.9599639845400538
+"""Upper end of the interval of a standard normal variable."""
 
 
 def student_interval(values: Sequence[float], least_sd: float = 0.0) -> Interval:
@@ -62,6 +63,10 @@ def seed_interval(values: Sequence[float], images: int, bounds: tuple[float, flo
 
 def _quantile(df: float) -> float:
     """Student's t at the upper end of an interval; that of the normal distribution where ``df`` is infinite."""
+    if math.isinf(df):
+        return _NORMAL
+    from scipy.special import stdtrit
+
     return float(stdtrit(df, 0.5 + LEVEL / 2))
 
 
@@ -119,6 +124,8 @@ class _Estimate:
         Returns:
             (mean, low, high).
         """
+        from scipy.special import betaincinv
+
         total = self.images * (_quantile(math.inf) / _quantile(self.df)) ** 2
         right, tail = self.mean * total, (1 - LEVEL) / 2
         low = float(betaincinv(right, total - right + 1, tail)) if self.mean > 0 else 0.0
@@ -134,6 +141,8 @@ class _Estimate:
             (mean, low, high), and p, two-sided, of the t test that the mean is 0: below 0.05 where the interval leaves
             out 0.
         """
+        from scipy.special import stdtr
+
         total = self.images + 2
         centre = self.mean * self.images / total
         error = math.sqrt(((self.square * self.images + 2) / total - centre**2) / total)
@@ -276,6 +285,8 @@ def mcnemar(only_a: int, only_b: int) -> float:
     Returns:
         Its p; 1 where no example tells the two apart.
     """
+    from scipy.special import bdtr
+
     discordant = only_a + only_b
     return min(2 * float(bdtr(min(only_a, only_b), discordant, 0.5)), 1.0)
 

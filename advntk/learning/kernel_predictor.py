@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from advntk.attacks.attack import batches
 from advntk.attacks.entries import pgd
@@ -21,6 +20,9 @@ from advntk.ingredients.grams import open_gram
 from advntk.ingredients.kernels.engine import BoundKernel, make_engine
 from advntk.ingredients.splits import Part
 from advntk.learning.method import Row, Saved, Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class KernelPredictor:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
-import seaborn as sns
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,7 +23,8 @@ from advntk.foundation.statistics import Interval, accuracy_interval, seed_inter
 if TYPE_CHECKING:
     from advntk.telling.contents import Suite
 
-COLOURS: list[Any] = sns.color_palette("colorblind", 8)
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494")
+"""Seaborn's palette ``colorblind``."""
 LEAST = 1e-16
 """Smaller values are drawn there on a logarithmic axis."""
 STYLE: Any = {  # Any: matplotlib types the keys, a plain dict does not fit
@@ -69,6 +69,8 @@ class Picture:
 @contextmanager
 def style() -> Iterator[None]:
     """The look of every figure; inside it, figures are drawn and saved."""
+    import seaborn as sns  # two seconds, which tables do without
+
     with sns.axes_style("whitegrid"), mpl.rc_context(STYLE):
         yield
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -208,6 +207,8 @@ def transfer(suite: Suite) -> Figure:
 
 def _draw(axes: Axes, pairs: pd.DataFrame) -> None:
     """One matrix with clean accuracies below it; the diagonal, the attack on the predictor itself, is outlined."""
+    import seaborn as sns
+
     count = int(len(pairs) ** 0.5)
     shown = lines_of(pairs)[:count]
     texts = [_predictor(one, "target") for one in shown]
