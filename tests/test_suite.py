@@ -22,6 +22,11 @@ def config():
     return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | fixed
 
 
+def test_suites_have_the_names_of_their_files():
+    for path in (ROOT / "suites").glob("*.yaml"):
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["suite"] == path.stem
+
+
 def test_fits_and_grams_are_listed_once_each(config):
     found = listed(suite.resolve(config))
     assert len(found["fits"]) == len(set(found["fits"])) == 3 * 2 * (1 + 4 * 2)  # ntk's fit serves both radii

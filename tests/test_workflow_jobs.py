@@ -59,6 +59,11 @@ def test_a_fit_on_the_cpu_asks_for_no_gpu_but_its_attacks_do(compute):
     assert (rules.fit.group(ntk), rules.fit.group(advntk)) == ("fit_cpu", "fit")
 
 
+def test_small_matrices_are_not_cut():
+    small = jobs({"dataset_options": {"digits": {"n_opt": 200, "n_val": 200, "n_test": 200}}}, gram_parts=4)
+    assert (small.gathered(whole=True), small.gathered(whole=False)) == (["digits"], [])
+
+
 def test_small_jobs_are_grouped_by_rule_and_kind_of_method():
     small = jobs(device="cpu").rules
     at, ntk = ({"dataset": "digits", "method": name} for name in ("at", "ntk"))

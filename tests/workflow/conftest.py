@@ -77,7 +77,8 @@ class Checkout:
         return done
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.folder), "COVERAGE_PROCESS_START": ""}
+        unoptimised = "--xla_backend_optimization_level=0"  # compiling takes longer than the work of tiny jobs
+        return {**os.environ, "PYTHONPATH": str(self.folder), "COVERAGE_PROCESS_START": "", "XLA_FLAGS": unoptimised}
 
     def jobs(self, *arguments: str) -> dict[str, int]:
         """Number of jobs by rule that a dry run would start."""

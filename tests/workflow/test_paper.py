@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
+from advntk.planning.config import read_suite
+from advntk.planning.jobs import jobs_of
 from tests.ingredients.original_files import put_checksums, write
 from tests.workflow.conftest import ROOT, Checkout
 
@@ -76,9 +79,14 @@ def check(checkout: Checkout, suite: dict) -> None:
     assert (checkout.folder / "results/paper/figures/curves.svg").exists()
 
 
-def test_what_the_paper_suite_would_run(checkout):
+def counted(*settings: str) -> Counter[str]:
+    """Jobs of the paper's suite by rule; tests/planning holds that these are the jobs of Snakemake."""
+    return Counter(job.rule for job in jobs_of(read_suite([ROOT / "suites/paper.yaml"], list(settings))))
+
+
+def test_what_the_paper_suite_would_run():
     """No Gram twice: one a dataset, architecture and seed serves all methods and radii."""
-    found = checkout.jobs("--configfile", "suites/paper.yaml")
+    found = counted()
     datasets, architectures, seeds, radii = 2, 12, 3, 2
     cells = datasets * architectures * seeds
     assert found["prepare"] == datasets
@@ -87,7 +95,7 @@ def test_what_the_paper_suite_would_run(checkout):
     assert found["fit"] == cells * (1 + 2 * radii)  # NTK once for both radii; early-stopped NTK, Adv-NTK
     assert found["train"] == cells * radii
     assert found["evaluate"] == cells * radii * 4 * 2  # four methods, the right attack and the reference code's
-    paired = checkout.jobs("--configfile", "suites/paper.yaml", "--config", "suite=paper_paired", "protocol=paired")
+    paired = counted("suite=paper_paired", "protocol=paired")
     assert paired["evaluate"] == found["evaluate"] / 2
     assert {rule: paired[rule] for rule in ("gram", "fit", "train")} == {
         rule: found[rule] for rule in ("gram", "fit", "train")
