@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from markupsafe import Markup
@@ -24,6 +24,7 @@ from advntk.telling.layout import span, style, svg
 from advntk.telling.listing import accuracy, groups, lines_of, points
 from advntk.telling.pages import facts_of_run
 from advntk.telling.report import PICTURES
+from advntk.telling.story import Verdict
 from advntk.telling.suite_file import read_suite
 from advntk.telling.training import LOST, overfitting
 from advntk.telling.webpage import Section
@@ -90,7 +91,8 @@ def _lead(suite: Suite, found: pd.DataFrame) -> Iterator[str]:
     yield from _losses(suite)
     if suite.of(Finding):
         counts = Counter(claims_of(suite)["verdict"])
-        yield f"Claims of the theory, measured: {', '.join(f'{count} {name}' for name, count in counts.items())}."
+        words = ", ".join(f"“{verdict}” {counts[verdict]}" for verdict in get_args(Verdict))
+        yield f"{counts.total()} claims of the theory, measured, by verdict: {words}."
 
 
 def _bests(suite: Suite, found: pd.DataFrame) -> Iterator[str]:

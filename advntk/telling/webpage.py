@@ -66,7 +66,7 @@ dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
 .dt-container { font-size: .92rem; background: none !important; }
 .dt-container .dt-layout-table { overflow-x: auto; }
 .dt-container .dt-layout-cell { min-width: 0; }
-.dt-container td.wrapped { white-space: normal; min-width: 30ch; }
+.dt-container table.dataTable td.wrapped { white-space: normal; min-width: 30ch; }
 @media (max-width: 600px) {
   main, header, nav { padding-left: 12px; padding-right: 12px; }
   h1 { font-size: 1.4rem; }
