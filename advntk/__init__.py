@@ -89,6 +89,7 @@ def load(fit: str | Path, *, checkpoint: str | None = None) -> Predictor:
     from pathlib import Path
 
     from advntk.learning.loading import load_fit
-    from advntk.zoo import folder_of
 
-    return load_fit(fit if Path(fit).exists() else folder_of(str(fit)), checkpoint=checkpoint)
+    if not Path(fit).exists():  # by name, as above: no job loads from the zoo
+        fit = importlib.import_module("advntk.zoo").folder_of(str(fit))
+    return load_fit(fit, checkpoint=checkpoint)

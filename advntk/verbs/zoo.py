@@ -39,14 +39,14 @@ def run(options: Options) -> int:
     Raises:
         ConfigError: no suites to build from.
     """
-    from tabulate import tabulate
+    import pandas as pd
 
     from advntk import zoo
     from advntk.foundation.errors import ConfigError
 
     folder = options.zoo or zoo.ZOO
     if options.action == "list":
-        print(tabulate(zoo.rows(folder), headers="keys", tablefmt="simple"))
+        print(pd.DataFrame(zoo.rows(folder)).to_markdown(index=False, tablefmt="simple"))
         return 0
     if options.action == "replay":
         chosen = [zoo.entry_of(name, folder) for name in options.what] or zoo.entries(folder)
