@@ -245,7 +245,7 @@ def test_a_value_is_the_default_of_the_code_or_its_comment_names_that():
         ("gram_parts: 1 ", "gram_parts: 2 ", "Compute.gram_parts"),
         ("schedule: constant ", "schedule: cosine ", "Options.schedule"),
         ("ridge: 0.0 ", "ridge: 0.1 ", "Options.ridge"),
-        ("default: 50", "", "AdvNtkOptions.steps"),
+        ("default: 50, the", "", "AdvNtkOptions.steps"),
         ("protocol: paired ", "protocol: reference ", "SuiteConfig.protocol"),
     ):
         assert text.count(old) == 1, old
