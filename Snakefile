@@ -42,4 +42,7 @@ onsuccess:
 
 
 onerror:
-    print("Finished results are kept: the same command runs what is missing.", file=sys.stderr)
+    print(
+        "Finished results are kept: the same command runs what is missing.",
+        file=sys.stderr,
+    )
