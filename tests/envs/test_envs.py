@@ -269,6 +269,8 @@ RUNS = {
     "evaluate": [*FAMILIES, *METHODS, *ATTACKS],
     "sweep": [*FAMILIES, *METHODS, *ATTACKS],
     "transfer": [*FAMILIES, *METHODS],
+    "certify": [*FAMILIES, *METHODS, *ATTACKS],
+    "experiment": entries(suite.EXPERIMENTS),
 }
 """Registry entries that a verb runs. They are imported by name, so that no import statement leads to them."""
 READS = {"split": entries(suite.DATASETS), "expand": [*entries(suite.DATASETS), *METHODS, *ATTACKS]}
