@@ -24,7 +24,7 @@ EXTENDED = {
         **TINY["method_options"],
         "paired": {
             **{"kind": "at", "steps": 20, "batch": 16, "learning_rate": 0.05, "network": "reference"},
-            **{"loss": {"name": "logit_pairing", "weight": 0.1}, "techniques": ["flips", "ema"]},
+            **{"loss": {"name": "logit_pairing", "weight": 0.1}, "techniques": ["noisy", "ema"]},
             **{"report_every": 10, "attack": {"loss": "true_logit"}, "convergence_check": False},
         },
     },

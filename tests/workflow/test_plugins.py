@@ -26,7 +26,7 @@ SUITE = {
     "dataset_options": {"stripes": {"n_opt": 60, "n_val": 30, "n_test": 40}},
     "method_options": {**TINY["method_options"], "at": {"batch": 16}, "advntk": {"batch": 16}},
 }
-REPORT = {"tabulate": 4, "plot": 3}
+REPORT = {"tabulate": 4, "plot": 3, "webpage": 1}
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from advntk.workflow import Jobs
 from tests.workflow.conftest import TINY, Checkout
 
 RECORDS = "results/tiny/records/digits/seed0/mlp-2"
+REPORT = {"tabulate": 5, "plot": 4, "webpage": 1}
 ALL_RULES = {
     "prepare": 1,
     "split": 1,
@@ -34,8 +35,7 @@ ALL_RULES = {
     "check": 1,
     "evaluate": 4,
     "expand": 1,
-    "tabulate": 5,
-    "plot": 4,
+    **REPORT,
 }
 
 
@@ -55,6 +55,7 @@ def test_attacks_that_take_long_run_in_chunks_and_strength_is_swept(checkout):
         "expand": 1,
         "tabulate": 7,
         "plot": 6,
+        "webpage": 1,
     }
 
 
@@ -139,14 +140,14 @@ def test_every_fit_loads_as_a_library(finished, monkeypatch):
         # training of networks: its fit, its evaluation, and what collects records
         (
             "learning/adversarial_training.py",
-            {"search": 1, "train": 1, "check": 1, "evaluate": 1, "tabulate": 5, "plot": 4},
+            {"search": 1, "train": 1, "check": 1, "evaluate": 1, **REPORT},
         ),
         # the solver serves the two methods that use it; the Gram matrices stay
-        ("foundation/krylov.py", {"fit": 2, "evaluate": 2, "tabulate": 5, "plot": 4}),
+        ("foundation/krylov.py", {"fit": 2, "evaluate": 2, **REPORT}),
         # Adv-NTK can be trained under it
-        ("attacks/entries/reference_fixed_gradient.py", {"fit": 1, "evaluate": 1, "tabulate": 5, "plot": 4}),
+        ("attacks/entries/reference_fixed_gradient.py", {"fit": 1, "evaluate": 1, **REPORT}),
         ("attacks/entries/autoattack.py", {}),
-        ("telling/listing.py", {"tabulate": 5, "plot": 4}),
+        ("telling/listing.py", REPORT),
     ],
 )
 def test_an_edited_module_reruns_exactly_its_dependants(finished, module, expected):
@@ -207,7 +208,7 @@ def test_mixed_code_is_refused_until_it_is_allowed(another):
     table, figure = "results/tiny/tables/methods.csv", "results/tiny/figures/radius.svg"
     output = another.run(*suite, "--keep-going", "--", table, figure, expect=1)
     for verb in ("tabulate", "plot"):
-        (line,) = {line for line in output.splitlines() if line.startswith(f"advntk {verb}: error: ")}
+        (line,) = set(re.findall(rf"advntk {verb}: error: .*", output))
         assert re.search(rf"{RECORDS}/\w+/eps16/pgd\.json: mixes code of advntk\.measuring\.evaluate: ", line)
         assert f"in {RECORDS}/ntk/eps16/pgd.json (1 file)" in line
     another.run(*suite, "--config", "allow_mixed=true", "--", table, figure)
@@ -245,13 +246,13 @@ def test_a_changed_option_reruns_exactly_its_cells(finished):
     options = {**TINY["method_options"], "advntk": {**TINY["method_options"]["advntk"], "steps": 5}}
     found = finished.jobs("--configfile", str(finished.suite(method_options=options)))
     finished.suite()
-    assert found == {"fit": 1, "evaluate": 1, "expand": 1, "tabulate": 5, "plot": 4}
+    assert found == {"fit": 1, "evaluate": 1, "expand": 1, **REPORT}
 
 
 def test_an_added_attack_runs_only_that_attack(finished):
     found = finished.jobs("--configfile", str(finished.suite(attacks=["pgd", "pgd_margin"])))
     finished.suite()
-    assert found == {"evaluate": 4, "expand": 1, "tabulate": 5, "plot": 4}
+    assert found == {"evaluate": 4, "expand": 1, **REPORT}
 
 
 def test_the_number_of_parts_of_a_gram_changes_no_record(checkout):
