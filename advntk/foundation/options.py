@@ -99,8 +99,17 @@ def chosen_entry(package: str, value: str | Mapping[str, Any]) -> tuple[Any, Clo
 
 
 def named_entries(options: BaseModel) -> set[str]:
-    """Modules of all registry entries that options name: a result of these options depends on their code too."""
+    """Modules of all registry entries that options name: a result of these options depends on their code too.
+
+    Of options with a method ``teachers`` (:class:`advntk.foundation.at_options.AdversarialTrainingOptions`), also those
+    that the recipes of the teachers name.
+
+    Returns:
+        Module names.
+    """
     found: set[str] = set()
+    if callable(teachers := getattr(options, "teachers", None)):
+        found = found.union(*(named_entries(recipe) for recipe, _ in teachers().values()))
     for key, field in type(options).model_fields.items():
         inner = [mark for one in get_args(field.annotation) for mark in getattr(one, "__metadata__", ())]
         packages = [mark.package for mark in (*field.metadata, *inner) if isinstance(mark, EntryOf)]

@@ -145,6 +145,8 @@ def adversarial_training(
         raise ConfigError(
             f"{options.batch} exceeds the {len(data.images)} training images", where="batch", remedy="lower it"
         )
+    # before its teachers: what is wrong with its own options is found at once
+    run, top = _start(spec, splits, options, threat, seed, choose_device(device))
     teachers = {
         name: adversarial_training(
             spec=spec,
@@ -162,7 +164,6 @@ def adversarial_training(
         ).checkpoints["best_val"]
         for name, (recipe, attacked) in options.teachers().items()
     }
-    run, top = _start(spec, splits, options, threat, seed, choose_device(device))
     run.teachers = {name: _network_of(teacher, run, spec) for name, teacher in teachers.items()}
 
     state = Path(workdir) / f"{role}{STATE_FILE}"

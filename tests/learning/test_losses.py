@@ -349,6 +349,34 @@ def test_gairat_weights_images_by_the_steps_that_they_withstand():
     assert spread > 0.5
 
 
+def test_gairat_weights_do_not_vanish_in_single_precision():
+    """Where all images withstand all steps, all count the same, however small λ is."""
+    run = run_of(dtype=torch.float32, loss={"name": "gairat", "shift": -20.0, "start": 0.0})
+    batch = Batch(indices=torch.arange(10), images=run.images[:10], points=run.images[:10], target=run.target[:10])
+    run.loss.correct = torch.full((10,), float(STEPS))
+    logits = run.logits(batch.images)
+    expected = functional.cross_entropy(logits, batch.labels, reduction="none")
+    torch.testing.assert_close(run.loss.values(batch, logits, None), expected)
+
+
+def test_a_student_that_cannot_be_trained_is_refused_before_its_teachers(tmp_path):
+    images, labels = images_and_labels()
+    images, said = images.astype(np.float32), []
+    with pytest.raises(ConfigError, match="hides all"):
+        adversarial_training(
+            spec=MLP,
+            data=TrainingData(images=images, labels=labels, classes=CLASSES),
+            monitors={"val": (images, labels)},
+            options=options(loss="distillation", techniques=["cutout"]),
+            threat=ThreatModel(eps255=EPS255),
+            seed=0,
+            workdir=tmp_path,
+            device="cpu",
+            progress=said.append,
+        )
+    assert said == []
+
+
 def test_teachers_are_trainings_of_their_own(tmp_path):
     """The clean and the adversarial training that the recipe names, best on val, and the student learns from them."""
     images, labels = images_and_labels(60)
@@ -677,6 +705,14 @@ def test_options_name_entries_and_fill_in_their_defaults():
         "advntk.learning.techniques.awp",
         "advntk.learning.techniques.ema",
     }
+
+
+def test_a_student_depends_on_the_code_of_its_teachers():
+    assert {
+        "advntk.learning.losses.cross_entropy",
+        "advntk.learning.losses.distillation",
+    } <= named_entries(options(loss="distillation"))
+    assert "advntk.learning.losses.cross_entropy" not in named_entries(options(loss="mart"))
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,8 @@ class Gairat(CrossEntropy):
         run, chosen = self.run, self.chosen
         if batch.indices is None or run.step < chosen.start * run.options.steps:
             return entropy
-        weights = 1 + (chosen.shift + 5 * (1 - 2 * self.correct / run.options.attack.steps)).tanh()
+        # (1 + tanh z)/2 as a sigmoid of 2z, which does not round to 0 for images far from the boundary
+        weights = (2 * (chosen.shift + 5 * (1 - 2 * self.correct / run.options.attack.steps))).sigmoid()
         return weights / weights.mean() * entropy
 
 
