@@ -37,6 +37,9 @@ class KernelPredictor:
         InputError: P has not one row for each training image.
     """
 
+    sums_kernels = True
+    """Logits are Θ(x, X) P and nothing else, as certificates need. A subclass has to say so again."""
+
     def __init__(self, kernel: BoundKernel, coef: np.ndarray, input_shape: tuple[int, int, int]) -> None:
         require_matrix(coef, kernel.n, None, what="coef", where="KernelPredictor")
         self.kernel, self.input_shape = kernel, input_shape

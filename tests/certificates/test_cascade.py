@@ -171,6 +171,24 @@ def test_other_networks_are_refused(spec, what):
         infinite_mlp(KernelPredictor(kernel, np.ones((2, 3)), (4, 4, 1)))
 
 
+def test_predictors_that_change_what_the_kernel_gives_are_refused(some):
+    """Their logits are not those that a bound is of."""
+
+    class Rounding(KernelPredictor):
+        def logits(self, images):
+            return super().logits(np.round(images * 4) / 4)
+
+    class Wrapping:
+        def __init__(self, inner):
+            self.__dict__.update(inner.__dict__)
+            self.logits = lambda images: np.tanh(inner.logits(images))
+
+    plain = trained(3)
+    for predictor in (Rounding(plain.kernel, plain.coef, plain.input_shape), Wrapping(plain)):
+        with pytest.raises(InputError, match="is no kernel predictor"):
+            certify(predictor, *some, EIGHT)
+
+
 def test_an_image_of_no_variance_is_undecided():
     """σ_b = 0 and a ball that holds mid-grey: cosines have no limit there."""
     images = np.random.default_rng(0).random((4, 2, 2, 1))
