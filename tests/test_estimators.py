@@ -241,13 +241,15 @@ def test_a_certificate_is_at_most_what_an_attack_leaves(digits):
     [
         ({"eps255": 0}, "above 0"),
         ({"eps255": -8}, "above 0"),
+        ({"eps255": 8 / 255}, "give 8 for 0.0313725"),
+        ({"norm": "l2", "eps255": 0.5}, "unit scale"),
         ({"images": np.full((2, 8, 8, 1), 200, np.uint8)}, "by 255"),
         ({"images": np.full((2, 8, 8, 1), 1.5)}, r"not in \[0, 1\]"),
         ({"images": np.full((2, 4, 4, 1), 0.5)}, "shape"),
         ({"labels": np.array(["zero", "eleven"])}, "eleven"),
         ({"labels": np.array(["zero"])}, "one integer class per image"),
         ({"bounds": "z"}, "b, c and d"),
-        ({"norm": "l1"}, "none in l1"),
+        ({"norm": "l1", "eps255": 510}, "none in l1"),
         ({"model": "a model"}, "no kernel predictor"),
     ],
 )

@@ -14,13 +14,13 @@ from advntk.attacks.named import NamedAttack
 from advntk.certificates import cascade
 from advntk.foundation import files, provenance
 from advntk.foundation.arrays import checked_images, checked_labels, unchecked_values
-from advntk.foundation.errors import InputError
+from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import Closed, Compute, Device, validated
 from advntk.foundation.predictor import Predictor
 from advntk.foundation.records import AttackRecord, Evaluation
 from advntk.foundation.roots import behind
 from advntk.foundation.statistics import wilson
-from advntk.foundation.threat import Norm, ThreatModel
+from advntk.foundation.threat import Norm, ThreatModel, unit_problem
 from advntk.ingredients.splits import Part
 from advntk.measuring.evaluate import judge
 from advntk.measuring.logits import finite_logits
@@ -136,7 +136,7 @@ def benchmark(
     """
     start = time.perf_counter()
     _require_settings(batch, seed, device, out)
-    threat = validated(ThreatModel, {"norm": norm, "eps255": eps255}, "benchmark")
+    threat = _threat(norm, eps255, "benchmark")
     labels, classes = _of_model(model, labels, classes, "benchmark")
     part = _part(images, labels, classes, "benchmark")
     count = int(part.labels.max()) + 1 if classes is None else classes
@@ -211,17 +211,26 @@ def certify(
         Of each image whether it is certified, broken or undecided, and the lower bound of its margin.
 
     Raises:
+        ConfigError: a radius that looks like one on the unit scale.
         InputError: a radius that is not positive, or a model, images or labels as they must not be.
     """
     if not eps255 > 0:
         raise InputError(f"radius {eps255}", where="certify", remedy="give eps255 above 0, in 1/255")
-    threat = validated(ThreatModel, {"norm": norm, "eps255": eps255}, "certify")
+    threat = _threat(norm, eps255, "certify")
     predictor = getattr(model, "predictor_", model)
     labels, classes = _of_model(model, labels, getattr(predictor, "classes", None), "certify")
     part = _part(images, labels, classes, "certify")
     attack = cascade.margin_pgd(seed) if pgd else None
     given: dict[str, Any] = {"bounds": bounds, "attack": attack, "budget_s": budget_s, "progress": progress}
     return cascade.certify(predictor, part.images, part.labels, threat, **given)
+
+
+def _threat(norm: Norm, eps255: float, where: str) -> ThreatModel:
+    """Ball and box; a radius on the unit scale is refused, as nearly everything would seem robust in it."""
+    threat = validated(ThreatModel, {"norm": norm, "eps255": eps255}, where)
+    if problem := unit_problem(threat.norm, threat.eps255):
+        raise ConfigError(problem, where=f"{where}.eps255")
+    return threat
 
 
 def _misused(predictor: Predictor, part: Part) -> list[str]:

@@ -35,7 +35,8 @@ def run(options: Options) -> None:
     from advntk.foundation.certified import BoundOptions
     from advntk.measuring.certify import certify_fit
 
-    _options.require_unit(options.norm, options.radii[-1], "--radii")
+    for eps255 in options.radii:
+        _options.require_unit(options.norm, eps255, "--radii")
     kind = options.kind or options.attack
     certify_fit(
         options.fit,

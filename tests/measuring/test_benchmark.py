@@ -211,6 +211,7 @@ def test_two_layouts_are_told_apart_or_asked_for(digits):
         ({"device": "cuda"}, "device"),
         ({"norm": "l3"}, "norm"),
         ({"eps255": -1}, "eps255"),
+        ({"eps255": 8 / 255}, "give 8 for 0.0313725"),
         ({"batch": 0}, "batch"),
         ({"seed": -1}, "seed"),
         ({"out": "outcomes.npz"}, "JSON"),

@@ -111,6 +111,7 @@ def test_a_state_of_other_radii_is_left_aside(fit, tmp_path, monkeypatch):
         (["--radii", "-4"], "must rise and be positive"),
         (["--radii", "8", "4"], "must rise and be positive"),
         (["--radii", "300"], "whole pixel range"),
+        (["--radii", "0.03", "8"], "unit scale"),
         (["--radii", "8", "--bounds", "bcd", "--norm", "l1"], "unit scale|l1"),
         (["--radii", "8", "--attack", "nope"], "unknown"),
         (["--radii", "8", "--engine", "neural_tangents"], "kernel of neural-tangents is no ReLU MLP"),
