@@ -47,19 +47,33 @@ def use(folders: Iterable[str | Path]) -> None:
         folders: plugins, beside those of earlier calls.
 
     Raises:
-        ConfigError: no folder, a name that cannot be imported, or an entry of a name that there is already.
+        ConfigError: no folder, a name that cannot be imported, or an entry of a name that there is already; the plugins
+            are then those of before.
     """
-    known = plugins()
-    new = [folder for folder in dict.fromkeys(Path(folder).resolve() for folder in folders) if folder not in known]
+    known, before = plugins(), os.environ.get(PLUGINS, "")
+    try:
+        _add(folder for folder in dict.fromkeys(Path(folder).resolve() for folder in folders) if folder not in known)
+    except ConfigError:
+        os.environ[PLUGINS] = before
+        raise
+
+
+def _add(folders: Iterable[Path]) -> None:
+    """Check new plugins and name them in the environment, one by one, then check the names of their entries."""
+    new = list(folders)
     for folder in new:
         if not folder.is_dir():
             raise ConfigError("no such folder", where=f"plugins: {folder}", remedy="give a folder with entries")
         if not folder.name.isidentifier():
             what = f"Python cannot import '{folder.name}'"
             raise ConfigError(what, where=f"plugins: {folder}", remedy="name it with letters, digits and _")
+        if os.pathsep in str(folder):
+            what = f"its path holds '{os.pathsep}'"
+            raise ConfigError(what, where=f"plugins: {folder}", remedy="give a folder of another path")
         spec = importlib.util.find_spec(folder.name)
         if spec is not None and str(folder) not in map(os.path.realpath, spec.submodule_search_locations or ()):
-            what = f"there is another module '{folder.name}' ({spec.origin})"
+            other = spec.origin or ", ".join(spec.submodule_search_locations or ())
+            what = f"there is another module '{folder.name}' ({other})"
             raise ConfigError(what, where=f"plugins: {folder}", remedy="rename the folder")
         os.environ[PLUGINS] = os.pathsep.join(map(str, [*plugins(), folder]))
     for package in FOLDERS if new else ():

@@ -59,15 +59,25 @@ def test_its_digest_is_of_all_that_it_imports(plugin):
     assert found == beside | {f"{name}.helpers", f"{name}.helpers.deep"}
 
 
-def test_folders_that_cannot_be_used_are_refused(plugin, tmp_path):
+def test_folders_that_cannot_be_used_are_refused(plugin, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"plugins: .*/nowhere: no such folder"):
         registry.use([tmp_path / "nowhere"])
     for name, message in (("a-b", "Python cannot import 'a-b'; name it"), ("json", "another module 'json' .*; rename")):
         (tmp_path / name).mkdir()
         with pytest.raises(ConfigError, match=message):
             registry.use([tmp_path / name])
+    (tmp_path / "parent" / "bare").mkdir(parents=True)
+    (tmp_path / "bare").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "parent")
+    with pytest.raises(ConfigError, match=r"another module 'bare' \(.*/parent/bare\); rename"):
+        registry.use([tmp_path / "bare"])
+    (tmp_path / "a:b" / "split").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="its path holds ':'"):
+        registry.use([tmp_path / "a:b" / "split"])
     (plugin / "attacks/pgd.py").write_text("ENTRY = None\n")
     with pytest.raises(
         ConfigError, match=r"attacks/pgd\.py: there is another entry 'pgd' \(advntk\.attacks\.entries\.pgd\)"
     ):
         registry.use([plugin])
+    assert registry.plugins() == []  # and are forgotten: entries of the package are found as before
+    assert "pgd" in registry.names(registry.ATTACKS)
