@@ -57,7 +57,7 @@ def run(
 
     names = ("pgd", "certificate", "autoattack")
     stages = {name: np.full(len(images), NOT_TRIED, dtype=np.int8) for name in names}
-    found, flags = images.copy(), tuple[str, ...]()
+    flags = tuple[str, ...]()
     left = np.flatnonzero(predictor.logits(images).argmax(axis=1) == labels)
     pgd = margin_pgd(seed, steps=options.pgd_steps, restarts=options.pgd_restarts)
     shown = images.copy()
