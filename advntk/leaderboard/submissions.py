@@ -9,16 +9,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from advntk.foundation import files
-from advntk.foundation.errors import InputError
+import numpy as np
+
+from advntk.foundation import files, registry
+from advntk.foundation.errors import AdvntkError, InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
-from advntk.foundation.records import read_model
+from advntk.foundation.records import Evaluation, read_model
+from advntk.foundation.statistics import wilson
 from advntk.measuring.benchmark import Benchmark, benchmark
 
 RECORD, CODE = "record.json", "submission.py"
 SLACK = 1
 """Images by which a count may differ where a record is measured again, on another machine."""
+_SETTINGS = {"batch", "classes", "device", "layout"}
+"""Arguments of ``advntk.benchmark`` that a submission may set: all others are the record's."""
+_LETTERS = 80
+"""Of a file's name on a board, at most."""
 
 
 class Listed(Closed):
@@ -27,7 +34,7 @@ class Listed(Closed):
     Attributes:
         dataset: that the test images are of.
         verified: whether it was measured again with the submitted model.
-        record: of the benchmark.
+        record: of the benchmark: the second one where it was measured again.
     """
 
     schema_version: Literal["advntk-submission-1"] = "advntk-submission-1"
@@ -53,16 +60,22 @@ def add(board: Path, one: Listed) -> Path:
         The file that holds it.
 
     Raises:
-        InputError: its name has no letter or digit, or it is of an attack outside the threat model.
+        InputError: it has no name of its own on this board, or is of an attack outside the threat model.
     """
-    name = re.sub(r"[^a-z0-9]+", "-", f"{one.dataset} {one.record.name}".lower()).strip("-")
+    name = re.sub(r"[^a-z0-9]+", "-", one.record.name.lower()).strip("-")[:_LETTERS]
     if not name:
-        raise InputError("the record has no name", where=board, remedy="give benchmark a name")
+        raise InputError("the record's name has no letter or digit", where=board, remedy="give benchmark a name")
+    dataset = re.sub(r"[^a-z0-9]+", "-", one.dataset.lower()).strip("-")[:_LETTERS]
     for attack, result in one.record.attacks.items():
         if not result.attack.inside_threat_model:
             what = f"attack '{attack}' may leave the threat model"
             raise InputError(what, where=one.record.name, remedy="benchmark the model under other attacks")
-    path = board / f"{name}.json"
+    path = board / f"{dataset}-{name}.json".removeprefix("-")
+    if path.exists():
+        other = read_model(path, Listed, "submission")
+        if (other.dataset, other.record.name) != (one.dataset, one.record.name):
+            what = f"'{other.record.name}' on '{other.dataset}' has this file, '{one.record.name}' would have the same"
+            raise InputError(what, where=path, remedy="give benchmark another name")
     files.write_json(path, one.model_dump(mode="json"))
     return path
 
@@ -81,9 +94,9 @@ def read_submission(path: Path, *, dataset: str = "") -> Listed:
         InputError: a record without a dataset, or one that differs from what the model does.
     """
     if path.is_dir():
-        if problems := verify(path):
+        dataset, then, record = _measured_again(path)
+        if problems := _differences(then, record, SLACK):
             raise InputError("; ".join(problems), where=path, remedy="run the benchmark again, and send its record")
-        dataset, record = str(_part(_code(path), "DATASET", path)), _record(path / RECORD)
     elif dataset:
         record = _record(path)
     else:
@@ -100,21 +113,34 @@ def verify(folder: Path, *, slack: int = SLACK) -> list[str]:
         slack: images by which a count may differ.
 
     Returns:
-        What differs, one a line.
-
-    Raises:
-        InputError: the folder holds no submission, or its code fails.
+        What differs, one a line. (A folder without a submission, or whose code fails, raises ``InputError``.)
     """
+    _, then, now = _measured_again(folder)
+    return _differences(then, now, slack)
+
+
+def _measured_again(folder: Path) -> tuple[str, Benchmark, Benchmark]:
+    """The dataset of a submission, its record, and what its benchmark finds now."""
     record, code = _record(folder / RECORD), _code(folder)
-    try:
-        model = _part(code, "model", folder)()
-        images, labels = _part(code, "images_and_labels", folder)()
-    except Exception as error:  # the code may raise anything
-        raise InputError(f"{type(error).__name__}: {error}", where=folder / CODE) from error
+    given = getattr(code, "SETTINGS", {})
+    if not isinstance(given, dict) or not given.keys() <= _SETTINGS:
+        raise InputError(
+            f"SETTINGS {given!r}", where=folder / CODE, remedy=f"give {', '.join(sorted(_SETTINGS))} alone"
+        )
     attacks = {name: {"kind": one.attack.kind, **one.attack.options} for name, one in record.attacks.items()}
     settings: dict[str, Any] = {"eps255": record.threat.eps255, "norm": record.threat.norm, "name": record.name}
-    settings |= {"seed": next(iter(record.attacks.values())).attack.seed, **getattr(code, "SETTINGS", {})}
-    return _differences(record, benchmark(model, images, labels, attacks=attacks, **settings), slack)
+    settings |= {"seed": next(iter(record.attacks.values())).attack.seed, "attacks": attacks, **given}
+    parts = ("DATASET", "model", "images_and_labels")
+    dataset, model, images_and_labels = (_part(code, name, folder) for name in parts)
+    if not isinstance(dataset, str) or not dataset:
+        raise InputError(f"DATASET {dataset!r}", where=folder / CODE, remedy="give the dataset's name")
+    try:
+        images, labels = images_and_labels()
+        return dataset, record, benchmark(model(), images, labels, **settings)
+    except AdvntkError:
+        raise
+    except (Exception, SystemExit) as error:  # the code may raise anything
+        raise InputError(f"{type(error).__name__}: {error}", where=folder / CODE) from error
 
 
 def _differences(then: Benchmark, now: Benchmark, slack: int) -> list[str]:
@@ -130,6 +156,8 @@ def _differences(then: Benchmark, now: Benchmark, slack: int) -> list[str]:
                 found.append(f"{name}: {key} {counted}, the record has {claimed}")
         if again.flags != result.evaluation.flags:
             found.append(f"{name}: warnings {again.flags}, the record has {result.evaluation.flags}")
+    if now.flags != then.flags:
+        found.append(f"warnings {now.flags}, the record has {then.flags}")
     worst = abs(then.robust_accuracy - now.robust_accuracy) * now.n_test
     if worst > slack + 0.5:
         found.append(f"worst case: {now.robust_accuracy:.4f}, the record has {then.robust_accuracy:.4f}")
@@ -137,7 +165,41 @@ def _differences(then: Benchmark, now: Benchmark, slack: int) -> list[str]:
 
 
 def _record(path: Path) -> Benchmark:
-    return read_model(path, Benchmark, "record of advntk.benchmark")
+    """A record whose numbers fit one another."""
+    record = read_model(path, Benchmark, "record of advntk.benchmark")
+    if problem := next(_contradictions(record), None):
+        raise InputError(problem, where=path, remedy="send the record as advntk.benchmark writes it")
+    return record
+
+
+def _contradictions(record: Benchmark) -> Iterator[str]:
+    """What no benchmark writes."""
+    if not record.attacks:
+        yield "the record has no attack"
+        return
+    for name, result in record.attacks.items():
+        kind, one = result.attack.kind, result.evaluation
+        if name != result.attack.name or (name in registry.names(registry.ATTACKS) and name != kind):
+            yield f"attack '{name}' is '{result.attack.name}' of kind '{kind}'"
+        if not 0 <= one.robust_correct <= one.clean_correct <= one.n_test == record.n_test or one.n_test == 0:
+            yield f"{name}: {one.robust_correct} robust of {one.clean_correct} correct of {one.n_test} images"
+            return
+        yield from _wrong_shares(name, one, clean=one.clean_correct, robust=one.robust_correct)
+    fewest = min(result.evaluation.robust_correct for result in record.attacks.values())
+    robust = round(record.robust_accuracy * record.n_test)
+    if not 0 <= robust <= fewest:
+        yield f"worst case: {robust} robust images, an attack left {fewest}"
+        return
+    first = next(iter(record.attacks.values())).evaluation
+    yield from _wrong_shares("worst case", record, clean=first.clean_correct, robust=robust)
+
+
+def _wrong_shares(name: str, one: Benchmark | Evaluation, *, clean: int, robust: int) -> Iterator[str]:
+    """Accuracies and intervals that are not those of the counts."""
+    for what, count in (("clean", clean), ("robust", robust)):
+        share, interval = getattr(one, f"{what}_accuracy"), getattr(one, f"{what}_interval")
+        if not np.allclose([share, *interval], [count / one.n_test, *wilson(count, one.n_test)], atol=1e-9):
+            yield f"{name}: {what} accuracy {share:g} {[*interval]}, {count} of {one.n_test} images"
 
 
 def _code(folder: Path) -> ModuleType:
@@ -149,7 +211,7 @@ def _code(folder: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the code may raise anything
+    except (Exception, SystemExit) as error:  # the code may raise anything
         raise InputError(f"{type(error).__name__}: {error}", where=path) from error
     return module
 

@@ -13,6 +13,7 @@ import advntk
 from advntk import cli, leaderboard, zoo
 from advntk.foundation import files
 from advntk.foundation.errors import AdvntkError, InputError
+from advntk.foundation.statistics import wilson
 from advntk.leaderboard import submissions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,17 +83,26 @@ def test_a_right_submission_is_measured_again_and_added(submission, tmp_path, ca
 
 
 def _robust(record):
+    """Claim that no attack broke an image, in numbers that fit one another."""
     for result in record["attacks"].values():
-        result["evaluation"]["robust_correct"] = result["evaluation"]["clean_correct"]
+        one = result["evaluation"]
+        one |= {"robust_correct": 40, "robust_accuracy": 1.0, "robust_interval": wilson(40, 40)}
+
+
+def _worst(record):
+    one = min((result["evaluation"] for result in record["attacks"].values()), key=lambda one: one["robust_correct"])
+    count = one["robust_correct"] - 3
+    record |= {"robust_accuracy": count / 40, "robust_interval": wilson(count, 40)}
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (_robust, "robust_correct"),
-        (lambda record: record.update(robust_accuracy=1.0), "worst case"),
+        (_worst, "worst case"),
         (lambda record: record.update(images_digest="0" * 64), "images or labels"),
         (lambda record: record["attacks"]["fgsm"]["evaluation"]["flags"].append("mine"), "warnings"),
+        (lambda record: record["flags"].append("mine"), "warnings"),
     ],
 )
 def test_a_false_record_is_refused(change, told, submission, tmp_path, capsys):
@@ -101,6 +111,58 @@ def test_a_false_record_is_refused(change, told, submission, tmp_path, capsys):
     assert told in capsys.readouterr().out
     assert cli.main(["leaderboard", "add", str(submission), "--board", str(tmp_path / "board")]) == 1
     assert not (tmp_path / "board").exists()
+
+
+def _renamed(record):
+    found = record["attacks"].pop("fgsm")
+    found["attack"]["name"] = "autoattack"
+    record["attacks"]["autoattack"] = found
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda record: record.update(robust_accuracy=37.5), "worst case: 1500 robust images"),
+        (lambda record: record.update(robust_interval=[0.99, 1.0]), "worst case: robust accuracy"),
+        (lambda record: record.update(clean_accuracy=0.5), "worst case: clean accuracy"),
+        (lambda record: record.update(n_test=10_000), "of 40 images"),
+        (lambda record: record["attacks"]["fgsm"]["evaluation"].update(robust_accuracy=1.0), "fgsm: robust accuracy"),
+        (lambda record: record["attacks"]["fgsm"]["evaluation"].update(robust_correct=-1), "fgsm: -1 robust"),
+        (lambda record: record.update(attacks={}), "no attack"),
+        (_renamed, "'autoattack' is 'autoattack' of kind 'fgsm'"),
+    ],
+)
+def test_a_record_that_no_benchmark_writes_is_refused_with_and_without_its_model(change, told, submission, tmp_path):
+    changed(submission, change)
+    (submission / "submission.py").write_text("raise RuntimeError('the record is read first')")
+    for path, dataset in ((submission, ""), (submission / "record.json", "digits")):
+        with pytest.raises(InputError, match=told):
+            submissions.read_submission(path, dataset=dataset)
+
+
+def test_the_board_has_what_was_measured_again_not_what_was_sent(submission):
+    changed(submission, lambda record: record["attacks"]["fgsm"]["evaluation"].update(attacked_correct=7, health={}))
+    sent = submissions.read_submission(submission / "record.json", dataset="digits").record
+    again = submissions.read_submission(submission).record
+    assert sent.attacks["fgsm"].evaluation.attacked_correct == 7
+    assert again.attacks["fgsm"].evaluation.attacked_correct != 7
+    assert again.attacks["fgsm"].evaluation.health
+
+
+def test_names_that_give_one_file_do_not_replace_one_another(submission, tmp_path):
+    one = submissions.read_submission(submission / "record.json", dataset="digits")
+
+    def add(name, dataset="digits"):
+        record = one.record.model_copy(update={"name": name})
+        return submissions.add(tmp_path, one.model_copy(update={"record": record, "dataset": dataset})).name
+
+    assert add("My net") == add("My net") == "digits-my-net.json"
+    assert add("x" * 400) == f"digits-{'x' * 80}.json"
+    assert add("../x", dataset="../..") == "x.json"
+    with pytest.raises(InputError, match="'My net' on 'digits' has this file"):
+        add("my-net")
+    with pytest.raises(InputError, match="no letter or digit"):
+        add("模型")
 
 
 def test_an_attack_outside_the_threat_model_is_not_compared(submission, tmp_path):
@@ -118,6 +180,10 @@ def test_an_attack_outside_the_threat_model_is_not_compared(submission, tmp_path
         ("DATASET = 'x'\n", "defines no model"),
         ("DATASET = 'x'\nimport nothing_of_this_name\n", "ModuleNotFoundError"),
         (CODE.replace("    net = torch", "    raise RuntimeError('too old')\n    net = torch"), "too old"),
+        (CODE.replace("        return images - 0.5", "        raise KeyError('lost')"), "lost"),
+        ("raise SystemExit(0)", "SystemExit"),
+        (CODE.replace('{"layout": "NCHW"}', '{"eps255": 1}'), "SETTINGS {'eps255': 1}; give batch"),
+        (CODE.replace('"bright or dark"', "3"), "DATASET 3"),
     ],
 )
 def test_broken_code_has_one_clear_error(text, told, submission):
