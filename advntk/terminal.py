@@ -85,7 +85,13 @@ class Lines(logging.Handler):
         self._began = time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print what a message of Snakemake says."""
+        """Print what a message of Snakemake says; a failure of this must not end the run."""
+        try:
+            self._emit(record)
+        except Exception:
+            self.handleError(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         told: dict[str, Any] = record.__dict__
         lines: Iterable[str] = ()
         match told.get("event"):

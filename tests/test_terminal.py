@@ -120,6 +120,14 @@ def test_quiet_leaves_errors_only(said, tmp_path):
     assert "it left no message" in say("", **error(tmp_path / "none.log"))
 
 
+def test_a_record_that_cannot_be_read_does_not_end_the_run(said, tmp_path, capsys):
+    say = said()
+    say("", event=LogEvent.RUN_INFO, stats={"evaluate": 1, "total": 1})
+    say("", **info("evaluate", [tmp_path / "none.json"]))
+    assert say("", event=LogEvent.JOB_FINISHED, job_id=7) == ""
+    assert "none.json: file not found" in capsys.readouterr().err
+
+
 def test_snakemakes_own_blocks_stay_where_they_are_asked_for(said):
     say = said(own_blocks=True)
     assert "Finished jobid: 7" in say("Finished jobid: 7", event=LogEvent.JOB_FINISHED, job_id=7)

@@ -40,11 +40,13 @@ def run(options: Options) -> int:
         1 where a submission differs from its record, else 0.
 
     Raises:
-        ConfigError: nothing is named to add or verify.
+        ConfigError: nothing is named to add or verify, or something to build.
     """
     from advntk.foundation.errors import ConfigError
 
     if options.action == "build":
+        if options.what:
+            raise ConfigError("builds from the whole board", where="leaderboard build", remedy="add submissions first")
         from advntk import leaderboard
         from advntk.zoo import ZOO
 

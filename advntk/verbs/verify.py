@@ -53,7 +53,11 @@ def run(options: Options) -> int:
 
     Returns:
         0 if all cells agree, 1 otherwise.
+
+    Raises:
+        InputError: no suite of this name is published.
     """
+    from advntk.foundation.errors import InputError, nearest
     from advntk.planning.config import read_suite, require_same_settings
     from advntk.telling import suite_file
     from advntk.telling.consistency import made_of
@@ -62,6 +66,11 @@ def run(options: Options) -> int:
     from advntk.telling.publishing.replay import replays
 
     known = (options.published or _publishing.REFERENCE / options.suite) / "suite.json"
+    if not known.is_file():
+        names = sorted(path.parent.name for path in known.parent.parent.glob("*/suite.json"))
+        remedy = f"give {', '.join(names)}" if names else "run it in a checkout, where results/reference is"
+        what = f"no published suite with outcomes{nearest(options.suite, names)}"
+        raise InputError(what, where=known.parent, remedy=remedy)
     published = suite_file.read_suite(known, allow_mixed=True)
     given = _configuration(published.command)
     settings = [*given.config, *options.config, f"results={options.work}"]

@@ -37,7 +37,7 @@ def run(options: Options) -> int:
         1 where a replay differs from a record, else 0.
 
     Raises:
-        ConfigError: no suites to build from.
+        ConfigError: no suites to build from, or names for a list of all.
     """
     import pandas as pd
 
@@ -46,6 +46,8 @@ def run(options: Options) -> int:
 
     folder = options.zoo or zoo.ZOO
     if options.action == "list":
+        if options.what:
+            raise ConfigError("shows all predictors", where="zoo list", remedy="name none")
         print(pd.DataFrame(zoo.rows(folder)).to_markdown(index=False, tablefmt="simple"))
         return 0
     if options.action == "replay":

@@ -29,6 +29,7 @@ ZOO = Path(__file__).parent / "predictors"
 LIST = "zoo.json"
 LIMIT = 2**20
 """Bytes that a file may have."""
+_APART = "build from suites of different datasets"
 
 
 class Entry(Closed):
@@ -182,12 +183,18 @@ def replay(entry: Entry, *, attacks: Sequence[str] = (), slack: int = 0, folder:
 
     Returns:
         Differences, one a line: of the counts and of the warnings of each checkpoint.
+
+    Raises:
+        InputError: the predictor has no record of an attack that is named.
     """
     from advntk.attacks.named import NamedAttack
     from advntk.measuring.evaluate import evaluate_fit
 
-    found = []
-    for path, record in records_of(entry, folder).items():
+    found, records = [], records_of(entry, folder)
+    known = [record.attack.name for record in records.values()]
+    if unknown := [name for name in attacks if name not in known]:
+        raise InputError(f"no record of attack '{unknown[0]}'", where=entry.name, remedy=f"give {', '.join(known)}")
+    for path, record in records.items():
         attack = record.attack
         if attacks and attack.name not in attacks:
             continue
@@ -223,7 +230,8 @@ def build(suites: Sequence[Path], out: Path) -> list[Entry]:
         Its entries.
 
     Raises:
-        InputError: a suite is not finished, a file is larger than ``LIMIT``, or the folder holds something else.
+        InputError: a suite is not finished, two suites have the same fit or different files of one name, a file is
+            larger than ``LIMIT``, or the folder holds something else.
     """
     from advntk.learning.fits import read_fit
     from advntk.telling.suite_file import read_suite
@@ -242,6 +250,9 @@ def build(suites: Sequence[Path], out: Path) -> list[Entry]:
             root = Path(listing["root"])
             for fit in map(Path, listing["fits"]):
                 content, _ = read_fit(fit.parent)
+                name = fit.parent.relative_to(root / "fits").as_posix()
+                if name in (entry.name for entry in found):
+                    raise InputError("an earlier suite has a fit of this name", where=fit.parent, remedy=_APART)
                 split = files.leading_to(fit.parent, content.split)
                 own = [
                     Path(item.path)
@@ -250,7 +261,7 @@ def build(suites: Sequence[Path], out: Path) -> list[Entry]:
                 ]
                 found.append(
                     Entry(
-                        name=fit.parent.relative_to(root / "fits").as_posix(),
+                        name=name,
                         suite=suite.config.suite,
                         predictor=_copied(_with_arrays(fit, split), root, zoo),
                         records=_copied(own, root, zoo),
@@ -286,6 +297,7 @@ def _copied(paths: Iterable[Path], root: Path, zoo: Path) -> dict[str, str]:
     for path in paths:
         name, copy = path.relative_to(root).as_posix(), zoo / path.relative_to(root)
         copy.parent.mkdir(parents=True, exist_ok=True)
+        before = files.sha256_of_file(copy) if copy.exists() else ""
         if path.suffix == ".json":
             content = files.read_json(path)
             files.write_json(copy, {**content, "provenance": public(content["provenance"])})
@@ -295,4 +307,6 @@ def _copied(paths: Iterable[Path], root: Path, zoo: Path) -> dict[str, str]:
             what = f"takes {size / 2**20:.1f} MiB, the limit is {LIMIT / 2**20:.0f}"
             raise InputError(what, where=path, remedy="train a smaller network, or on fewer images")
         digests[name] = files.sha256_of_file(copy)
+        if before and before != digests[name]:
+            raise InputError("an earlier suite has another file of this name", where=path, remedy=_APART)
     return digests

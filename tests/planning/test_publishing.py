@@ -344,3 +344,14 @@ def test_other_code_is_reported(verified, monkeypatch):
     monkeypatch.setattr(mixing, "_current", lambda module: "another")
     lines, _ = verified()
     assert f"published by other code than this checkout's: {', '.join(sorted(HERE['sources']))}" in lines
+
+
+def test_a_suite_that_is_not_published_is_refused_with_the_names_of_those_that_are(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    assert main(["verify", "deviation"]) == 1
+    error = capsys.readouterr().err
+    assert "did you mean 'deviations'?" in error
+    assert "fashion_freedom_noisy" in error
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", "deviations"]) == 1
+    assert "run it in a checkout" in capsys.readouterr().err

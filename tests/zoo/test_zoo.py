@@ -139,6 +139,26 @@ def test_a_replay_tells_other_counts(tiny, tmp_path, capsys):
     assert cli.main(["zoo", "replay", entry.name, "--slack", "1", "--zoo", str(out)]) == 0
 
 
+def test_names_that_a_verb_would_ignore_are_errors(capsys):
+    assert cli.main(["zoo", "list", NAMES[0]]) == 1
+    assert "name none" in capsys.readouterr().err
+    assert cli.main(["zoo", "replay", NAMES[0], "--attack", "pgd"]) == 1
+    assert "no record of attack 'pgd'; give pgd_margin, pgd_strong" in capsys.readouterr().err
+    assert cli.main(["leaderboard", "build", "mine"]) == 1
+    assert "add submissions first" in capsys.readouterr().err
+
+
+def test_suites_whose_files_have_the_same_names_are_not_mixed(tiny, tmp_path):
+    with pytest.raises(InputError, match="fit of this name"):
+        zoo.build([tiny, tiny], tmp_path / "zoo")
+    (tmp_path / "split.npz").write_bytes(b"one")
+    digests = zoo._copied([tmp_path / "split.npz"], tmp_path, tmp_path / "copy")
+    assert zoo._copied([tmp_path / "split.npz"], tmp_path, tmp_path / "copy") == digests
+    (tmp_path / "split.npz").write_bytes(b"other")
+    with pytest.raises(InputError, match="another file of this name"):
+        zoo._copied([tmp_path / "split.npz"], tmp_path, tmp_path / "copy")
+
+
 def test_what_no_zoo_is_made_of(tiny, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="published suite"):
         zoo.build([ROOT / "results/reference/deviations/suite.json"], tmp_path / "zoo")
