@@ -222,12 +222,12 @@ def sortable(frame: pd.DataFrame, *, name: str, order: Sequence[tuple[str, str]]
     Returns:
         The table.
     """
+    wide = [place for place, column in enumerate(frame) if _letters(frame[column]) > _WIDE]
     linked = any(isinstance(cell, Markup) for column in frame for cell in frame[column].head(1))
     if linked:  # cells are HTML then, the others too
         frame = frame.apply(lambda values: values if pd.api.types.is_numeric_dtype(values) else values.map(escape))
     titles = list(frame)
     few = [place for place, column in enumerate(frame) if _lists(frame[column])]
-    wide = [place for place, column in enumerate(frame) if frame[column].astype(str).str.len().max() > _WIDE]
     html = to_html_datatable(
         frame,
         table_id=f"table-{name}",
@@ -247,6 +247,11 @@ def sortable(frame: pd.DataFrame, *, name: str, order: Sequence[tuple[str, str]]
         order=[[titles.index(column), direction] for column, direction in order],
     )
     return Markup(f'<div class="table">{html}</div>')
+
+
+def _letters(values: pd.Series) -> int:
+    """Of the longest cell, as it is shown; links are short."""
+    return max((len(str(cell)) for cell in values if not isinstance(cell, Markup)), default=0)
 
 
 def _lists(values: pd.Series) -> bool:

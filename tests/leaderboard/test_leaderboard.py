@@ -309,3 +309,9 @@ def test_the_page_fits_its_window_in_both_colour_schemes(built, open_page, width
     colour = tab.evaluate(f"getComputedStyle(document.querySelector('{ROWS} td')).color")
     brightness = np.mean(list(map(int, colour.removeprefix("rgb(").removesuffix(")").split(","))))
     assert (brightness > 128) == (scheme == "dark")
+
+
+def test_a_column_of_links_is_as_wide_as_its_words():
+    frame = pd.DataFrame({"words": ["a " * 30], "record": [leaderboard.webpage.link("record", "folder/" * 9)]})
+    html = leaderboard.webpage.sortable(frame, name="two")
+    assert '{"className": "wrapped", "targets": [0]}' in html
