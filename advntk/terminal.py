@@ -88,7 +88,7 @@ class Lines(logging.Handler):
         """Print what a message of Snakemake says; a failure of this must not end the run."""
         try:
             self._emit(record)
-        except Exception:
+        except Exception:  # whatever a line fails on, such as a record that another program wrote: logging reports it
             self.handleError(record)
 
     def _emit(self, record: logging.LogRecord) -> None:

@@ -14,8 +14,7 @@ from tests.workflow.conftest import TINY
 FILES = {
     "datasets/stripes.py": EXAMPLES["advntk/ingredients/datasets/stripes.py"],
     "methods/one_step.py": EXAMPLES["advntk/learning/methods/one_step.py"],
-    "attacks/rfgsm.py": EXAMPLES["advntk/attacks/entries/rfgsm.py"]
-    + "\nfrom ..helpers import NOTHING  # noqa: E402, F401\n",
+    "attacks/rfgsm.py": EXAMPLES["advntk/attacks/entries/rfgsm.py"] + "\nfrom ..helpers import NOTHING\n",
     "helpers.py": '"""What entries share."""\n\nNOTHING = None\n',
 }
 SUITE = {

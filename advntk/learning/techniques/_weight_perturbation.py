@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from advntk.foundation.options import Closed
 from advntk.learning.at_parts import Batch, Technique
 
 if TYPE_CHECKING:
@@ -15,8 +18,19 @@ TINY = 1e-20
 """Added to the norm of a gradient, as in the authors' code: a gradient of 0 moves nothing."""
 
 
+class Options(Closed):
+    """When the moves begin."""
+
+    start: float = Field(
+        default=0.05, ge=0, le=1, description="share of the updates before the first move (10 of 200 epochs)"
+    )
+
+
 class WeightPerturbation(Technique):
-    """W + v for the update, then − v; options have the share ``start`` of the updates before the first move."""
+    """W + v for the update, then − v."""
+
+    options = Options
+    chosen: Options
 
     def moves(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
         """Weight tensors and the move v of each, the weights left as they are."""

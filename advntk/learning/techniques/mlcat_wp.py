@@ -12,22 +12,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from advntk.foundation.options import Closed
 from advntk.learning.at_parts import Batch
+from advntk.learning.techniques import _weight_perturbation
 from advntk.learning.techniques._weight_perturbation import TINY, WeightPerturbation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Options(Closed):
+class Options(_weight_perturbation.Options):
     """Size of the move, whose loss it raises, and when it begins."""
 
     gamma: float = Field(default=0.01, gt=0, description="γ, length of the move over that of the weights, all together")
     threshold: float = Field(default=1.5, gt=0, description="c, losses below it are raised (1.5: of cross-entropy)")
-    start: float = Field(
-        default=0.05, ge=0, le=1, description="share of the updates before the first move (10 of 200 epochs)"
-    )
 
 
 class MlcatWp(WeightPerturbation):
