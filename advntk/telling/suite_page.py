@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
 from advntk.telling import webpage
@@ -45,12 +47,13 @@ _COMPARED = (
 )
 
 
-def write_suite_page(path: Path, out: Path, *, allow_mixed: bool = False) -> None:
+def write_suite_page(path: Path, out: Path, *, figures: Sequence[Path] = (), allow_mixed: bool = False) -> None:
     """Write the page of a suite.
 
     Args:
         path: ``suite.json`` of a suite that ran here, or of a published one.
         out: html to write; it needs no other file and no network.
+        figures: those that are drawn already, svg files by their names.
         allow_mixed: show results of different code or data too; the page then says so.
     """
     suite = read_suite(path, allow_mixed=allow_mixed)
@@ -59,7 +62,7 @@ def write_suite_page(path: Path, out: Path, *, allow_mixed: bool = False) -> Non
         out,
         title=f"Suite {suite.config.suite}",
         lead=list(_lead(suite, found)),
-        sections=_sections(suite, found),
+        sections=_sections(suite, found, {path.stem: path for path in figures}),
     )
 
 
@@ -68,7 +71,7 @@ def _results(suite: Suite) -> pd.DataFrame:
     return in_order(standing(suite), orders_of(suite))
 
 
-def _sections(suite: Suite, found: pd.DataFrame) -> Iterator[Section]:
+def _sections(suite: Suite, found: pd.DataFrame, drawn: Mapping[str, Path]) -> Iterator[Section]:
     if len(found):
         table = webpage.sortable(_numbers(found), name="results")
         yield Section(title="All results", parts=[webpage.paragraphs(_READ), table])
@@ -77,7 +80,7 @@ def _sections(suite: Suite, found: pd.DataFrame) -> Iterator[Section]:
         yield Section(title="Comparisons", parts=[webpage.paragraphs(_COMPARED), table])
     if suite.of(Finding):
         yield Section(title="Claims", parts=[webpage.sortable(_claims(suite), name="claims")])
-    yield Section(title="Figures", parts=list(_pictures(suite)))
+    yield Section(title="Figures", parts=list(_pictures(suite, drawn)))
     yield Section(title="Warnings", parts=[_warnings(suite, found)])
     yield Section(title="Reproduce", parts=list(_reproduce(suite)))
     cost = [webpage.printed(by_rule(suite))] if len(jobs(suite)) else []
@@ -214,15 +217,21 @@ def _claims(suite: Suite) -> pd.DataFrame:
     )
 
 
-def _pictures(suite: Suite) -> Iterator[Markup]:
+def _pictures(suite: Suite, drawn: Mapping[str, Path]) -> Iterator[Markup]:
     """The figures of the workflow that have something to show, and those of the experiments."""
-    with style():
-        for name, one in PICTURES.items():
-            if one.wanted(suite):
-                yield webpage.picture(svg(one.draw(suite)), title=one.title, caption=CAPTIONS.get(name, ""))
-        for name, (story, told) in stories(suite).items():
-            title, caption = f"{story.number}: {story.title}", f"{story.caption(told)} {story.setup(told)}."
-            yield webpage.picture(svg(draw(name, suite)), title=title, caption=f"**{title}** {caption}")
+
+    def shown(name: str, draw: Callable[[Suite], Figure]) -> str:
+        if name in drawn:
+            return drawn[name].read_text(encoding="utf-8")
+        with style():
+            return svg(draw(suite))
+
+    for name, one in PICTURES.items():
+        if one.wanted(suite):
+            yield webpage.picture(shown(name, one.draw), title=one.title, caption=CAPTIONS.get(name, ""))
+    for name, (story, told) in stories(suite).items():
+        title, caption = f"{story.number}: {story.title}", f"{story.caption(told)} {story.setup(told)}."
+        yield webpage.picture(shown(name, partial(draw, name)), title=title, caption=f"**{title}** {caption}")
 
 
 def _warnings(suite: Suite, found: pd.DataFrame) -> Markup:

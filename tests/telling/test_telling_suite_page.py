@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from advntk.cli import main
+from advntk.telling import suite_page
 from advntk.telling.frames import results
 from advntk.telling.suite_file import read_suite
 from advntk.telling.webpage import Section, paragraphs, sortable, write_page
@@ -21,6 +22,17 @@ def written(tmp_path_factory):
     path, out = builder.fill().write(), folder / "index.html"
     assert main(["webpage", "--suite", str(path), "--out", str(out)]) == 0
     return out, results(read_suite(path))
+
+
+def test_figures_that_are_drawn_already_give_the_same_page(written, monkeypatch):
+    out, _ = written
+    suite, again, names = str(out.parent / "suite.json"), out.parent / "again.html", ("curves", "depth", "overfitting")
+    paths = [out.parent / f"{name}.svg" for name in names]
+    for name, path in zip(names, paths, strict=True):
+        assert main(["plot", "--suite", suite, "--figure", name, "--out", str(path)]) == 0
+    monkeypatch.setattr(suite_page, "svg", None)  # nothing is drawn again
+    assert main(["webpage", "--suite", suite, "--figures", *map(str, paths), "--out", str(again)]) == 0
+    assert again.read_bytes() == out.read_bytes()
 
 
 @pytest.fixture
