@@ -47,16 +47,17 @@ def fit_of(job: Wildcards) -> Piece:
 
     at = job["trained_at"]
     radius = None if at == ANY_RADIUS else float(at.removeprefix("eps"))
-    cell = {"dataset": job["dataset"], "network": job["architecture"], "method": job["method"], "seed": job["seed"]}
-    return Piece(**cell, eps255=radius)
+    cell = {"dataset": job["dataset"], "network": job["architecture"], "method": job["method"]}
+    return Piece(**cell, seed=job.get("seed"), eps255=radius)  # a convergence check stands for all seeds
 
 
 def of_cells(suite: Suite) -> Iterator[tuple[Piece, str]]:
-    """All results that are asked of cells: their fit, and the file that snakemake has to make."""
+    """All results that are published with a fit: the fit, and the file that snakemake has to make."""
     from advntk.telling.kinds import kinds
+    from advntk.telling.publishing.pieces import of_fit
 
-    asked = {"records", *(name for name, kind in kinds().items() if kind.asked(suite.config))}
+    measured = {"records", *(name for name, kind in kinds().items() if kind.piece is of_fit and name != "fits")}
     for step in steps().values():
-        if step.listed in asked:
+        if step.listed in measured:
             for job in step.jobs(suite):
                 yield fit_of(job), step.path(suite, job)

@@ -47,9 +47,9 @@ def run(options: Options) -> int:
         require_same_data(published.of(SplitFacts), suite)
         published = replace(published, config=suite.config)
     lacking = missing(published)
-    unchecked = _unchecked(published, suite)
-    targets = [*(_targets(lacking, suite) or [f"{suite.root}/suite.json"]), *unchecked]
-    if not (lacking or unchecked):
+    more = _of_some(published, suite)
+    targets = dict.fromkeys([*(_targets(lacking, suite) or [f"{suite.root}/suite.json"]), *more])
+    if not (lacking or more):
         if not options.targets:
             print("missing in all: nothing")
         return 0
@@ -63,28 +63,30 @@ def run(options: Options) -> int:
             if (values := getattr(options, name))
         ]
         words = " ".join(given)
-        lines = [*lacking.lines(), *(f"convergence check of {words}" for words in unchecked.values())]
+        lines = [*lacking.lines(), *more.values()]
         print("\n".join([*lines, f"missing in all: {lacking.count}", *_other_code(published, suite)]))
         print(f"run: snakemake --cores all {words} -- $(advntk missing {words} --targets)")
     return 1
 
 
-def _unchecked(published: Measured, suite: Suite) -> dict[str, str]:
-    """Convergence checks that are not published: what they are about, by the file that snakemake has to make."""
-    from advntk.foundation.recipes import Check
+def _of_some(published: Measured, suite: Suite) -> dict[str, str]:
+    """What not every cell has and is not published: in words, by the file that snakemake has to make.
 
-    known = {(one.dataset, one.architecture.label, one.method, one.trained_at.eps255) for one in published.of(Check)}
-    checked = (
-        cell
-        for cell in suite.cells()
-        if cell.seed == 0 and suite.recipe(cell.dataset, cell.spec.label, cell.method, "convergence_check")
-    )
-    return {
-        steps()["check"].path(suite, cell.fit): f"{cell.dataset} / {cell.spec.label} / {cell.method}, "
-        f"ε = {cell.eps255:g}/255"
-        for cell in checked
-        if (cell.dataset, cell.spec.label, cell.method, cell.eps255) not in known
-    }
+    Returns:
+        Convergence checks, and certificates of published fits; those of other fits come with these.
+    """
+    from advntk.foundation.certified import Certificates
+    from advntk.foundation.recipes import Check
+    from advntk.telling.kinds.fits import FitFacts
+    from advntk.telling.publishing.pieces import CHECK, of_fit
+
+    check, certify = steps()["check"], steps()["certify"]
+    checked = {replace(of_fit(one), seed=None) for one in published.of(Check)}
+    bare = {of_fit(one) for one in published.of(FitFacts)} - {of_fit(one) for one in published.of(Certificates)}
+    planned = ((_publishing.fit_of(job), check.path(suite, job)) for job in check.jobs(suite))
+    found = {path: f"{CHECK} of {fit.words}" for fit, path in planned if fit not in checked}
+    planned = ((_publishing.fit_of(job), certify.path(suite, job)) for job in certify.jobs(suite))
+    return found | {path: f"certificates of {fit.words}" for fit, path in planned if fit in bare}
 
 
 def _targets(lacking: Missing, suite: Suite) -> list[str]:

@@ -119,12 +119,11 @@ def _drawn(published: Measured, count: int | None, seed: int) -> list[Piece]:
 
 def _targets(suite: Suite, wanted: set[Piece]) -> Iterator[str]:
     """The files that snakemake has to make for pieces."""
-    from advntk.telling.publishing.pieces import Piece
+    from advntk.telling.publishing.pieces import CHECK, Piece
 
     yield from (path for fit, path in _publishing.of_cells(suite) if fit in wanted)
     for job in steps()["check"].jobs(suite):
-        check = replace(_publishing.fit_of({**job, "seed": None}), other="convergence check")
-        if check in wanted:
+        if replace(_publishing.fit_of(job), other=CHECK) in wanted:
             yield steps()["check"].path(suite, job)
     for job in steps()["transfer"].jobs(suite):
         radius, other = float(job["eps255"]), f"transfer of {job['attack']}"

@@ -13,12 +13,14 @@ import yaml
 
 from advntk.cli import main
 from advntk.foundation import files, provenance
+from advntk.foundation.certified import Certificates
 from advntk.foundation.errors import InputError
 from advntk.foundation.recipes import Check
 from advntk.ingredients.datasets import npz
 from advntk.planning.config import read_suite, require_same_settings
 from advntk.step import listed
 from advntk.telling import mixing, suite_file
+from advntk.telling.publishing.pieces import Piece
 from advntk.verbs import verify
 from tests.telling.conftest import Builder
 from tests.telling.whole_suite import MADE, change, fill, hide
@@ -182,6 +184,49 @@ def test_sweeps_transfers_and_units_of_experiments_are_targets(tiny, capsys):
     assert len(found["sweeps"]) == len(found["findings"]) == 2
     assert len(found["transfers"]) == 1
     assert sorted(targets) == sorted([*every, "results/tiny/suite.json"])
+
+
+def certificates(path: Path, seeds) -> list[str]:
+    """Write certificates of the fits of NTK at 8/255, beside a suite's records."""
+    places = []
+    for seed in seeds:
+        place = str(path.parent / f"records/digits/seed{seed}/mlp-3/ntk/eps8/pgd.json")
+        keys = {"dataset", "architecture", "method", "trained_at", "seed", "split_hash", "attack", "provenance"}
+        point = {"eps255": 8, "certified": 0, "broken": 0, "undecided": 2, "status": "uu", "seconds": 1, "decided": {}}
+        point |= {"certified_interval": (0, 1), "unbroken_interval": (0, 1)}
+        own = {key: value for key, value in json.loads(Path(place).read_text()).items() if key in keys}
+        own |= {"norm": "linf", "options": {}, "n_test": 2, "checkpoints": {"final": [point]}, "timing": {}}
+        places.append(str(path.parent / f"certificates/digits/seed{seed}/mlp-3/ntk/anyeps.json"))
+        files.write_json(places[-1], Certificates.model_validate(own).model_dump(mode="json"))
+    files.write_json(path, json.loads(path.read_text()) | {"certificates": places})
+    return places
+
+
+def test_a_certificate_that_ends_after_its_fit_was_published_is_missing_until_it_is_added(tiny, capsys):
+    path = tiny("results", certificates={"radii": [8.0]})
+    publish = ["publish", "--add", "--suite", str(path), "--out", OUT]
+    before = told(capsys, "missing", *CONFIG, "--targets", expect=1)
+    certificates(path, [0])
+    told(capsys, *publish)
+    late = "results/tiny/certificates/digits/seed1/mlp-3/ntk/anyeps.json"
+    assert {late, late.replace("seed1", "seed0")} <= set(before)
+    assert len(before) == len(set(before))
+    lines = told(capsys, "missing", *CONFIG, expect=1)
+    assert lines[:2] == ["certificates of digits / mlp-3 / ntk, seed 1", "missing in all: nothing"]
+    assert told(capsys, "missing", *CONFIG, "--targets", expect=1) == ["results/tiny/suite.json", late]
+    certificates(path, [0, 1])
+    assert "replaced: digits / mlp-3 / ntk: seed 1" in told(capsys, *publish)
+    assert len(suite_file.read_suite(f"{OUT}/suite.json").of(Certificates)) == 2
+    assert told(capsys, "missing", *CONFIG) == ["missing in all: nothing"]
+
+
+def test_certificates_are_computed_again_with_the_rest_of_a_cell(tiny):
+    tiny.overlay(certificates={"radii": [8.0]})
+    suite = read_suite([Path("suites/tiny.yaml")], [])
+    piece = Piece(dataset="digits", network="mlp-3", method="ntk", seed=1)
+    targets = list(verify._targets(suite, {piece}))
+    assert len(targets) == 5
+    assert targets.count("results/tiny/certificates/digits/seed1/mlp-3/ntk/anyeps.json") == 1
 
 
 def test_other_code_is_accepted_after_a_replay(tiny, capsys):

@@ -197,7 +197,7 @@ def add(published: Suite, found: Suite, *, replace_published: bool) -> tuple[Sui
         published: what there is so far; without results where nothing is.
         found: finished pieces; its configuration becomes that of the whole.
         replace_published: take pieces that are published too, where they differ; otherwise only in place of pieces that
-            lack something of the new configuration, such as an attack.
+            lack something of the new configuration, such as an attack, and of those that have grown and lost nothing.
 
     Returns:
         The whole in the order of its configuration, unchecked, and what changed. A transfer whose fits are not those
@@ -207,7 +207,8 @@ def add(published: Suite, found: Suite, *, replace_published: bool) -> tuple[Sui
     grown = replace(published, config=found.config)
     unfinished = {piece for piece in known if not piece.other} - finished_fits(grown)
     differing = {piece for piece, content in new.items() if piece in known and content != known[piece]}
-    taken = (new.keys() - known.keys()) | (differing if replace_published else differing & unfinished)
+    grown_ones = {piece for piece in differing if all(one in new[piece] for one in known[piece])}
+    taken = (new.keys() - known.keys()) | (differing if replace_published else differing & (unfinished | grown_ones))
     whole = _joined(keep(grown, lambda piece: piece not in taken), keep(found, lambda piece: piece in taken))
     more = (one for one in found.accepted if one not in published.accepted)
     whole = replace(whole, command=published.command or found.command, accepted=(*published.accepted, *more))

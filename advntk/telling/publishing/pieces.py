@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from advntk.telling.kinds.grams import GramFacts
 
 
+CHECK = "convergence check"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Piece:
     """A fit with all that is measured on it alone, a convergence check, a transfer, or all units of an experiment.
@@ -77,7 +80,7 @@ def of_curve(curve: Curve, fits: Container[Piece]) -> Piece:
 
 def of_check(check: Check) -> Piece:
     """A convergence check by itself: it ends long after the fit that it is about."""
-    return replace(of_fit(check), seed=None, other="convergence check")
+    return replace(of_fit(check), seed=None, other=CHECK)
 
 
 def of_transfer(transfer: Transfer) -> Piece:
