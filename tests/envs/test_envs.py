@@ -11,14 +11,15 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import get_args
 
 import pytest
 import yaml
+from environments import DOCS, script_text
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from stacks import declared, locks, pins_in, pins_of, pip_part, variants
 
 from advntk import suite, verbs
 from advntk.foundation import registry
@@ -37,20 +38,8 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 """Where a package is installed under another name than it is imported by."""
 
 
-def module_of_requirements() -> ModuleType:
-    """``requirements/environments.py``, which is a program and part of no package."""
-    spec = importlib.util.spec_from_file_location("environments", ROOT / "requirements/environments.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["environments"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-environments = module_of_requirements()
-
-
-LOCKS = environments.locks()
-VARIANTS = {variant.name: variant for variant in environments.variants()}
+LOCKS = locks()
+VARIANTS = {variant.name: variant for variant in variants()}
 ON_GPUS = [name for name, variant in VARIANTS.items() if variant.lock.compute != "cpu"]
 
 
@@ -64,7 +53,7 @@ def script_of(name: str) -> str:
 
 def bare_pins(name: str) -> dict[str, str]:
     """What the post-deploy script installs by version."""
-    return environments.pins_of(re.findall(r"[\w-]+==\S+", script_of(name)))
+    return pins_of(re.findall(r"[\w-]+==\S+", script_of(name)))
 
 
 def test_there_is_one_file_a_stack_and_variant():
@@ -85,7 +74,7 @@ def test_spec_is_closed(name):
     *from_conda, pip = spec["dependencies"]
     assert from_conda == [f"python={VARIANTS[name].lock.pythons[0]}", "pip"]
     assert set(pip) == {"pip"}
-    assert len(environments.pins_of(pip["pip"])) == len(pip["pip"])
+    assert len(pins_of(pip["pip"])) == len(pip["pip"])
 
 
 def test_no_pin_file_hides_a_pip_part():
@@ -96,13 +85,13 @@ def test_no_pin_file_hides_a_pip_part():
 @pytest.mark.parametrize("line", ["numpy", "numpy>=2", "numpy==2.*", "numpy==2,<3", "numpy==2; python_version < '3'"])
 def test_versions_that_are_not_exact_are_refused(line):
     with pytest.raises(ValueError, match="not an exact version"):
-        environments.pins_of([line])
+        pins_of([line])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_versions_are_those_of_the_lock(name):
     lock = VARIANTS[name].lock.pins
-    pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
+    pins = pins_of(pip_part(ROOT / f"envs/{name}.yaml"))
     for package, version in {**pins, **bare_pins(name)}.items():
         assert lock.get(package) == version, package
 
@@ -143,16 +132,16 @@ def test_locks_meet_what_the_project_declares():
 
 
 def test_the_lock_of_the_site_adds_to_the_other():
-    lock, docs = LOCKS["cpu"].pins, environments.pins_in(environments.DOCS)
+    lock, docs = LOCKS["cpu"].pins, pins_in(DOCS)
     assert not lock.keys() & docs.keys()
-    for line in environments.declared()["docs"]:
+    for line in declared()["docs"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(docs[canonicalize_name(requirement.name)]), line
 
 
 @pytest.mark.parametrize("name", ON_GPUS)
 def test_jax_and_torch_share_one_cuda(name):
-    pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
+    pins = pins_of(pip_part(ROOT / f"envs/{name}.yaml"))
     assert not VARIANTS[name].lock.complaints(pins)
 
 
@@ -179,7 +168,7 @@ def test_a_second_cuda_is_seen(compute, good, wrong):
 def test_script_installs_the_project(name):
     assert "python -I -m pip install --quiet --no-deps --no-build-isolation" in script_of(name)
     builds = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
-    pins = environments.pins_of(environments.pip_part(ROOT / f"envs/{name}.yaml"))
+    pins = pins_of(pip_part(ROOT / f"envs/{name}.yaml"))
     for line in builds:
         assert Requirement(line).specifier.contains(pins[Requirement(line).name]), line
 
@@ -303,7 +292,7 @@ def libraries(verb: str) -> set[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_environment_holds_all_that_its_verbs_import(name):
     """And names it itself: what another package happens to bring can be gone with its next release."""
-    listed = [canonicalize_name(Requirement(line).name) for line in environments.pip_part(ROOT / f"envs/{name}.yaml")]
+    listed = [canonicalize_name(Requirement(line).name) for line in pip_part(ROOT / f"envs/{name}.yaml")]
     named = {canonicalize_name(Requirement(line).name) for line in VARIANTS[name].requirements}
     assert named <= set(listed)
     held = named | set(bare_pins(name))
@@ -331,4 +320,4 @@ def test_what_verbs_import_is_seen():
 @pytest.mark.parametrize("name", NAMES)
 def test_scripts_are_as_written(name):
     """Apart from the resolver, the program writes what is there."""
-    assert environments.script_text(VARIANTS[name]) == script_of(name)
+    assert script_text(VARIANTS[name]) == script_of(name)
