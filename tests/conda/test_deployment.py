@@ -6,9 +6,10 @@ import json
 import subprocess
 
 import pytest
+from stacks import locks, pins_of, pip_part
 
 from tests.conda.conftest import DeployedCheckout
-from tests.envs.test_envs import RULES, bare_pins, environments
+from tests.envs.test_envs import RULES, bare_pins
 from tests.workflow.conftest import Checkout
 
 pytestmark = pytest.mark.conda
@@ -21,7 +22,8 @@ def told_by(checkout: DeployedCheckout, stack: str, program: str) -> str:
     return subprocess.run([python, "-I", "-c", program], capture_output=True, text=True, check=True).stdout
 
 
-VERBS = {"prepare", "split", "gram", "fit", "search", "train", "check", "evaluate", "expand", "tabulate", "plot"}
+VERBS = {"prepare", "split", "gram", "fit", "search", "train", "check", "evaluate"}
+VERBS |= {"expand", "tabulate", "plot", "webpage"}
 """Those of the rules that a suite without experiments, sweeps and chunks runs."""
 
 
@@ -43,10 +45,8 @@ def test_an_environment_holds_what_its_file_says_and_no_more(tiny_deployed, stac
     program = (
         "import importlib.metadata as m, json; print(json.dumps([[d.name, d.version] for d in m.distributions()]))"
     )
-    found = environments.pins_of(
-        f"{name}=={version}" for name, version in json.loads(told_by(tiny_deployed, stack, program))
-    )
-    wanted = environments.pins_of(environments.pip_part(tiny_deployed.folder / f"envs/{stack}.yaml")) | bare_pins(stack)
+    found = pins_of(f"{name}=={version}" for name, version in json.loads(told_by(tiny_deployed, stack, program)))
+    wanted = pins_of(pip_part(tiny_deployed.folder / f"envs/{stack}.yaml")) | bare_pins(stack)
     assert {name: version for name, version in found.items() if name not in ("pip", "advntk")} == wanted
     assert "advntk" in found
 
@@ -69,7 +69,7 @@ def test_a_second_run_does_nothing(tiny_deployed):
 
 def test_numbers_are_those_of_one_environment(tiny_deployed, tmp_path):
     """The same versions in one interpreter, without conda, give the same records."""
-    lock, here = environments.lock("cpu"), told_versions()
+    lock, here = locks()["cpu"].pins, told_versions()
     assert here == {name: lock[name] for name in here}, "run the tests with the versions of the lock"
     plain = Checkout(tmp_path)
     plain.run("--cores", "2", "--configfile", str(plain.suite()))
@@ -88,7 +88,7 @@ def test_a_broken_environment_is_told(conda, tmp_path):
     """No version of that number: the run stops before any job, and names file and package."""
     checkout = DeployedCheckout(tmp_path / "broken", conda)
     file = checkout.folder / "envs/telling.yaml"
-    pins = environments.pins_of(environments.pip_part(file))
+    pins = pins_of(pip_part(file))
     file.write_text(file.read_text().replace(f"pandas=={pins['pandas']}", "pandas==0.0.99"))
     output = checkout.run("--cores", "1", "--configfile", str(checkout.suite()), "--until", "expand", expect=1)
     assert "Could not create conda environment from" in output
