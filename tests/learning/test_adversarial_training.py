@@ -1,10 +1,13 @@
 """Adversarial training on a corner of the digits: it learns, resumes, repeats itself, and says why it stops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
+from torch import nn
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_options import AdversarialTrainingOptions
@@ -282,6 +285,32 @@ def test_learning_rate_is_the_fraction_of_the_stable_one(digits, tmp_path):
     stable, unstable = run(0.95), run(1.05)
     assert stable[1] < stable[0]
     assert unstable[1] > 100 * unstable[0]
+
+
+def test_no_weight_stays_among_the_denormals(digits, tmp_path):
+    data, monitors = digits
+    blank = replace(data, images=np.where(data.images == 0, np.float32(0.5), data.images))  # pixels without a gradient
+    decay = {"learning_rate_fraction": None, "learning_rate": 0.1, "weight_decay": 1.0, "momentum": 0.0}
+    opts = options(steps=1000, batch=8, report_every=1000, **decay)
+    result = train((blank, monitors), tmp_path, opts=opts, threat=ThreatModel(eps255=0))
+    sizes = np.abs(np.concatenate([array.ravel() for array in result.checkpoints["last"].parameters.values()]))
+    assert 0 < np.mean(sizes == 0) < 1
+    assert not ((sizes > 0) & (sizes < np.finfo(np.float32).smallest_normal)).any()
+
+
+def test_flushing_takes_moments_too_and_only_denormals():
+    net = nn.Linear(3, 1)
+    optimizer = torch.optim.Adam(net.parameters())
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    held = optimizer.state[net.weight]
+    values = torch.tensor([[1e-39, -1e-39, -2e-38]])
+    for tensor in (net.weight.requires_grad_(False), held["exp_avg"], held["exp_avg_sq"]):
+        tensor.copy_(values)
+    at_run.flush_denormals(net.requires_grad_(False), optimizer)
+    for tensor in (net.weight, held["exp_avg"], held["exp_avg_sq"]):
+        assert tensor.tolist() == [[0.0, 0.0, values[0, 2].item()]]
+    assert held["step"] == 1
 
 
 def rates(updates, **changes):
