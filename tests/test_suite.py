@@ -10,6 +10,7 @@ import yaml
 from advntk import suite
 from advntk.foundation.errors import ConfigError
 from advntk.step import collected, listed, steps, suite_file
+from tests.lists import LISTS
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,9 +18,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def config():
     """The default suite, with lists that stay as they are when it changes."""
-    networks = [{"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5}, {"family": "cnn", "depth": 3}]
-    fixed = {"seeds": 2, "eps255": [16, 32], "architectures": networks}
-    return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | fixed
+    return yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | LISTS | {"eps255": [16, 32]}
 
 
 def test_suites_have_the_names_of_their_files():

@@ -16,12 +16,13 @@ from advntk.foundation.errors import ConfigError
 from advntk.planning import jobs as planned
 from advntk.step import steps
 from advntk.workflow import Jobs, put_first
+from tests.lists import LISTS
 
 ROOT = Path(__file__).parents[1]
 
 
 def jobs(changes=None, **compute) -> Jobs:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")) | LISTS
     return Jobs(suite.resolve(suite.merged(config, {"compute": compute, **(changes or {})})))
 
 

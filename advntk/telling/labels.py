@@ -109,7 +109,8 @@ CAPTIONS = {
     "overfitting": (
         "Robust accuracy of networks along adversarial training, on some of the training images and on test images, "
         "means and ranges over seeds; a triangle marks each seed's checkpoint best on val. Above each panel: robust "
-        "accuracy on all test images at that checkpoint minus that at the last update, with its 95% interval."
+        "accuracy on all test images at that checkpoint minus that at the last update, with its 95% interval. Dashed "
+        "levels: infinitely wide networks on the same images, drawn where training was watched under the same attack."
     ),
     "radius": (
         "Robust accuracy over the radius ε of the threat model, and clean accuracy of the same predictors (dotted): "

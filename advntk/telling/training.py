@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
 from advntk.telling.contents import Measured, Suite, frame_of
 from advntk.telling.frames import ends, evaluated, span_of
-from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_label, radius_label
+from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_colours, method_label, radius_label
 from advntk.telling.layout import grid
 from advntk.telling.listing import Column, Listing, groups, lines_of, listing_of, percent, points, table
 
@@ -30,6 +30,7 @@ _LINES: dict[str, dict[str, Any]] = {
     "val": {"linestyle": (0, (3, 1.5)), "linewidth": 1.2, "zorder": 3},
     "test": {"linestyle": "-", "linewidth": 2.0, "zorder": 4},
 }
+_LEVEL: dict[str, Any] = {"linewidth": 1.3, "zorder": 1}
 _BEST: dict[str, Any] = {"marker": "^", "linestyle": "", "markersize": 5, "markeredgecolor": "white"}
 
 
@@ -230,19 +231,30 @@ def overfitting_listings(suite: Suite) -> Iterator[Listing]:
 
 
 def overfitting_figure(suite: Suite) -> Figure:
-    """Robust accuracy on train and test along training, a panel for each network method; best − last above it."""
+    """Robust accuracy along training, with levels of infinite networks; a panel a method, best − last above it."""
     attack, frame = next(iter(suite.config.attacks)), frame_of(suite.curves)
     found = overfitting(suite)
     found = found[found["attack"] == attack]
     watched = {method: curve_attacks(suite).get(method, "PGD") for method in found["method"]}
-    bands: dict[str, dict[str, pd.DataFrame]] = {}
+    bands: dict[str, dict[str, tuple[pd.DataFrame, dict[str, float]]]] = {}
     for one in lines_of(found):
         band = bands.setdefault(f"{one['dataset']}, {radius_label(one['eps255'])}", {})
         title = f"{one['network']}, {method_label(one['method'])}\nbest − last {points(ends(one, LOST))}"
-        band[title] = of_fit(frame, one["dataset"], one["network"], one["method"], one["eps255"])
+        rows = of_fit(frame, one["dataset"], one["network"], one["method"], one["eps255"])
+        band[title] = rows, _levels(suite, one)
+    colours = method_colours(suite.config.methods)
+    beside = list(dict.fromkeys(method for band in bands.values() for _, levels in band.values() for method in levels))
+    dashes = {method: {"linestyle": (4 * (number % 2), (4, 4)), **_LEVEL} for number, method in enumerate(beside)}
+
+    def draw(axes: Axes, shown: tuple[pd.DataFrame, dict[str, float]]) -> None:
+        rows, levels = shown
+        for method, level in levels.items():
+            axes.axhline(100 * level, color=colours[method], **dashes[method])
+        draw_training(axes, rows, "robust", _SPLITS, triangles=True)
+
     return grid(
         bands,
-        lambda axes, rows: draw_training(axes, rows, "robust", _SPLITS, triangles=True),
+        draw,
         title="Robust overfitting",
         notes=[
             f"Curves: {attacks_in_words(watched)}; {seeds_note(suite)}",
@@ -252,7 +264,28 @@ def overfitting_figure(suite: Suite) -> Figure:
         y_label="robust accuracy (%)",
         x_label="weight updates",
         y_top=top(100 * frame["robust_accuracy"].astype(float)),
-        handles=training_handles(["robust"], _SPLITS, triangles=True),
+        handles=[
+            *training_handles(["robust"], _SPLITS, triangles=True),
+            *(Line2D([], [], color=colours[method], label=method_label(method), **dashes[method]) for method in beside),
+        ],
         across=3,
         size=(2.9, 2.6),
     )
+
+
+def _levels(suite: Suite, line: Mapping[str, Any]) -> dict[str, float]:
+    """Robust accuracy of each kernel method beside a line of :func:`overfitting`: mean over seeds, last checkpoint."""
+    beside: dict[str, list[float]] = {}
+    for item in suite.measured:
+        record = item.record
+        place = (record.dataset, record.architecture.label, record.attack.name, record.threat.eps255)
+        if place != (line["dataset"], line["network"], line["attack"], line["eps255"]):
+            continue
+        if record.method == line["method"]:
+            report = record.method_options.get("report_attack", {})
+            if not report.items() <= record.attack.options.items():
+                return {}
+        if record.kind == "kernel":
+            last = next(name for name in ("last", "final") if name in item.robust)
+            beside.setdefault(record.method, []).append(float(item.robust[last].mean()))
+    return {method: float(np.mean(accuracies)) for method, accuracies in beside.items()}

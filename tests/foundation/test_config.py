@@ -17,6 +17,7 @@ from advntk.foundation.errors import ConfigError
 from advntk.ingredients.datasets import npz
 from advntk.step import listed
 from advntk.suite import ATTACKS, DATASETS, METHODS, merged, resolve
+from tests.lists import LISTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,9 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def quick():
     """The default suite, with lists that stay as they are when it changes."""
-    networks = [{"family": "mlp", "depth": 3}, {"family": "mlp", "depth": 5}, {"family": "cnn", "depth": 3}]
-    fixed = {"seeds": 2, "eps255": [16, 32], "architectures": networks}
-    return yaml.safe_load((ROOT / "config.yaml").read_text()) | fixed
+    return yaml.safe_load((ROOT / "config.yaml").read_text()) | LISTS | {"eps255": [16, 32]}
 
 
 def test_the_default_suite_resolves():

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     "suite": "tiny",
     "seeds": 2,
+    "datasets": ["digits"],
     "architectures": [{"family": "mlp", "depth": 3}],
     "methods": ["ntk", "at"],
     "eps255": [8, 16],

@@ -15,6 +15,7 @@ from advntk.foundation.architecture import Architecture
 from advntk.planning import resources
 from advntk.planning.costs import COMMITTED, read_costs
 from advntk.planning.resources import Cell, Need, Resources
+from tests.lists import LISTS
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results/reference"
@@ -26,6 +27,7 @@ MOST = 4
 
 def suite_of(name: str = "", **changes) -> suites.Suite:
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config |= {} if name else LISTS
     if name:
         config = suites.merged(config, yaml.safe_load((ROOT / f"suites/{name}.yaml").read_text(encoding="utf-8")))
     return suites.resolve(suites.merged(config, changes))

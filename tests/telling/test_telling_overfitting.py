@@ -1,10 +1,13 @@
 """Robust overfitting: best minus last, paired, with the curves of train and test."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from advntk.foundation import files
 from advntk.foundation.statistics import difference_interval
+from advntk.telling.frames import results
 from advntk.telling.layout import style
 from advntk.telling.suite_file import read_suite
 from advntk.telling.training import overfitting, overfitting_listings
@@ -58,7 +61,25 @@ def test_the_figure_has_a_panel_a_method_with_what_is_lost(planted):
         (axes,) = figure(planted).axes
     assert "best − last +10.0 [" in axes.get_title(loc="left")
     lengths = {len(line.get_xdata()) for line in axes.lines}
-    assert lengths == {21, 1}  # two curves, and a triangle a seed
+    assert lengths == {21, 1, 2}  # two curves, a triangle a seed, and levels
+
+
+@pytest.mark.parametrize("watched", [{}, {"loss": "margin"}, {"steps": 7}])
+def test_infinite_networks_are_levels_where_training_was_watched_under_their_attack(build, watched):
+    builder = build(**ONE).fill()
+    for place in builder.paths:
+        if "/at/" in place and place.endswith(("/pgd.json", "/pgd_margin.json")):
+            record, used = files.read_json(place), files.read_json(str(Path(place).with_name("pgd.json")))["attack"]
+            report = {name: used["options"][name] for name in ("loss", "steps")} | watched
+            files.write_json(place, record | {"method_options": {"report_attack": report}})
+    suite = read_suite(builder.write())
+    with style():
+        (axes,) = figure(suite).axes
+    levels = {line.get_ydata()[0] for line in axes.lines if len(line.get_xdata()) == 2}
+    found = results(suite)
+    found = found[(found["attack"] == "pgd") & found["checkpoint"].isin(["final", "last"]) & (found["method"] != "at")]
+    assert len(found) > 1
+    assert sorted(levels) == ([] if watched else pytest.approx(sorted(100 * found["robust_mean"])))
 
 
 def test_trained_on_val_there_is_no_best_checkpoint(build):
