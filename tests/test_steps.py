@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 SUITE = {
     "suite": "steps",
     "seeds": 1,
+    "datasets": ["digits"],
     "architectures": [{"family": "mlp", "depth": 2}],
     "methods": ["early_stopped_ntk", "at"],
     "eps255": [16],

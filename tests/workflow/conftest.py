@@ -19,6 +19,7 @@ PARTS = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "suites", "rep
 TINY = {
     "suite": "tiny",
     "seeds": 1,
+    "datasets": ["digits"],
     "architectures": [{"family": "mlp", "depth": 2}],
     "methods": ["ntk", "early_stopped_ntk", "advntk", "at"],
     "eps255": [16],

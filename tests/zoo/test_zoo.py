@@ -27,6 +27,7 @@ ELSEWHERE = 1
 TINY = {
     "suite": "tiny",
     "seeds": 1,
+    "datasets": ["digits"],
     "architectures": [{"family": "mlp", "depth": 3}],
     "methods": ["ntk", "at"],
     "eps255": [16],
