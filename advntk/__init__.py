@@ -1,6 +1,6 @@
 """Benchmark suite for the adversarial robustness of wide networks.
 
-The package has floors, and imports go down only (``tests/test_floors.py`` holds that):
+The package has floors, and imports go down only (import-linter holds that: ``pyproject.toml``):
 
 ===== ================ ==========================================================
 floor package          holds
