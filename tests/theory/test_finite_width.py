@@ -1,6 +1,5 @@
 """Blocks off the diagonal, the network behind a finite kernel, and the story of finite width."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -8,14 +7,11 @@ import numpy as np
 import pytest
 
 from advntk.foundation.architecture import Architecture
-from advntk.foundation.options import Compute
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.kernels.neural_tangents_wall import finite_network
-from advntk.telling import layout
 from advntk.telling.stories.finite_width import ENTRY as STORY
 from advntk.telling.stories.finite_width import NAMES
 from advntk.telling.story import Told
-from advntk.theory.experiment import Study, study_found
 from advntk.theory.experiments.finite_width import ENTRY
 from advntk.theory.finite_xi import TangentNetwork, off_diagonal_mass
 from advntk.theory.linearisations import freeze
@@ -99,33 +95,3 @@ def test_verdicts_follow_the_intervals():
     assert verdict(diagonal, "blocks are more robust") == "open"
     assert verdict(filled, "blocks are more robust") == "holds"
     assert verdict(filled, "more robust than a learned number") == "does not hold"
-
-
-def test_a_tiny_run_is_told(tmp_path, digits_split):
-    options = ENTRY.options(
-        classes=3, widths=[9, 16], sides=[3, 4], points=2, networks=2, repetitions=2, width=32,
-        train=10, val=8, test=8, steps=2, attack_steps=2, times_per_decade=1, seeds=2,
-    )  # fmt: skip
-    units = {unit.name: unit for unit in ENTRY.units(options)}
-    found = {
-        name: study_found(
-            ENTRY,
-            Study(
-                unit=units[name], options=options, split=replace(digits_split, seed=units[name].seed), compute=Compute()
-            ),
-        )
-        for name in ("mass.seed0", "adv.seed0")
-    }
-    # a story needs two seeds; one run is enough for its form
-    found |= {"mass.seed1": found["mass.seed0"], "adv.seed1": found["adv.seed0"]}
-    kept = [
-        SimpleNamespace(options=options.model_dump(), settings=unit.settings, seed=unit.seed, found=found[name])
-        for name, unit in units.items()
-    ]
-    assert np.array(found["mass.seed0"]["mass"]).shape == (3, 2)
-    assert 0 < max(found["adv.seed0"]["change"]["diagonal"]) < 1
-    assert set(found["adv.seed0"]["predictors"]) == set(NAMES)
-    told = Told(findings=kept, suite=SimpleNamespace())
-    with layout.style():
-        STORY.figure(told).savefig(tmp_path / "figure.png")
-    assert len(STORY.claims(told)) == 7

@@ -11,14 +11,10 @@ import scipy.linalg
 
 from advntk.foundation.at_dynamics import InnerFlow, LinearisedNetwork
 from advntk.foundation.at_solutions import closed_form
-from advntk.foundation.options import Compute
-from advntk.telling import layout
 from advntk.telling.stories.xi_freedom import ENTRY as STORY
 from advntk.telling.stories.xi_freedom import FREEDOMS as TOLD_FREEDOMS
 from advntk.telling.stories.xi_freedom import NAMES
 from advntk.telling.story import Told
-from advntk.theory.experiment import Study, study_found
-from advntk.theory.experiments.xi_freedom import ENTRY
 from advntk.theory.free_xi import (
     FREEDOMS,
     Problem,
@@ -136,6 +132,7 @@ def test_slope_of_phi_on_both_sides_of_the_series():
 
 
 def test_numbers_that_are_free():
+    assert set(TOLD_FREEDOMS) == set(FREEDOMS)
     assert [count(freedom, 5, 3) for freedom in FREEDOMS] == [1, 5, 15, 30, 15]
 
 
@@ -207,25 +204,3 @@ def test_a_claim_may_hold_for_some_labels():
     found = next(claim for claim in STORY.claims(told) if "one stopping time chosen" in claim.claim)
     assert (found.verdict, found.condition) == ("holds if", "30% wrong labels")
     assert found.interval[1] < found.interval[0] == 0 < found.interval[2]
-
-
-def test_a_tiny_run_is_told(tmp_path, digits_split):
-    options = ENTRY.options(
-        train=20, val=12, test=14, seeds=2, steps=2, depth=2, advntk_steps=2, advntk_long=3, advntk_rates=[1.0],
-        times_per_decade=1, noise=[0.3],
-    )  # fmt: skip
-    first, second = ENTRY.units(options)
-    found = study_found(ENTRY, Study(unit=first, options=options, split=digits_split, compute=Compute()))
-    findings = [  # a story needs two seeds; one run is enough for its form
-        SimpleNamespace(options=options.model_dump(), settings=unit.settings, seed=unit.seed, found=found)
-        for unit in (first, second)
-    ]
-    predictors = found["predictors"]
-    assert set(predictors) == {*NAMES, "adv_ntk_long", "adv_ntk_best"}
-    assert all(len(one["robust"]) == 14 for one in predictors.values())
-    assert all(r <= c for one in predictors.values() for r, c in zip(one["robust"], one["clean"], strict=True))
-    told = Told(findings=findings, suite=SimpleNamespace())
-    with layout.style():
-        STORY.figure(told).savefig(tmp_path / "figure.png")
-    assert set(TOLD_FREEDOMS) == set(FREEDOMS)
-    assert len(STORY.claims(told)) == 12
