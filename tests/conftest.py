@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,28 @@ from advntk.foundation import threads
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")  # the same examples in every run: a red run can be run again
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers for plain ``pytest``; tests that are named, and those of a marker, run in this process."""
+    plain = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.option.markexpr.startswith("not ")
+    return 2 if plain else 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers inherit the limit of one thread; each has a core, lest verbs that take all cores start more threads."""
+    if config.option.numprocesses:
+        threads.limit(1)
+    elif hasattr(config, "workerinput"):
+        cores = sorted(os.sched_getaffinity(0))
+        number = int(config.workerinput["workerid"].removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The dearest files first, lest one worker runs them while the other has nothing left."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
 
 LIMITS = {name: os.environ.get(name) for name in (*threads.VARIABLES, "XLA_FLAGS")}
 
@@ -37,6 +60,7 @@ def programs_of_their_module() -> Iterator[None]:
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+    ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what is freed between blocks that are not
 
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
