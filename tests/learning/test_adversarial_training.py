@@ -70,7 +70,7 @@ def same(one, other, *, rows=True):
 
 
 def test_digits_are_learnt_robustly(digits, tmp_path):
-    lines, wide = [], Architecture(family="mlp", depth=3, width=256)
+    lines, wide = [], Architecture(family="mlp", depth=3, width=128)
     result = train(digits, tmp_path, spec=wide, opts=options(steps=200, report_every=50), progress=lines.append)
     last = {row["split"]: row for row in result.rows if row["step"] == 200}
     assert last["test"]["clean_accuracy"] > 0.85

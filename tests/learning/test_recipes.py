@@ -174,7 +174,7 @@ def checked(folder, tmp_path, options, images="opt"):
     return check
 
 
-DONE = {"steps": 1200, "report_every": 60}
+DONE = {"steps": 600, "report_every": 30}
 
 
 def test_a_finished_training_passes(folder, tmp_path):

@@ -136,8 +136,7 @@ def test_images_that_are_broken_are_attacked_no_further():
     assert row["clean_accuracy"] == clean.mean()
 
 
-@pytest.mark.parametrize("kind", ["time", "ridge"])
-@pytest.mark.parametrize(("seed", "eps255"), [(0, 16), (1, 32), (2, 48)])
+@pytest.mark.parametrize(("kind", "seed", "eps255"), [("time", 0, 16), ("ridge", 1, 32), ("time", 2, 48)])
 def test_halving_chooses_what_the_whole_grid_chooses_or_its_equal(kind, seed, eps255):
     """Less than half a point of robust accuracy on all selecting images, for less than half of the gradients."""
     problem, options = Problem(seed, eps255), GridOptions()
@@ -238,7 +237,7 @@ def test_of_candidates_that_are_as_robust_as_far_as_one_can_tell_the_smaller_is_
     assert search._most_robust({3.0: best, 2.0: best.copy()}) == 2.0
 
 
-@pytest.mark.parametrize(("seed", "eps255"), [(0, 16), (1, 32), (2, 32), (2, 48)])
+@pytest.mark.parametrize(("seed", "eps255"), [(0, 16), (2, 48)])
 def test_the_rate_that_is_left_is_the_best_of_whole_trainings_or_its_equal(seed, eps255, tmp_path):
     """Less than half a point on all selecting images; the training that is left is what it is alone, bit for bit."""
     split, compute = split_of(seed, 512), Compute(device="cpu")
