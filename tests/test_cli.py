@@ -54,7 +54,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 
 def test_a_cell_by_hand_with_another_activation(tmp_path):
     """From data to a record and back as a library, through the neural-tangents engine (Erf has no fast one)."""
-    spec = '{"family": "mlp", "depth": 3, "activation": "erf"}'
+    spec = '{"family": "mlp", "depth": 2, "activation": "erf"}'
     sizes = '{"n_opt": 40, "n_val": 20, "n_test": 20}'
     split, gram, fit = (str(tmp_path / name) for name in ("split.json", "gram.npy", "fit/fit.json"))
     for command in (

@@ -17,6 +17,10 @@ from advntk.planning.jobs import jobs_of
 from tests.ingredients.original_files import put_checksums, write
 from tests.workflow.conftest import ROOT, Checkout
 
+TARGETS = tuple(
+    f"results/paper/{name}"
+    for name in ("tables/robust_accuracy.csv", "tables/reference_protocol.csv", "figures/curves.svg")
+)
 TEST_IMAGES = {"cifar10": 10_000, "svhn": 26_032}
 DIVIDED = {
     "advntk": ("steps", "batch", "report_every"),
@@ -42,7 +46,7 @@ def divided(by: int, **changes) -> dict:
     return suite | changes
 
 
-def run(checkout: Checkout, suite: dict, *, train: int, test: int) -> None:
+def run(checkout: Checkout, suite: dict, *targets: str, train: int, test: int) -> None:
     """Run a suite on generated files in the datasets' original formats, whose checksums the checkout is given."""
     overlay = checkout.folder / "divided.yaml"
     for dataset in suite["datasets"]:
@@ -54,12 +58,12 @@ def run(checkout: Checkout, suite: dict, *, train: int, test: int) -> None:
         suite["dataset_options"][dataset]["mirror"] = str(mirror)
     overlay.write_text(yaml.safe_dump(suite))
     checkout.run("--unlock", "--configfile", str(overlay))  # a run that was killed holds a lock
-    checkout.run("--cores", "2", "--configfile", str(overlay))
+    checkout.run("--cores", "2", "--configfile", str(overlay), "--", *targets)
 
 
 def check(checkout: Checkout, suite: dict) -> None:
     """Every cell has its record, and every predictor was made from the images that the reference code makes it from."""
-    table = pd.read_csv(checkout.folder / "results/paper/tables/robust_accuracy.csv")
+    table = pd.read_csv(checkout.folder / TARGETS[0])
     cells = len(suite["datasets"]) * len(suite["architectures"]) * len(suite["eps255"])
     attacks = {"pgd_paper", "reference_fixed_gradient"}
     assert set(table["attack"]) == attacks
@@ -75,8 +79,7 @@ def check(checkout: Checkout, suite: dict) -> None:
     }
     outside = table[table["attack"] == "reference_fixed_gradient"]
     assert (outside["max_linf255"] > 1.5 * outside["eps255"]).any()
-    assert (checkout.folder / "results/paper/tables/reference_protocol.csv").exists()
-    assert (checkout.folder / "results/paper/figures/curves.svg").exists()
+    assert all((checkout.folder / target).exists() for target in TARGETS)
 
 
 def counted(*settings: str) -> Counter[str]:
@@ -103,14 +106,15 @@ def test_what_the_paper_suite_would_run():
 
 
 def test_a_corner_of_the_paper_suite_end_to_end(checkout):
-    """Both datasets from their original formats, an MLP and a ResNet, at a 500th of the sizes."""
+    """CIFAR-10 from its original format and an MLP at a 500th of the sizes."""
     suite = divided(
         500,
-        architectures=[{"family": "mlp", "depth": 3}, {"family": "resnet", "depth": 18}],
+        datasets=["cifar10"],
+        architectures=[{"family": "mlp", "depth": 3}],
         methods=["ntk", "advntk", "at_paper"],
         eps255=[8],
     )
-    run(checkout, suite, train=60, test=60)
+    run(checkout, suite, *TARGETS, train=60, test=60)
     check(checkout, suite)
 
 
