@@ -49,7 +49,7 @@ def resolve(
         requirements: what is asked for.
         constraints: limits of versions, also of what the requirements bring.
         python: version of Python, ``3.11`` for example.
-        sources: whether packages without a wheel will do (one that Snakemake needs has none); jobs need none such.
+        sources: whether packages without a wheel will do (two in the locks have none); jobs need none such.
 
     Returns:
         Version by canonical name.

@@ -77,12 +77,10 @@ def results(suite: Suite) -> pd.DataFrame:
     """The table of results: one row for each dataset × architecture × depth × method × checkpoint × attack × ε.
 
     Returns:
-        Columns ``COLUMNS``; accuracies are fractions in [0, 1], clean and robust ones with their 95%
-        interval over seeds and examples; ``attacked_mean`` is the share of images that are classified correctly under
-        attack, whatever the clean image's class. ``seed_sd`` is NaN with one seed; ``unconverged`` says why a training
-        has not converged, NaN for one that has. Rows follow the configuration's lists. Of what is not in the CSV file:
-        network, attack_label (warns where the attack may leave the threat model), flags (warnings, with their seeds)
-        and stages (of an attack made of several, by name in their order: mean robust accuracy after it).
+        Columns ``COLUMNS``, which :mod:`advntk.telling.columns` describes; what is empty in the CSV file is NaN. Rows
+        follow the configuration's lists. Of what is not in the CSV file: network, attack_label (warns where the attack
+        may leave the threat model), flags (warnings, with their seeds) and stages (of an attack made of several, by
+        name in their order: mean robust accuracy after it).
     """
     reasons, groups = unconverged(suite), evaluated(suite).groupby(KEY, observed=True)
     lines = [_row(list(group["item"]), group["checkpoint"].iloc[0], reasons) for _, group in groups]

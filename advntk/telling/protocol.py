@@ -41,11 +41,8 @@ def protocols(suite: Suite) -> pd.DataFrame:
     """What both protocols say of each predictor; no rows where the suite lacks one of the attacks.
 
     Returns:
-        Columns ``COLUMNS`` and network, in the order of the configuration's lists. ``attack`` is the suite's,
-        ``reference_attack`` what the reference code does to such a predictor; ``clean`` and ``robust`` are accuracies
-        under the former, ``reference`` what is correct under the latter whatever the clean image's class,
-        ``reference_robust`` what is correct without it too; fractions, means over seeds. ``max_size255`` and
-        ``reference_max_size255`` are the largest perturbations in the norm of the threat model, in 1/255.
+        Columns ``COLUMNS``, which :mod:`advntk.telling.columns` describes, and network; rows are in the order of the
+        configuration's lists.
     """
     key, long = ["dataset", "eps255", "network", "method", "checkpoint"], evaluated(suite)
     plain, fixed = (long[long["attack"] == name] for name in attack_pair(suite) or ("", ""))

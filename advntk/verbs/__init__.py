@@ -10,7 +10,7 @@ from advntk.foundation import registry
 _ORDER = (
     *("list", "prepare", "split", "gram", "gather", "fit", "search", "train", "check", "attack", "evaluate", "sweep"),
     *("transfer", "certify", "experiment", "expand", "tabulate", "plot", "export", "publish", "missing", "accept"),
-    *("webpage", "page", "theory_page", "provenance", "plan", "costs"),
+    *("webpage", "page", "theory_page", "croissant", "provenance", "plan", "costs"),
 )
 """Of the workflow, then of what follows it; verbs that are not named here come last."""
 

@@ -52,10 +52,8 @@ def transfers(suite: Suite) -> pd.DataFrame:
     """One row for each dataset, radius, attack, predictor that the images were made against, and predictor shown them.
 
     Returns:
-        Columns ``COLUMNS``; ``clean`` is the target's accuracy on clean images, ``robust`` that on images classified
-        correctly both clean and as the source's attack left them, with its 95% interval ``lo``, ``hi`` over seeds and
-        examples; fractions. Pairs are those that every seed has; rows follow the configuration's lists, kernels of an
-        architecture before its finite networks.
+        Columns ``COLUMNS``, which :mod:`advntk.telling.columns` describes. Pairs are those that every seed has; rows
+        follow the configuration's lists, kernels of an architecture before its finite networks.
     """
     methods, networks = suite.config.methods, [spec.label for spec in suite.config.specs()]
 
