@@ -144,7 +144,7 @@ def _listing(
 def _caption(suite: Suite, chosen: pd.DataFrame, tests: int) -> str:
     """What the numbers are, what is bold, and what a reader must know of the training."""
     what = (
-        "All columns but clean show robust accuracy: correct both without and under the attack that the column names."
+        "All columns except clean show robust accuracy: correct both clean and under the attack that the column names."
     )
     dataset = chosen["dataset"].iloc[0]
     return " ".join([sizes_caption(chosen), what, _in_bold(chosen, tests), *_remarks(suite, dataset)])
@@ -161,8 +161,8 @@ def _in_bold(chosen: pd.DataFrame, tests: int) -> str:
     return (
         "Bold: the highest robust accuracy of a column, and every method that does not differ significantly from it "
         f"(paired by image and seed, level {SIGNIFICANCE:g}, Holm's correction over all {tests} comparisons of the "
-        "suite, table comparisons). Networks are compared at the checkpoint that is best on val, Adv-NTK at its last "
-        f"step; their other checkpoint is never bold.{fewer}"
+        "suite; p-values: table comparisons). Networks are compared at their checkpoint best on val, Adv-NTK at its "
+        f"last step; the other checkpoint is never bold.{fewer}"
     )
 
 
@@ -178,7 +178,7 @@ def _remarks(suite: Suite, dataset: str) -> list[str]:
         remarks.append(f"Methods were trained on different data (deviation D7): {words}.")
     if suite.config.protocol == "reference":
         remarks.append(
-            "What the reference code's protocol gives instead (deviations D2, D15): table reference_protocol."
+            "The table reference_protocol shows the results under the reference code's protocol (deviations D2, D15)."
         )
     return remarks
 
@@ -217,8 +217,8 @@ def _results(found: pd.DataFrame, seeds: int, title: str) -> Listing:
     head, lines = accuracies(cells)
     return Listing(
         title=title,
-        caption=f"{sizes_caption(found)} Columns after clean: accuracy under the attack that the column names, on "
-        "images that are classified correctly without it too.",
+        caption=f"{sizes_caption(found)} All columns except clean show robust accuracy: correct both clean and "
+        "under the attack that the column names.",
         head=head,
         lines=lines,
         notes=footnotes(notes),
@@ -255,6 +255,6 @@ def _stages(found: pd.DataFrame, title: str) -> Listing:
         ],
         found.join(after),
         title=title,
-        caption="Robust accuracy in percent after each stage of the attack and all stages before it, mean over seeds; "
+        caption="Robust accuracy in percent after each stage of the attack and all earlier stages, mean over seeds; "
         f"n_test = {span_of(found['n_test'])}, seeds = {span_of(found['seeds'])}.",
     )

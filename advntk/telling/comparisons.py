@@ -209,10 +209,9 @@ def _differences(suite: Suite, found: Sequence[Line]) -> Listing:
     return Listing(
         title=f"{method_label(first['method_a'])} against the other methods",
         caption=f"Robust accuracy of {method_label(first['method_a'], first['checkpoint_a'])} minus that of the method "
-        f"that the column names, under the attack of the line ({NORMS[suite.config.norm]}), in percentage points with "
-        "the 95% interval over seeds and pairs of outcomes on the same images. Bold: significant, p adjusted by Holm "
-        f"over all comparisons of the suite, at {SIGNIFICANCE:g}. n_test = {first['n_test']}, seeds = "
-        f"{span_of(seeds)}.",
+        f"in the column, under the attack of the row ({NORMS[suite.config.norm]}), in percentage points with 95% "
+        f"intervals, paired by seed and test image. Bold: significant at {SIGNIFICANCE:g} after Holm's correction over "
+        f"all comparisons of the suite. n_test = {first['n_test']}, seeds = {span_of(seeds)}.",
         head=["network", "ε", "attack", *(f"− {name}" for name in others.values())],
         lines=[
             [network, f"{eps255:g}/255", attack, *(lines[network, eps255, attack].get(name, EMPTY) for name in others)]
@@ -253,14 +252,14 @@ def headlines(suites: Sequence[Suite]) -> str:
     sentences = [_sentence(method, mine) for method, mine in by_method.items() if mine]
     if left_out:
         sentences.append(
-            f"AT that has not converged is left out of all comparisons (suites {', '.join(dict.fromkeys(left_out))})."
+            f"AT that has not converged is excluded from all comparisons (suites {', '.join(dict.fromkeys(left_out))})."
         )
     if not lines:
         return " ".join(["No published suite compares kernel methods with AT yet.", *sentences]) + "\n"
     caption = (
         "Differences of robust accuracy in percentage points with 95% intervals, paired by test image and seed. Each "
-        "row shows the attack of its suite under which the methods of the row are least robust on average; AT is taken "
-        f"at the checkpoint that is best on val. Bold: significant at {SIGNIFICANCE:g} after Holm's correction over "
+        "row uses the attack of its suite under which the methods of the row are least robust on average, and AT at "
+        f"its checkpoint best on validation images. Bold: significant at {SIGNIFICANCE:g} after Holm's correction over "
         "all comparisons of the suite."
     )
     head = ["suite", "dataset", "network", "ε", "attack", "AT %", *(f"{method_label(m)} − AT" for m in CHALLENGERS)]
@@ -286,7 +285,7 @@ def _left(pairs: Sequence[Line]) -> float:
 def _sentence(method: str, found: Sequence[Line]) -> str:
     signs = [(one["p_holm"] <= SIGNIFICANCE) * (1 if one["difference"] > 0 else -1) for one in found]
     return (
-        f"In {len(found)} comparison{'s' * (len(found) > 1)} with AT, {method_label(method)} is significantly more "
-        f"robust in {signs.count(1)} and less robust in {signs.count(-1)}; in {signs.count(0)} the difference is not "
-        "significant."
+        f"{method_label(method)[0].upper()}{method_label(method)[1:]} is significantly more robust than AT in "
+        f"{signs.count(1)} of {len(found)} comparison{'s' * (len(found) > 1)} and significantly less robust in "
+        f"{signs.count(-1)}; the difference is not significant in {signs.count(0)}."
     )

@@ -25,10 +25,10 @@ _KEYS, _NAMES = ["dataset", "rule", "network", "method", "attack"], ["architectu
 _NUMBERS = ["peak_mb", *PARTS, "images"]
 _NO_NETWORK = {"network": "", "architecture": "", "depth": ""}
 _TIMES = (
-    "Times are of the machines that ran the suite and differ from run to run; of a job that was killed, only the time "
-    "since its restart is counted. Jobs may have run side by side."
+    "Times depend on the machines that ran the suite and vary from run to run. For a job that was killed, only the "
+    "time since its restart is counted. Jobs may have run in parallel."
 )
-_ADDED = "Parts of a Gram matrix, and chunks of an attack that is split into jobs, are added up and count as one job."
+_ADDED = "The parts of a Gram matrix, and the chunks of an attack, are added up and count as one job."
 
 
 def jobs(suite: Suite) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def cost_listings(suite: Suite) -> Iterator[Listing]:
             ],
             by_attack.assign(all_images=by_attack["images"] * by_attack["jobs"]),
             title="All evaluations of each attack",
-            caption="Seconds that the attack took, all jobs together, and images attacked.",
+            caption="Total seconds of each attack over all jobs, and images attacked.",
         )
     total: dict[str, Any] = dict.fromkeys(["network", "method", "attack", "architecture", "depth", "attack_label"], "")
     total |= {"rule": "total", "images": np.nan}
@@ -210,5 +210,5 @@ def by_rule(suite: Suite) -> Listing:
         rules.assign(share=rules["total_s"] / (found["wall_s"].sum() or np.nan)),
         title="All jobs of each rule",
         caption="Wall time by rule: sum over its jobs, mean, longest job, and share of the suite's total; peak is the "
-        f"largest memory of a process. {_ADDED} Preparing data, splits, tables and figures are not in it. {_TIMES}",
+        f"peak memory of a process. {_ADDED} Data preparation, splits, tables and figures are not included. {_TIMES}",
     )

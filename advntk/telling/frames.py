@@ -150,9 +150,9 @@ def span_of(values: Iterable[int]) -> str:
 def sizes_caption(found: pd.DataFrame) -> str:
     """What accuracies are: percent, kind of interval, sizes and seeds."""
     sizes = {name: span_of(found[name]) for name in ("n_test", "n_train", "seeds")}
-    alone = " (one seed: the spread over seeds is not in it)" if sizes["seeds"] == "1" else ""
+    alone = " (one seed: without the spread over seeds)" if sizes["seeds"] == "1" else ""
     return (
-        "Accuracy in percent, mean ± half the width of its 95% interval over seeds and test examples, which is not "
+        "Accuracy in percent: mean ± half the width of its 95% interval over seeds and test images, which is not "
         f"symmetric near 0 and 100{alone}; {', '.join(f'{name} = {size}' for name, size in sizes.items())}."
     )
 

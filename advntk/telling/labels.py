@@ -95,46 +95,49 @@ def dashes(checkpoint: str) -> LineStyleType:
 
 CAPTIONS = {
     "curves": (
-        "Robust and clean accuracy along the training of each method that trains in steps; the panel names the attack. "
-        "Lines are means over seeds on training images (light), validation images (dashed; Adv-NTK learns ϖ from them) "
-        "and test images (dark; they choose nothing), bands the range over seeds, triangles each seed's checkpoint "
-        "best on val. Robust overfitting: past the triangle, robust accuracy still rises on training images and "
-        "falls on test images."
+        "Robust and clean accuracy during the training of each method that trains in steps; the panel names the "
+        "attack. Lines are means and bands are ranges over seeds, on training images (light), validation images "
+        "(dashed; Adv-NTK learns its regularisation from them) and test images (dark); triangles mark each seed's "
+        "checkpoint best on val. Robust overfitting: past the triangle, robust accuracy still rises on training images "
+        "and falls on test images."
     ),
     "depth": (
         "Clean and robust accuracy over the number of layers: means over seeds with 95% intervals over seeds and test "
-        "images, points of one depth side by side. Of Adv-NTK the last step is shown, as in the paper. Overlapping "
-        "bars do not rule out a difference, as methods share their test images: see the paired comparisons."
+        "images; points of the same depth are drawn side by side. Adv-NTK is shown at its last step, as in the paper. "
+        "Overlapping intervals do not rule out a significant difference, because all methods share their test images: "
+        "see the paired comparisons."
     ),
     "overfitting": (
-        "Robust accuracy of networks along adversarial training, on some of the training images and on test images, "
-        "means and ranges over seeds; a triangle marks each seed's checkpoint best on val. Above each panel: robust "
-        "accuracy on all test images at that checkpoint minus that at the last update, with its 95% interval. Dashed "
-        "levels: infinitely wide networks on the same images, drawn where training was watched under the same attack."
+        "Robust accuracy during adversarial training, on a subset of the training images and on test images: means and "
+        "ranges over seeds; triangles mark each seed's checkpoint best on val. Above each panel: robust accuracy on "
+        "all test images at that checkpoint minus that at the last update, with its 95% interval. Dashed horizontal "
+        "lines: infinitely wide networks on the same images, drawn if the curves use the same attack."
     ),
     "radius": (
         "Robust accuracy over the radius ε of the threat model, and clean accuracy of the same predictors (dotted): "
-        "means over seeds with 95% intervals over seeds and test images. A method that trains for a radius is trained "
-        "anew at each. Robust accuracy that rises with ε without retraining points to a weak attack."
+        "means over seeds with 95% intervals over seeds and test images. A method that trains for a radius is "
+        "retrained at each. If robust accuracy rises with ε without retraining, the attack is probably too weak."
     ),
     "strength": (
-        "Robust accuracy of every fit over the strength of the attack: means over seeds with 95% intervals, clean "
-        "accuracy dotted, the radius trained for dashed. Over the radius it should fall to zero, where a sweep ends; "
-        "over steps and restarts it should level off, and where it does not the attack has not converged."
+        "Robust accuracy of every fit over the strength of the attack: means over seeds with 95% intervals; dotted: "
+        "clean accuracy; dashed: the radius used in training. With growing radius, robust accuracy should fall to "
+        "zero, where a sweep ends. With more steps and restarts it should level off; if it does not, the attack has "
+        "not converged."
     ),
     "transfer": (
         "Percentage of images that each predictor (column) classifies correctly both clean and perturbed against each "
-        "predictor (row); outlined: against itself (white-box); last row: clean images. Of each network, kernels "
-        "(infinitely wide) stand before finite networks. A column with its lowest number off the outline belongs to a "
-        "predictor that its own attack was too weak for."
+        "predictor (row); outlined: against itself (white-box); last row: clean images. Kernels (infinitely wide) come "
+        "before the finite networks of the same architecture. If the lowest number of a column is not the outlined "
+        "one, the attack on that predictor was too weak."
     ),
     "certified": (
-        "Share of test images that are certified over the radius ε (line: no attack breaks them), and from there to "
-        "what the strongest attack leaves of the same images (band), the one before the certificate among them. True "
-        "robust accuracy lies in the band. A method that trains for a radius is trained anew at each."
+        "Share of test images that are certified at radius ε (line: no attack breaks them). The band reaches from "
+        "there to the share of the same images that are robust under the strongest attack, including the attack that "
+        "the certificate runs first; true robust accuracy lies in the band. A method that trains for a radius is "
+        "retrained at each."
     ),
 }
-THEORY = "What one experiment on the theory found; the page of the theory and the table of claims say what it means."
+THEORY = "Findings of one experiment on the theory; the theory page and the table of claims explain them."
 
 
 def caption(figure: str) -> str:

@@ -39,14 +39,17 @@ _HEAD = """\
 _ABOUT = """\
 ## About this page
 
-This page shows what finished suites measured. It is generated, with its figures, by
+This page shows the results of finished suites. It is generated, with its figures, by
 
 ```sh
 {command}
 ```
 
-from [{reference}]({link}/README.md), which holds the outcome of every test image of a published
-suite: no number here is typed in, and an edit is lost when the page is written again.
+from [{reference}]({link}/README.md), which contains the outcome for every test image of a published
+suite. No number here is typed in, and edits are overwritten when the page is generated again.
+
+Images are split into opt (training images), val (validation images, on which hyperparameters, stopping times and
+checkpoints are chosen) and test. *best on val* is the checkpoint with the highest robust accuracy on val.
 
 Robust accuracy is the share of test images that are classified correctly both without the attack and under it. It is an
 upper bound, because a stronger attack may break more images, and is always given with the name of its attack. ± is half
@@ -56,8 +59,8 @@ _NONE = "No suite is published yet.\n"
 _KEPT = """\
 ## Earlier results
 
-Tables of suites that ran before outcomes were published. Their records are gone, and with them the digest of the code,
-the date and the machine; only their intervals and p were computed anew, from the counts in them.
+Tables of suites that ran before outcomes for each test image were published. Their records were not kept, so the digest
+of the code, the date and the machine are unknown. Intervals and p-values were recomputed from the counts in the tables.
 """
 
 
@@ -133,7 +136,7 @@ def facts_of_run(suite: Suite) -> dict[str, str]:
     ]
     facts = made(suite)
     return {
-        **({"made by": f"`{suite.command}`"} if suite.command else {}),
+        **({"command": f"`{suite.command}`"} if suite.command else {}),
         "finished": facts["finished"],
         "code": f"digest {facts['code']}",
         **({"note": " ".join(suite.notes)} if suite.notes else {}),
@@ -154,7 +157,7 @@ def _kept(one: Kept, reference: Path, link: str, outdated: str) -> Iterator[str]
     if outdated:
         yield f"**To be run again:** {outdated}\n"
     tables = ", ".join(f"[{table}]({link}/{one.suite}/{table}.csv)" for table in one.tables)
-    yield f"Made by `{one.command}`. Kept: {tables}.\n"
+    yield f"Command: `{one.command}`. Tables: {tables}.\n"
     if "robust_accuracy" in one.tables:
         path = reference / one.suite / "robust_accuracy.csv"
         try:

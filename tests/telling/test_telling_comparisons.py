@@ -173,7 +173,7 @@ def test_numbers_and_verdicts_are_those_of_the_comparisons(build):
         assert cell.startswith("**") == (row["p_holm"] <= 0.05)
         assert row["verdict"] == "B more robust"
     assert "Adv-NTK (last)" not in text
-    assert "In 1 comparison with AT, Adv-NTK is significantly more robust in 0 and less robust in 1; in 0 " in text
+    assert "more robust than AT in 0 of 1 comparison and significantly less robust in 1; the difference" in text
 
 
 def test_the_sign_does_not_depend_on_the_order_of_methods(build):
