@@ -21,4 +21,4 @@ def run(options: Options) -> None:
     """Write the description."""
     from advntk.telling.publishing.croissant import write_croissant
 
-    write_croissant(options.reference, options.citation, options.out)
+    write_croissant(options.reference, options.reference.rglob("*"), options.citation, options.out)

@@ -6,6 +6,7 @@ https://docs.mlcommons.org/croissant/docs/croissant-spec-1.0.html
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,16 @@ _CONTEXT = {
 """The same in every file of this format."""
 
 
-def write_croissant(reference: Path, citation: Path, out: Path) -> None:
+def write_croissant(reference: Path, held: Iterable[Path], citation: Path, out: Path) -> None:
     """Describe the CSV and JSON files in a folder.
 
     Args:
         reference: folder of reference results, with its ``index.json``.
+        held: all that is in it.
         citation: the project's ``CITATION.cff``: title, authors, version and licence.
         out: JSON-LD to write; its links hold in ``reference``.
     """
-    paths = sorted(path for path in reference.rglob("*") if path.suffix in _FORMATS and path != out)
+    paths = sorted(path for path in held if path.suffix in _FORMATS and path != out)
     tables = [path for path in paths if path.suffix == ".csv"]
     outdated = read_reference(reference).outdated
     content = {
