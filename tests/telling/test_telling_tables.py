@@ -242,7 +242,7 @@ def test_other_training_data_and_the_reference_protocol_are_said(build):
     builder = build(**ONE, attacks=["pgd", OUTSIDE], protocol="reference", methods=["ntk", "at"]).fill()
     listing, _ = method_listings(read_suite(builder.write()))
     assert "different data (deviation D7): NTK on 800 images; AT on 1000 images (opt and val)." in listing.caption
-    assert "table reference_protocol." in listing.caption
+    assert "table reference_protocol" in listing.caption
 
 
 def test_an_architecture_of_one_dataset_leaves_no_gap(build, tmp_path):
