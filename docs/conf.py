@@ -8,6 +8,7 @@ Nothing is fetched: types of other libraries are named in signatures and not lin
 
 from __future__ import annotations
 
+from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 import advntk
@@ -96,7 +97,8 @@ def _after_napoleon(app: Sphinx, what: str, name: str, thing: object, options: o
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the above; napoleon's priority is 500."""
+    """Connect the above; napoleon's priority is 500. Diagrams, which GitHub draws, stand here as their text."""
+    app.add_lexer("mermaid", TextLexer)
     app.connect("source-read", _contents)
     app.connect("autodoc-process-docstring", _before_napoleon, priority=400)
     app.connect("autodoc-process-docstring", _after_napoleon, priority=600)
