@@ -114,6 +114,10 @@ def resolve_options(
                     where=f"overrides.{index}.method_options",
                     remedy=f"allowed: {', '.join(known)}",
                 )
+        if not any(override.when.matches(*cell) for cell in itertools.product(config.datasets, specs.values())):
+            for method in override.method_options.keys() & methods.keys():  # no cell below would meet its errors
+                options = merged(without_kind(config.method_options.get(method, {})), override.method_options[method])
+                validated(methods[method].options, options, f"overrides.{index}.method_options.{method}")
     resolved = {}
     for dataset, label, method in itertools.product(config.datasets, specs, methods):
         options, where = without_kind(config.method_options.get(method, {})), f"method_options.{method}"

@@ -103,6 +103,8 @@ def changed(config, path, value):
             r"overrides\.0\.when\.depth: no ResNet of depth 19; give depth: 18 or 34",
         ),
         (["overrides", 1, "method_options", "at", "stepz"], 3, r"overrides\.1\.method_options\.at\.stepz: unknown key"),
+        # of digits with wrong labels, which this suite does not run
+        (["overrides", 0, "method_options", "at", "stepz"], 3, r"overrides\.0\.method_options\.at\.stepz: unknown key"),
         (["method_options", "advntk", "learning_rate"], [], r"method_options\.advntk\.learning_rate"),
         (["method_options", "advntk", "learning_rate"], -1, r"method_options\.advntk\.learning_rate"),
         (["method_options", "advntk", "batch"], 201, r"batch 201 is more than the 200 images of val"),
