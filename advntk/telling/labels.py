@@ -111,7 +111,7 @@ CAPTIONS = {
         "Robust accuracy during adversarial training, on a subset of the training images and on test images: means and "
         "ranges over seeds; triangles mark each seed's checkpoint best on val. Above each panel: robust accuracy on "
         "all test images at that checkpoint minus that at the last update, with its 95% interval. Dashed horizontal "
-        "lines: infinitely wide networks on the same images, drawn if the curves use the same attack."
+        "lines: infinitely wide networks on the same images, if AT has converged and its curves use the same attack."
     ),
     "radius": (
         "Robust accuracy over the radius ε of the threat model, and clean accuracy of the same predictors (dotted): "

@@ -16,6 +16,7 @@ from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
 from advntk.telling.contents import Measured, Suite, frame_of
 from advntk.telling.frames import ends, evaluated, span_of
+from advntk.telling.kinds.checks import unconverged
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_colours, method_label, radius_label
 from advntk.telling.layout import grid
 from advntk.telling.listing import Column, Listing, groups, lines_of, listing_of, percent, points, table
@@ -236,20 +237,24 @@ def overfitting_figure(suite: Suite) -> Figure:
     found = overfitting(suite)
     found = found[found["attack"] == attack]
     watched = {method: curve_attacks(suite).get(method, "PGD") for method in found["method"]}
+    reasons = unconverged(suite)
     bands: dict[str, dict[str, tuple[pd.DataFrame, dict[str, float]]]] = {}
     for one in lines_of(found):
         band = bands.setdefault(f"{one['dataset']}, {radius_label(one['eps255'])}", {})
-        title = f"{one['network']}, {method_label(one['method'])}\nbest − last {points(ends(one, LOST))}"
-        rows = of_fit(frame, one["dataset"], one["network"], one["method"], one["eps255"])
-        band[title] = rows, _levels(suite, one)
+        training = (one["dataset"], one["network"], one["method"], one["eps255"])
+        converged = training not in reasons
+        name = f"{one['network']}, {method_label(one['method'])}{'' if converged else ' (not converged)'}"
+        levels = _levels(suite, one) if converged else {}
+        band[f"{name}\nbest − last {points(ends(one, LOST))}"] = of_fit(frame, *training), levels
     colours = method_colours(suite.config.methods)
     beside = list(dict.fromkeys(method for band in bands.values() for _, levels in band.values() for method in levels))
-    dashes = {method: {"linestyle": (4 * (number % 2), (4, 4)), **_LEVEL} for number, method in enumerate(beside)}
+    gap = 4 * max(1, len(beside) - 1)  # levels at one height fill each other's gaps
+    dashes = {method: (4.0 * number, (4, gap)) for number, method in enumerate(beside)}
 
     def draw(axes: Axes, shown: tuple[pd.DataFrame, dict[str, float]]) -> None:
         rows, levels = shown
         for method, level in levels.items():
-            axes.axhline(100 * level, color=colours[method], **dashes[method])
+            axes.axhline(100 * level, color=colours[method], linestyle=dashes[method], **_LEVEL)
         draw_training(axes, rows, "robust", _SPLITS, triangles=True)
 
     return grid(
@@ -266,7 +271,7 @@ def overfitting_figure(suite: Suite) -> Figure:
         y_top=top(100 * frame["robust_accuracy"].astype(float)),
         handles=[
             *training_handles(["robust"], _SPLITS, triangles=True),
-            *(Line2D([], [], color=colours[method], label=method_label(method), **dashes[method]) for method in beside),
+            *(Line2D([], [], color=colours[one], label=method_label(one), linestyle="--", **_LEVEL) for one in beside),
         ],
         across=3,
         size=(2.9, 2.6),

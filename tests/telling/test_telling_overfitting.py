@@ -82,6 +82,15 @@ def test_infinite_networks_are_levels_where_training_was_watched_under_their_att
     assert sorted(levels) == ([] if watched else pytest.approx(sorted(100 * found["robust_mean"])))
 
 
+def test_what_has_not_converged_is_marked_and_has_no_levels_beside_it(build):
+    builder = build(**ONE)
+    builder.moved["at"] = 0.05
+    with style():
+        (axes,) = figure(read_suite(builder.fill().write())).axes
+    assert "(not converged)" in axes.get_title(loc="left")
+    assert {len(line.get_xdata()) for line in axes.lines} == {21, 1}
+
+
 def test_trained_on_val_there_is_no_best_checkpoint(build):
     builder = build(**ONE, protocol="reference", methods=["ntk"]).fill()
     suite = read_suite(builder.write())
