@@ -28,7 +28,7 @@ from advntk.foundation.provenance import code_digest
 from advntk.foundation.roots import behind
 from advntk.foundation.threat import ThreatModel
 from advntk.ingredients.networks.finite_torch import build, load_arrays, state_to_arrays
-from advntk.learning.at_run import Checkpoint, Run, base_rate
+from advntk.learning.at_run import Checkpoint, Run, base_rate, flushed_denormals
 from advntk.learning.method import Row
 from advntk.learning.network_predictor import DeviceName, choose_device
 from advntk.learning.randomness import stream_seed
@@ -93,6 +93,7 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+@flushed_denormals()
 def adversarial_training(
     *,
     spec: Architecture,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
@@ -29,7 +29,6 @@ from advntk.learning.network_predictor import loss_and_image_gradient
 _BATCHES, _STARTS, _REPORTS, _HESSIAN, _TECHNIQUES = range(1, 6)  # one random stream each; 0 would equal a shorter seed
 _HESSIAN_IMAGES = 256
 _PIECE = 512  # images per forward pass of a report
-_FLUSH_EVERY = 5  # updates; a flush takes a twenty-fifth of the time of an update (MLP-10, width 512)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,16 +163,22 @@ def make_optimizer(
     return optimizer, lr_scheduler.ChainedScheduler(parts or [lr_scheduler.ConstantLR(optimizer, 1.0)])
 
 
-def flush_denormals(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Set to 0 all weights and moments of the optimiser that are smaller than the least normal float, in place.
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Floats below the least normal one are 0 in what torch computes on the CPU, as a context or a decorator.
 
-    Weights of dead units shrink by a factor at each update, down to the denormal floats, where rounding keeps them from
-    0. A CPU computes with these many times more slowly: one weight in twelve makes an update ten times as long. torch's
-    own setting, ``set_flush_denormal``, holds for one thread only.
+    Weights of dead units shrink into these denormal floats, and so do gradients behind them; a CPU computes with them
+    many times more slowly. Threads that torch starts within it share the setting; those that run keep their own.
+
+    Yields:
+        Nothing.
     """
-    moments = (value for state in optimizer.state.values() for value in state.values())
-    for tensor in (*net.parameters(), *(value for value in moments if torch.is_tensor(value) and value.ndim)):
-        tensor.copy_(nn.functional.hardshrink(tensor, torch.finfo(tensor.dtype).smallest_normal))
+    before = bool(torch.tensor(1e-40) == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 @dataclass(kw_only=True)
@@ -253,8 +258,6 @@ class Run:
             self.optimizer.step()
         self.schedule.step()
         self.step += 1
-        if self.step % _FLUSH_EVERY == 0:
-            flush_denormals(self.net, self.optimizer)
         for technique in self.techniques:
             technique.stepped()
         mean: Tensor = found.values.mean()

@@ -1,5 +1,7 @@
 """Adversarial training on a corner of the digits: it learns, resumes, repeats itself, and says why it stops."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +9,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
-from torch import nn
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.at_options import AdversarialTrainingOptions
@@ -298,19 +299,22 @@ def test_no_weight_stays_among_the_denormals(digits, tmp_path):
     assert not ((sizes > 0) & (sizes < np.finfo(np.float32).smallest_normal)).any()
 
 
-def test_flushing_takes_moments_too_and_only_denormals():
-    net = nn.Linear(3, 1)
-    optimizer = torch.optim.Adam(net.parameters())
-    net(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
-    held = optimizer.state[net.weight]
-    values = torch.tensor([[1e-39, -1e-39, -2e-38]])
-    for tensor in (net.weight.requires_grad_(False), held["exp_avg"], held["exp_avg_sq"]):
-        tensor.copy_(values)
-    at_run.flush_denormals(net.requires_grad_(False), optimizer)
-    for tensor in (net.weight, held["exp_avg"], held["exp_avg_sq"]):
-        assert tensor.tolist() == [[0.0, 0.0, values[0, 2].item()]]
-    assert held["step"] == 1
+def test_all_threads_flush_denormals_and_afterwards_the_caller_does_not():
+    """In a process whose threads have not started; numpy makes the factors and looks at the products, on one thread."""
+    script = """
+import numpy as np
+import torch
+from advntk.learning.at_run import flushed_denormals
+torch.set_num_threads(2)
+small = torch.from_numpy(np.full((1500, 1500), 1e-20, np.float32))
+with flushed_denormals():
+    with flushed_denormals():
+        pass
+    products = [small * small, small[:, :1] @ small[:1]]
+print(sum((product.numpy() != 0).sum() for product in products), (small[0] * small[0]).numpy().all())
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["0", "True"]
 
 
 def rates(updates, **changes):
