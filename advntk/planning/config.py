@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from advntk.foundation import registry
+from advntk.foundation.architecture import Architecture
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import ConfigError, InputError
 from advntk.foundation.options import validated
@@ -16,6 +17,8 @@ from advntk.ingredients.images import load
 from advntk.planning.datasets import OF_NO_CONTENT
 from advntk.suite import ATTACKS, METHODS, Suite, merged, resolve
 from advntk.suite_options import without_kind
+from advntk.telling.contents import Suite as Published
+from advntk.telling.kinds.fits import FitFacts
 from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.publishing.packed import LOCAL
 from advntk.telling.publishing.publish import overlay_of
@@ -61,21 +64,22 @@ def require_of_files(found: SuiteConfig, *, where: Path) -> None:
         raise InputError(f"differs from {overlay or BASE} in {', '.join(keys)}", where=where, remedy=remedy)
 
 
-def require_same_settings(published: SuiteConfig, found: SuiteConfig, *, where: Path) -> None:
-    """Refuse to resume a published suite under other settings; its lists may grow.
+def require_same_settings(published: Published, found: SuiteConfig, *, where: Path) -> None:
+    """Refuse to resume a published suite under other settings; its lists may grow, and so may overrides of other cells.
 
     Args:
-        published: configuration of the published suite.
+        published: what is published.
         found: the present one.
         where: the published suite's file, for the message.
 
     Raises:
         InputError: an option, a network or the norm of the threat model differs, or a list is shorter; names the keys.
     """
-    before, now = _settings(published), _settings(found)
-    if not published.certificates.radii:
+    config, cells = published.config, {(fit.dataset, fit.architecture, fit.method) for fit in published.of(FitFacts)}
+    before, now = _settings(config), _settings(found)
+    if not config.certificates.radii:
         del before["certificates"]
-    now["overrides"] = _overrides(found, published)
+    before["overrides"], now["overrides"] = _overrides(config, cells), _overrides(found, cells)
     for key, value in before.items():
         if isinstance(value, dict):
             before[key] = {name: value[name] for name in value if name in now[key]}
@@ -83,7 +87,7 @@ def require_same_settings(published: SuiteConfig, found: SuiteConfig, *, where: 
     remedy = "restore these settings, or give the suite another name"
     if keys := _differing(before, now):
         raise InputError(f"was published with other settings of {', '.join(keys)}", where=where, remedy=remedy)
-    if keys := [key for key in _LISTS if set(_entries(published, key)) - set(_entries(found, key))]:
+    if keys := [key for key in _LISTS if set(_entries(config, key)) - set(_entries(found, key))]:
         raise InputError(f"was published with more {', '.join(keys)}", where=where, remedy=remedy)
 
 
@@ -143,7 +147,10 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     used = {*config.attacks, *(entry.attack for entry in config.sweeps.values())}
     used |= {config.certificates.attack} if config.certificates.radii else set()
     content["attack_options"] = {name: one for name, one in content["attack_options"].items() if name in used}
-    content["overrides"] = _overrides(config, config)
+    cells = [
+        (name, spec, method) for name in config.datasets for spec in config.specs_on(name) for method in config.methods
+    ]
+    content["overrides"] = _overrides(config, cells)
     for options in content["dataset_options"].values():
         for name in OF_NO_CONTENT:
             options.pop(name, None)
@@ -151,15 +158,15 @@ def what_counts(config: SuiteConfig) -> dict[str, Any]:
     return content
 
 
-def _overrides(config: SuiteConfig, ran: SuiteConfig) -> list[dict[str, Any]]:
-    """Overrides of a configuration as JSON, those alone that change a method and a network which a suite runs."""
-    cells = [(dataset, spec) for dataset in ran.datasets for spec in ran.specs_on(dataset)]
-    meant = [override for override in config.overrides if any(override.when.matches(*cell) for cell in cells)]
-    found = [override.model_dump(mode="json") for override in meant]
-    for override in found:
-        options = override["method_options"]
-        override["method_options"] = {name: options[name] for name in ran.methods if name in options}
-    return [override for override in found if override["method_options"]]
+def _overrides(config: SuiteConfig, cells: Iterable[tuple[str, Architecture, str]]) -> list[dict[str, Any]]:
+    """Overrides of a configuration as JSON, of what they change for some cells: dataset, network and method of each."""
+    found = []
+    for override in config.overrides:
+        met = {method for dataset, spec, method in cells if override.when.matches(dataset, spec)}
+        options = {name: given for name, given in override.method_options.items() if name in met}
+        if options:
+            found.append({**override.model_dump(mode="json"), "method_options": options})
+    return found
 
 
 def _whole(package: str, section: str, name: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def run(options: Options) -> None:
     if not known.is_file():
         raise InputError("file not found", where=known, remedy="publish a part of the suite first")
     published = read_suite(known, allow_mixed=True)
-    require_same_settings(published.config, again.config, where=known)
+    require_same_settings(published, again.config, where=known)
     found = replays(published, again)
     print("\n".join(replay.words for replay in found))
     whole = accepted(published, found, options.bound)

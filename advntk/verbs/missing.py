@@ -43,7 +43,7 @@ def run(options: Options) -> int:
     published = Measured(config=suite.config, measured=(), curves=())
     if known.is_file():
         published = suite_file.read_suite(known, allow_mixed=True)
-        require_same_settings(published.config, suite.config, where=known)
+        require_same_settings(published, suite.config, where=known)
         require_same_data(published.of(SplitFacts), suite)
         published = replace(published, config=suite.config)
     lacking = missing(published)

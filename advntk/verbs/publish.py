@@ -50,7 +50,7 @@ def run(options: Options) -> None:
         known, before = options.out / "suite.json", nothing_of(suite)
         if known.is_file():
             before = read_suite(known, allow_mixed=options.allow_mixed)
-            require_same_settings(before.config, suite.config, where=known)
+            require_same_settings(before, suite.config, where=known)
         whole, change = add(before, suite, replace_published=options.replace)
         check(whole, str(options.out), whole=False)
         suite = settled(whole, allow_mixed=options.allow_mixed, published=True)

@@ -75,7 +75,7 @@ def run(options: Options) -> int:
     given = _configuration(published.command)
     settings = [*given.config, *options.config, f"results={options.work}"]
     suite = read_suite(given.configfile, settings)
-    require_same_settings(published.config, suite.config, where=known)
+    require_same_settings(published, suite.config, where=known)
     pieces = _drawn(published, options.cells, options.seed)
     print("\n".join(f"to compute: {words}" for words in in_words(pieces)))
     if modules := outdated(made_of(published), published.accepted):

@@ -283,7 +283,7 @@ def test_other_code_is_accepted_after_a_replay(tiny, capsys):
     ],
 )
 def test_a_suite_may_grow_but_not_change(tiny, changes, named):
-    published = read_suite([Path("suites/tiny.yaml")], []).config
+    published = suite_file.read_suite(tiny("results"))
     tiny.overlay(**changes)
     found = read_suite([Path("suites/tiny.yaml")], []).config
     if named is None:
@@ -291,6 +291,17 @@ def test_a_suite_may_grow_but_not_change(tiny, changes, named):
     else:
         with pytest.raises(InputError, match=named):
             require_same_settings(published, found, where=Path(SUITE))
+
+
+def test_overrides_of_what_is_not_published_yet_may_change(tiny):
+    path = tiny("results")
+    bring_back = hide(path, lambda place: "mlp-3/at" in place)
+    tiny.overlay(overrides=[{"when": {"family": "mlp"}, "method_options": {"at": {"steps": 7}}}])
+    found = read_suite([Path("suites/tiny.yaml")], []).config
+    require_same_settings(suite_file.read_suite(path, finished=True), found, where=path)
+    bring_back()
+    with pytest.raises(InputError, match="settings of overrides"):
+        require_same_settings(suite_file.read_suite(path), found, where=path)
 
 
 def test_verbs_refuse_in_one_line(tiny, capsys):
