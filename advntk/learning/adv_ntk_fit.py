@@ -23,7 +23,7 @@ from advntk.learning.adv_ntk_options import AdvNtkOptions
 from advntk.learning.kernel_predictor import KernelPredictor, accuracy_row, merit, targets_of, theta_of
 from advntk.learning.method import Fit, Row, Task
 from advntk.learning.randomness import batch_indices, stream_seed
-from advntk.learning.search import Selection, race
+from advntk.learning.search import race
 
 
 def attacked_batches(problem: AdvNtk, task: Task) -> Any:
@@ -86,7 +86,7 @@ def curve(problem: AdvNtk, trajectory: Trajectory, task: Task, solved: dict[int,
 
 
 def fit(task: Task, weights: Weights | None = None) -> Fit:
-    """Train for the ζ that is most robust on val; of several, trainings that fall behind end early.
+    """Train for the ζ of least loss on attacked images of val; of several, trainings that fall behind end early.
 
     Args:
         task: what to train, and on what.
@@ -106,8 +106,8 @@ def fit(task: Task, weights: Weights | None = None) -> Fit:
             where="method_options.advntk.batch",
             remedy="lower it, or raise n_val",
         )
-    compute, shape = task.compute, task.split.input_shape
-    engine = make_engine(task.spec, shape, engine=compute.kernel_engine, device=compute.device)
+    compute = task.compute
+    engine = make_engine(task.spec, task.split.input_shape, engine=compute.kernel_engine, device=compute.device)
     problem = AdvNtk(
         operator=theta_of(task, task.images),
         kernel=engine.bind(task.training.images, memory_mb=compute.memory_mb),
@@ -126,10 +126,7 @@ def fit(task: Task, weights: Weights | None = None) -> Fit:
     def trained(rate: float, until: int) -> Trajectory:
         return problem.train(inputs, rate * unit, state=states[rate], until=until)
 
-    def predictor_of(rate: float, step: int) -> KernelPredictor:
-        return KernelPredictor(problem.kernel, problem.solve(trained(rate, step).varpi[step]).coef, shape)
-
-    rate = race(options.rates(), options.steps, predictor_of, Selection.of(task))
+    rate = race(options.rates(), options.steps, lambda rate, until: trained(rate, until).loss)
     trajectory = trained(rate, options.steps)
     solved: dict[int, np.ndarray] = {}
     with counted(problem.timing, "curves_s"):

@@ -21,7 +21,7 @@ class AdvNtkOptions(Closed):
     steps: int = Field(default=50, ge=1, description="updates of ϖ")
     batch: int = Field(default=128, ge=1, description="images of val attacked at each step; at most n_val")
     learning_rate: Rate | Annotated[list[Rate], Field(min_length=1)] = Field(
-        default=1.0, description="ζ, length of each update of ϖ; of a list, trainings that fall behind on val end early"
+        default=1.0, description="ζ, length of each update of ϖ; of a list, trainings of larger loss on val end early"
     )
     normalize: bool = Field(
         default=False,

@@ -33,9 +33,7 @@ LEAST = 3
 SLACK = 1
 """Images by which two measures of a candidate may differ: the worst iterate of PGD, and its last."""
 SHARES = (0.25, 0.5)
-"""Shares of a training after which less robust candidates are dropped; after the last one is left."""
-DOUBT = 0.5
-"""Standard errors by which a longer step must be more robust than a shorter one, which has come less far by then."""
+"""Shares of a training after which candidates are dropped; after the last one is left."""
 BATCH = 64
 """Images attacked at once; images that wait replace those that leave, so that batches stay full."""
 
@@ -288,47 +286,22 @@ def stages(count: int) -> list[tuple[float, int]]:
     return found
 
 
-def race(
-    candidates: Sequence[float],
-    steps: int,
-    predictor_of: Callable[[float, int], KernelPredictor],
-    selection: Selection,
-) -> float:
-    """The length of a step that is left of trainings side by side, from which the less robust are dropped on the way.
+def race(candidates: Sequence[float], steps: int, losses_of: Callable[[float, int], Sequence[float]]) -> float:
+    """The length of a step that is left of trainings side by side, from which those of larger loss are dropped.
+
+    The loss is the mean over the second half of the steps so far, of the same images for all candidates.
 
     Args:
         candidates: lengths of a step, each with a training of its own.
         steps: of a whole training.
-        predictor_of: trains with a length for so many steps.
-        selection: what candidates meet; all of it at the last comparison.
+        losses_of: trains with a length for so many steps, and gives the loss before each.
 
     Returns:
         The length.
     """
     left = list(candidates)
     for share, count in stages(len(left)):
-        step, images = max(1, round(share * steps)), len(selection) if count == 1 else selection.few
-        unbroken = {each: Trial(predictor_of(each, step), selection).unbroken(images) for each in left}
-        left = []
-        for _ in range(count):
-            first = _most_robust(unbroken)
-            left.append(first)
-            del unbroken[first]
+        step = max(1, round(share * steps))
+        loss = {each: float(np.mean(losses_of(each, step)[step // 2 : step])) for each in left}
+        left = sorted(left, key=lambda each: (loss[each], each))[:count]
     return left[0]
-
-
-def _most_robust(unbroken: dict[float, np.ndarray]) -> float:
-    """The smallest candidate that is at most ``DOUBT`` standard errors behind the best.
-
-    The difference of two candidates rests on the images that only one of them withstands; its standard error is the
-    root of their number.
-
-    Returns:
-        The candidate.
-    """
-    best = max(unbroken.values(), key=np.sum)
-
-    def near(images: np.ndarray) -> bool:
-        return bool(best.sum() - images.sum() <= DOUBT * np.sqrt((best != images).sum()))
-
-    return min(each for each, images in unbroken.items() if near(images))

@@ -209,32 +209,21 @@ def test_the_number_of_trainings_falls_geometrically_to_one():
         assert list(left) == sorted(left, reverse=True)
 
 
-def test_trainings_that_fall_behind_end_early():
-    """Predictors that are the better the larger the candidate; how far each is trained before it is dropped."""
-    problem, asked = Problem(0, 16, n_val=100), {}
-    good = problem.family.ridge(problem.diagonal)
-    noise = np.random.default_rng(0).standard_normal(good.shape) * good.std()
+def test_trainings_of_larger_loss_end_early():
+    """Losses that fall to a floor of each candidate; those of the first half of the steps so far do not count."""
+    asked = {}
+    floors, beginnings = {1.0: 0.4, 2.0: 0.2, 3.0: 0.3, 4.0: 0.1}, {1.0: 0.0, 2.0: 0.1, 3.0: 0.0, 4.0: 9.0}
 
-    def predictor_of(candidate, step):
-        asked.setdefault(candidate, []).append(step)
-        return problem.predictor(good + (4 - candidate) * noise)
+    def losses_of(candidate, steps):
+        asked.setdefault(candidate, []).append(steps)
+        return [beginnings[candidate]] * 5 + [floors[candidate]] * 95
 
-    assert race([4.0, 2.0, 1.0, 3.0], 40, predictor_of, problem.selection) == 4.0
-    assert asked == {1.0: [10], 2.0: [10], 3.0: [10, 20], 4.0: [10, 20]}
+    assert race([4.0, 2.0, 1.0, 3.0], 40, losses_of) == 4.0
+    assert asked == {1.0: [10], 2.0: [10, 20], 3.0: [10], 4.0: [10, 20]}
     asked.clear()
-    assert race([7.0], 40, predictor_of, problem.selection) == 7.0
+    assert race([7.0], 40, losses_of) == 7.0
     assert asked == {}
-
-
-def test_of_candidates_that_are_as_robust_as_far_as_one_can_tell_the_smaller_is_left():
-    """Behind by d images of which one of the two withstands m more: within half of the root of m or not."""
-    best = np.arange(100) < 50
-    near, far = best.copy(), best.copy()
-    near[:9], near[50:58] = False, True  # behind by 1, 17 apart
-    far[:9] = False  # behind by 9, 9 apart
-    assert search._most_robust({3.0: best, 1.0: near, 0.5: far}) == 1.0
-    assert search._most_robust({3.0: best, 0.5: far}) == 3.0
-    assert search._most_robust({3.0: best, 2.0: best.copy()}) == 2.0
+    assert race([3.0, 2.0], 40, lambda candidate, steps: [0.5] * steps) == 2.0
 
 
 @pytest.mark.parametrize(("seed", "eps255"), [(0, 16), (2, 48)])
