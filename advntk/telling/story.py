@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import Interval, power_of, student_interval
+from advntk.foundation.statistics import Interval, difference_interval, power_of, student_interval
 from advntk.telling.contents import Suite
 
 POINT = 0.01
@@ -102,17 +102,27 @@ class Told:
         """What findings with these settings have under nested keys, one after the other in front."""
         return np.array([functools.reduce(operator.getitem, keys, one.found) for one in self.of(**settings)])
 
+    def mean(self, *keys: str, **settings: object) -> Interval:
+        """The mean of one number over findings with these settings, with its interval."""
+        return student_interval(list(self.array(*keys, **settings)))
+
     def test_images(self, **settings: object) -> list[np.ndarray]:
         """Which test images the outcomes of findings with these settings are of, indices into their pool; by seed."""
         return [np.array(one.found["test_images"]) for one in self.of(**settings)]
 
+    def outcomes(self, predictor: str, kind: str = "robust", /, **settings: object) -> list[np.ndarray]:
+        """Outcomes of test images under one predictor, a boolean array for each finding that has it."""
+        found = [one.found["predictors"].get(predictor) for one in self.of(**settings)]
+        return [np.array(one[kind], dtype=bool) for one in found if one is not None]
+
+    def difference(self, one: str, other: str, /, **settings: object) -> Interval:
+        """Robust test accuracy of one predictor minus another's, pairs of images."""
+        first, second = (self.outcomes(name, **settings) for name in (one, other))
+        return difference_interval(first, second, self.test_images(**settings))
+
     def of(self, **settings: object) -> list[Finding]:
         """Findings whose settings have these values."""
-        return [
-            one
-            for one in self.findings
-            if all(one.settings.get(key) == value for key, value in settings.items())
-        ]  # fmt: skip
+        return [one for one in self.findings if settings.items() <= one.settings.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,15 +149,7 @@ class Story:
 
 
 def chosen(curves: Mapping[str, Any], row: int | None = None) -> int:
-    """Position of the time of best robust accuracy on val, the earliest of equals.
-
-    Args:
-        curves: with ``robust_val``, (T,) or (S, T).
-        row: which strength, where there are several.
-
-    Returns:
-        An index of the times.
-    """
+    """Position of the time of best robust accuracy on val, of one strength where there are several."""
     values = np.asarray(curves["robust_val"] if row is None else curves["robust_val"][row])
     return int(values.argmax())
 
@@ -158,17 +160,8 @@ def attacked(told: Told) -> list[str]:
 
 
 def power(widths: Sequence[int], rows: Iterable[np.ndarray], *, upper: bool = False) -> Interval:
-    """Power of the width in a quantity.
-
-    Args:
-        widths: ascending.
-        rows: the quantity at all widths, one row a network.
-        upper: over the upper half of four widths or more, where a plateau would show.
-
-    Returns:
-        Mean over networks with its interval.
-    """
-    first = len(widths) // 2 if upper and len(widths) > 3 else 0
+    """Power of the width in a quantity, a row for each network: mean over networks, ``upper``: over half the widths."""
+    first = len(widths) // 2 if upper and len(widths) > 3 else 0  # the upper half, where a plateau would show
     return student_interval([power_of(widths[first:], list(network[first:])) for network in rows])
 
 
@@ -178,16 +171,7 @@ def shared(d: Sequence[int], widths: Sequence[int]) -> list[int]:
 
 
 def power_along(d: Sequence[int], widths: Sequence[int], tables: Iterable[np.ndarray]) -> Interval:
-    """Power of the width in a quantity where the input dimension is the width.
-
-    Args:
-        d: input dimensions.
-        widths: at least two of them are among ``d``.
-        tables: the quantity, (d, widths), one table a network.
-
-    Returns:
-        Mean over networks with its interval.
-    """
+    """Power of the width in a quantity where the input dimension is the width, a (d, widths) table for each network."""
     sizes = shared(d, widths)
     at_d, at_width = [list(d).index(size) for size in sizes], [list(widths).index(size) for size in sizes]
     return power(sizes, (table[at_d, at_width] for table in tables))

@@ -32,17 +32,7 @@ def _moments(told: Told) -> np.ndarray:
 
 
 def chosen(told: Told, noise: float, loss: str, *, attacked: bool) -> list[np.ndarray]:
-    """Robust outcomes on test images at the time, and among attacks the strength, that is most robust on val; by seed.
-
-    Args:
-        told: the findings.
-        noise: share of wrong labels.
-        loss: of training.
-        attacked: of AT; else of clean training.
-
-    Returns:
-        One boolean array a seed.
-    """
+    """Robust outcomes on test images at the time, and of AT the strength, that is most robust on val; by seed."""
     found = []
     for one in told.of(noise=noise):
         robust = np.array(one.found[loss]["val"])[..., 1].max(axis=1)
@@ -51,39 +41,17 @@ def chosen(told: Told, noise: float, loss: str, *, attacked: bool) -> list[np.nd
     return found
 
 
-def last(told: Told, noise: float, loss: str) -> list[np.ndarray]:
-    """Robust outcomes at the end of training under the strongest attack, one boolean array a seed."""
-    return [np.array(one.found[loss]["outcomes"][-1]["last"], dtype=bool) for one in told.of(noise=noise)]
-
-
 def overfitting(told: Told, noise: float, loss: str) -> Interval:
     """Robust accuracy under the strongest attack, at the time chosen on val less that at the end."""
-    best = [np.array(one.found[loss]["outcomes"][-1]["best"], dtype=bool) for one in told.of(noise=noise)]
-    return difference_interval(best, last(told, noise, loss), told.test_images(noise=noise))
+    strongest = [one.found[loss]["outcomes"][-1] for one in told.of(noise=noise)]
+    best, last = ([np.array(one[time], dtype=bool) for one in strongest] for time in ("best", "last"))
+    return difference_interval(best, last, told.test_images(noise=noise))
 
 
 def gain(told: Told, noise: float, loss: str) -> Interval:
     """Robust accuracy of AT less that of clean training, t and strength chosen on val."""
     attacked, clean = (chosen(told, noise, loss, attacked=which) for which in (True, False))
     return difference_interval(attacked, clean, told.test_images(noise=noise))
-
-
-def decay(told: Told, noise: float, loss: str) -> Interval:
-    """Power of t in the distance from clean training at equal t, strongest attack, second half of the times."""
-    half = len(_moments(told)) // 2
-    apart = np.maximum(_series(told, noise, loss, "apart")[:, -1, half:], ROUNDING)
-    return student_interval([power_of(list(_moments(told)[half:]), list(seed)) for seed in apart])
-
-
-def left(told: Told, noise: float, loss: str) -> Interval:
-    """Distance from clean training at the last t over the largest on the way, strongest attack."""
-    apart = _series(told, noise, loss, "apart")[:, -1]
-    return student_interval(list(apart[:, -1] / apart.max(axis=1)))
-
-
-def off_path(told: Told, noise: float, loss: str) -> Interval:
-    """Largest distance from clean training's path over t, strongest attack."""
-    return student_interval(list(_series(told, noise, loss, "off_path")[:, -1].max(axis=1)))
 
 
 def claims(told: Told) -> list[Claim]:
@@ -112,27 +80,30 @@ def _claims(told: Told, noise: float, loss: str) -> list[Claim]:
     where, strongest = f"({WORDS[loss]}, {wrong_labels(noise)})", told.options["strengths"][-1]
     paper = loss == "squared"
     degeneration = "AT degeneration (Fu & Wang 2024)" if paper else OPEN
+    moments, half = list(_moments(told)), len(_moments(told)) // 2
+    apart, off_path = (_series(told, noise, loss, name)[:, -1] for name in ("apart", "off_path"))
+    powers = [power_of(moments[half:], list(seed)) for seed in np.maximum(apart[:, half:], ROUNDING)]
     return [
         Claim(
             f"AT nears clean training as t grows {where}",
             degeneration,
             f"power of t in the distance of directions at equal t, second half of the times down to {ROUNDING:g}, "
             f"strength {strongest:g}",
-            decay(told, noise, loss),
+            student_interval(powers),
             below=0,
         ),
         Claim(
-            f"AT has come to clean training at t = {_moments(told)[-1]:g} {where}",
+            f"AT has come to clean training at t = {moments[-1]:g} {where}",
             degeneration,
             f"distance of directions at that t over the largest before, strength {strongest:g}",
-            left(told, noise, loss),
+            student_interval(list(apart[:, -1] / apart.max(axis=1))),
             below=GONE,
         ),
         Claim(
             f"AT is clean training on another clock {where}",
             "this suite (exact for ReLU and squared loss)" if paper else OPEN,
             f"largest distance from clean training's path, strength {strongest:g}",
-            off_path(told, noise, loss),
+            student_interval(list(off_path.max(axis=1))),
             below=ON_PATH,
         ),
         Claim(

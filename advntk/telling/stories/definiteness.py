@@ -17,46 +17,32 @@ TINY = 1e-17
 ARK_FLOOR = 10 * float(np.finfo(np.float64).eps)
 
 
-def smallest(told: Told, network: str, name: str) -> np.ndarray:
-    """Smallest eigenvalue over the largest: (seeds, radii), or (seeds, radii, strengths)."""
-    return told.array(name, network=network)
-
-
 def floor(told: Told, name: str) -> float:
     """What float64 cannot tell from 0: of ``ark`` (c×c), ``theta`` (n×n) or ``blocks`` (n·c×n·c)."""
     return ARK_FLOOR if name == "ark" else float(told.findings[0].found["floors"][0][name])
 
 
 def worst_log(told: Told, network: str, name: str) -> Interval:
-    """log10 of the smallest eigenvalue over the largest, the worst radius and strength of each seed.
-
-    Returns:
-        Mean over seeds; what is below float64's floor counts as the floor.
-    """
-    values = smallest(told, network, name)
+    """log10 of the smallest eigenvalue over the largest, or float64's floor; each seed's worst radius and strength."""
+    values = told.array(name, network=network)
     return student_interval(np.log10(np.maximum(values.reshape(len(values), -1).min(axis=1), floor(told, name))))
 
 
 def lost_in_rounding(told: Told, network: str, name: str) -> bool:
     """Whether some smallest eigenvalue is below float64's floor."""
-    return bool((smallest(told, network, name) <= floor(told, name)).any())
+    return bool((told.array(name, network=network) <= floor(told, name)).any())
 
 
 def cost(told: Told, network: str) -> Interval:
-    """log10 of the condition number of Ξ^½ΘΞ^½ with blocks over that of Θ, strongest attack, images as they are.
-
-    Returns:
-        Mean over seeds; what it is at least where the product's smallest eigenvalue is below float64's floor.
-    """
-    theta, blocks = smallest(told, network, "theta")[:, 0], smallest(told, network, "blocks")[:, 0, -1]
-    return student_interval(
-        np.log10(np.maximum(theta, floor(told, "theta")) / np.maximum(blocks, floor(told, "blocks")))
-    )
+    """log10 of the condition number of Ξ^½ΘΞ^½ with blocks over that of Θ, or at least, strongest attack, as it is."""
+    theta = np.maximum(told.array("theta", network=network)[:, 0], floor(told, "theta"))
+    blocks = np.maximum(told.array("blocks", network=network)[:, 0, -1], floor(told, "blocks"))
+    return student_interval(np.log10(theta / blocks))
 
 
 def _definite(told: Told, network: str, name: str) -> Verdict:
     """Holds where every smallest eigenvalue is above float64's floor, not where one is as far below 0; else open."""
-    if (smallest(told, network, name) < -floor(told, name)).any():
+    if (told.array(name, network=network) < -floor(told, name)).any():
         return "does not hold"
     sure = not lost_in_rounding(told, network, name)
     edge = float(np.log10(floor(told, name)))
@@ -125,7 +111,7 @@ def _draw_family(axes: Axes, told: Told, family: str) -> None:
     strengths = [0.0, *told.options["exposures"]]
     for index, activation in enumerate(told.options["activations"]):
         network, colour = f"{family}-{activation}", COLOURS[index]
-        theta, blocks = smallest(told, network, "theta"), smallest(told, network, "blocks")
+        theta, blocks = told.array("theta", network=network), told.array("blocks", network=network)
         values = np.maximum(np.concatenate([theta[..., None], blocks], axis=2), TINY)
         for radius in range(values.shape[1]):
             face = colour if radius == 0 else "none"
@@ -137,7 +123,7 @@ def _draw_family(axes: Axes, told: Told, family: str) -> None:
 def _draw_ark(axes: Axes, told: Told) -> None:
     names = told.values("network")
     for line, network in enumerate(names):
-        values = np.maximum(smallest(told, network, "ark"), TINY)
+        values = np.maximum(told.array("ark", network=network), TINY)
         axes.plot(values.ravel(), np.full(values.size, line), "o", ms=4, color=COLOURS[0], alpha=0.6)
     axes.set_yticks(range(len(names)), names, fontsize=6.5)
     axes.set_ylim(len(names) - 0.5, -0.5)

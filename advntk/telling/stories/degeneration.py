@@ -45,13 +45,6 @@ def _finite_tests(told: Told) -> int:
     return min(int(one.found["n_test"]) for one in told.of(part="finite"))
 
 
-def distance_left(told: Told, network: tuple[str, str], noise: float) -> Interval:
-    """Relative distance of AT to the natural solution at the last finite time, the largest over strengths."""
-    attacked = [row for row, exposure in enumerate(told.options["exposures"]) if exposure]
-    found = [one.found["distance"] for one in _kernels(told, network, noise)]
-    return student_interval([max(rows[row][-1] for row in attacked) for rows in found])
-
-
 def lost(told: Told, network: tuple[str, str], noise: float) -> Interval:
     """Robust accuracy that the strongest AT loses on test from its best time on val to the end."""
     found = [one.found for one in _kernels(told, network, noise)]
@@ -59,51 +52,9 @@ def lost(told: Told, network: tuple[str, str], noise: float) -> Interval:
     return seed_interval(losses, told.options["n_test"])
 
 
-def sooner(told: Told, network: tuple[str, str], noise: float) -> Interval:
-    """Ln of clean training's best time over that of the strongest AT, both chosen on val."""
-    found = [one.found for one in _kernels(told, network, noise)]
-    return student_interval([np.log(one["times"][chosen(one, 0)] / one["times"][chosen(one, -1)]) for one in found])
-
-
-def finite_distance(told: Told, training: str, noise: float) -> Interval:
-    """Relative distance to the standard-trained network at the last time, minus clean training's own."""
-    own, clean = (_finite(told, noise, name, "distance")[:, -1] for name in (training, "clean"))
-    return student_interval(list(own - clean))
-
-
-def finite_lost(told: Told, training: str, noise: float) -> Interval:
-    """Robust accuracy that a finite network loses on test from its best time on val to its last."""
-    losses = _best(told, noise, training) - _finite(told, noise, training, "robust_test")[:, -1]
-    return seed_interval(list(losses), _finite_tests(told))
-
-
 def finite_gain(told: Told, training: str, noise: float) -> Interval:
     """Best robust accuracy of a finite network in AT minus that of clean training, times chosen on val."""
     return seed_interval(list(_best(told, noise, training) - _best(told, noise, "clean")), _finite_tests(told))
-
-
-def factor_range(told: Told, training: str, noise: float) -> Interval:
-    """Ln of the largest of the attack's factors over t over the smallest."""
-    factors = _finite(told, noise, training, "factor")
-    return student_interval(list(np.log(factors.max(axis=1) / factors.min(axis=1))))
-
-
-def still_falling(told: Told, training: str, noise: float) -> Interval:
-    """Factor by which the distance to the standard-trained network fell over the last e-fold of time."""
-    distances = _finite(told, noise, training, "distance")
-    return student_interval(list(distances[:, -2] / distances[:, -1]))
-
-
-def _compared(told: Told) -> list[float]:
-    """The share of wrong labels at which two widths are compared, if any."""
-    options = told.options
-    return list(options["finite_noise"][-1:]) if options["finite_width"] != options["narrow_width"] else []
-
-
-def wider(told: Told, training: str, noise: float) -> Interval:
-    """Best robust accuracy of the wide finite network minus the narrow one's, times chosen on val, same seeds."""
-    wide, narrow = (_best(told, noise, training, told.options[f"{name}_width"]) for name in ("finite", "narrow"))
-    return seed_interval(list(wide - narrow), _finite_tests(told))
 
 
 def claims(told: Told) -> list[Claim]:
@@ -114,19 +65,10 @@ def claims(told: Told) -> list[Claim]:
     for noise in options["finite_noise"]:
         for training in ("flow", "pgd"):
             found += _finite_claims(told, training, noise)
-    found += [
-        Claim(
-            f"width {options['finite_width']} reaches more robust accuracy than width {options['narrow_width']} "
-            f"(finite mlp, {name}, {wrong_labels(noise)})",
-            "open question of Fu & Wang 2024",
-            "difference of best-on-val robust accuracies",
-            wider(told, training, noise),
-            above=POINT,
-            setup=_finite_setup(told),
-        )
-        for noise in _compared(told)
-        for training, name in TRAININGS.items()
-    ]
+    if options["finite_width"] != options["narrow_width"]:
+        found += [
+            _width_claim(told, training, noise) for noise in options["finite_noise"][-1:] for training in TRAININGS
+        ]
     return found
 
 
@@ -134,12 +76,16 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
     options, (dataset, family) = told.options, network
     weakest, *_, strongest = options["exposures"]
     where, setup = f"{dataset} {family}-{options['depth']}, {wrong_labels(noise)}", _kernel_setup(told)
+    found = [one.found for one in _kernels(told, network, noise)]
+    attacked = [row for row, exposure in enumerate(options["exposures"]) if exposure]
+    left = [max(one["distance"][row][-1] for row in attacked) for one in found]
+    sooner = [np.log(one["times"][chosen(one, 0)] / one["times"][chosen(one, -1)]) for one in found]
     return [
         Claim(
             f"AT tends to the natural solution Θ⁻¹Y ({where})",
             PAPER,
             "relative distance of AT at the last finite time, largest over strengths",
-            distance_left(told, network, noise),
+            student_interval(left),
             below=POINT,
             setup=setup,
         ),
@@ -155,7 +101,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
             f"a stronger attack reaches its best robust accuracy earlier ({where})",
             PAPER,
             f"ln of the best time at κηS = {weakest:g} over that at {strongest:g}",
-            sooner(told, network, noise),
+            student_interval(sooner),
             above=0,
             words=f"above 0; {strongest - weakest:g} where κ is one number",
             setup=setup,
@@ -166,6 +112,9 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
 def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
     name, last = TRAININGS[training], told.options["finite_log_times"][1]
     where, setup = f"(finite mlp, {wrong_labels(noise)})", _finite_setup(told)
+    distance, clean = (_finite(told, noise, one, "distance") for one in (training, "clean"))
+    fallen = _best(told, noise, training) - _finite(told, noise, training, "robust_test")[:, -1]
+    factor = _finite(told, noise, training, "factor")
     return [
         Claim(
             f"AT with {name} reaches more robust accuracy than clean training at its own best time {where}",
@@ -179,8 +128,8 @@ def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
             f"AT with {name} has come to the standard-trained network at ln t = {last} {where}",
             PAPER,
             "relative distance on test images at that time, minus clean training's own; over the last e-fold of time "
-            f"AT's fell by a factor of {span(still_falling(told, training, noise))}",
-            finite_distance(told, training, noise),
+            f"AT's fell by a factor of {span(student_interval(list(distance[:, -2] / distance[:, -1])))}",
+            student_interval(list(distance[:, -1] - clean[:, -1])),
             below=0.05,
             setup=setup,
         ),
@@ -188,7 +137,7 @@ def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
             f"robust accuracy falls along AT with {name} {where}",
             PAPER,
             "robust accuracy at the best time minus at the last",
-            finite_lost(told, training, noise),
+            seed_interval(list(fallen), _finite_tests(told)),
             above=POINT,
             setup=setup,
         ),
@@ -196,11 +145,25 @@ def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
             f"{name} multiplies the training error by a factor that stays the same {where}",
             "assumed for Ξ(t) = t Ξ' (Fu & Wang 2024)",
             "ln of ‖f(x_S) − y‖/‖f(x) − y‖, largest over t minus smallest",
-            factor_range(told, training, noise),
+            student_interval(list(np.log(factor.max(axis=1) / factor.min(axis=1)))),
             below=STEADY,
             setup=setup,
         ),
     ]
+
+
+def _width_claim(told: Told, training: str, noise: float) -> Claim:
+    wide, narrow = (told.options[f"{name}_width"] for name in ("finite", "narrow"))
+    gain = _best(told, noise, training, wide) - _best(told, noise, training, narrow)
+    return Claim(
+        f"width {wide} reaches more robust accuracy than width {narrow} (finite mlp, {TRAININGS[training]}, "
+        f"{wrong_labels(noise)})",
+        "open question of Fu & Wang 2024",
+        "difference of best-on-val robust accuracies",
+        seed_interval(list(gain), _finite_tests(told)),
+        above=POINT,
+        setup=_finite_setup(told),
+    )
 
 
 def _kernel_setup(told: Told) -> str:

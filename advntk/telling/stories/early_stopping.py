@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -24,13 +22,9 @@ SAME_KAPPA = 1e-9
 RIVALS = ("at", "early_stopped_ntk")
 
 
-def _found(told: Told, network: str) -> list[dict[str, Any]]:
-    return [one.found for one in told.of(network=network)]
-
-
 def spread(told: Told, network: str) -> Interval:
     """Relative standard deviation of κ over images."""
-    return student_interval(list(told.array("spread", network=network)))
+    return told.mean("spread", network=network)
 
 
 def identity(told: Told, network: str) -> Interval:
@@ -40,17 +34,16 @@ def identity(told: Told, network: str) -> Interval:
 
 def gain(told: Told, network: str) -> Interval:
     """Best robust accuracy of the strongest AT minus clean training's, times chosen on val, accuracy on test."""
-    found = _found(told, network)
+    found = [one.found for one in told.of(network=network)]
     gains = [one["robust_test"][-1][chosen(one, -1)] - one["robust_test"][0][chosen(one, 0)] for one in found]
     return seed_interval(gains, found[0]["sizes"]["test"])
 
 
 def claims(told: Told) -> list[Claim]:
     """The clock and the gain of each network, and the paper's methods where the suite measured them."""
-    found = []
-    for network in told.options["networks"]:
-        found += _network_claims(told, network)
-    return found + _of_methods(told)
+    return [claim for network in told.options["networks"] for claim in _network_claims(told, network)] + _of_methods(
+        told
+    )
 
 
 def _of_methods(told: Told) -> list[Claim]:
@@ -91,15 +84,7 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
 
 
 def method_claims(compared: pd.DataFrame) -> list[Claim]:
-    """Adv-NTK against AT and against early-stopped NTK: a claim for each dataset, network and radius.
-
-    Args:
-        compared: comparisons of a suite, which has none of a training that has not converged; of several attacks the
-            one under which Adv-NTK is least robust counts.
-
-    Returns:
-        Claims; none where the suite has no Adv-NTK.
-    """
+    """Adv-NTK against AT and against early-stopped NTK, under the attack under which Adv-NTK is least robust."""
     strongest: dict[tuple[object, ...], Line] = {}
     for one in seen_from(lines_of(compared), "advntk"):
         key = (one["dataset"], one["network"], one["eps255"], one["method_b"])
@@ -110,12 +95,11 @@ def method_claims(compared: pd.DataFrame) -> list[Claim]:
 
 def _method_claim(one: Line) -> Claim:
     own, rival = (method_label(one[f"method_{side}"], one[f"checkpoint_{side}"]) for side in "ab")
-    interval = ends(one, DIFFERENCE)
     return Claim(
         f"{own} is more robust than {rival} ({one['dataset']}, {one['network']})",
         PAPER if one["method_b"] == "at" else SUITE,
         f"difference of robust accuracies, {one['attack']} at {one['eps255']:g}/255, paired",
-        interval,
+        ends(one, DIFFERENCE),
         above=0,
         setup=f"Records of this suite: {one['n_test']} test images, {one['seeds']} seeds",
     )
@@ -156,7 +140,7 @@ def figure(told: Told) -> Figure:
         axes[2], attacked(told), [gain(told, network) for network in attacked(told)], "difference of robust accuracy"
     )
     axes[2].axvline(0, color="#555555", lw=0.8)
-    found = _found(told, most)
+    found = [one.found for one in told.of(network=most)]
     for row, exposure in enumerate(told.options["exposures"]):
         times = np.array(found[0]["times"]) * np.exp(exposure)
         values = [one["robust_test"][row] for one in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, difference_interval, student_interval
+from advntk.foundation.statistics import Interval, student_interval
 from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels, span
 from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, power, power_along, shared
 
@@ -36,15 +36,6 @@ def _inputs(told: Told) -> tuple[list[str], list[int]]:
 def _change(told: Told) -> Interval:
     """Relative change of AT's test logits by ARK's diagonal alone, the largest over t."""
     return student_interval(list(told.array("change", "diagonal", kind="adv").max(axis=1)))
-
-
-def _outcomes(told: Told, name: str, kind: str = "robust") -> list[np.ndarray]:
-    return [np.array(one.found["predictors"][name][kind], dtype=bool) for one in told.of(kind="adv")]
-
-
-def _difference(told: Told, one: str, other: str) -> Interval:
-    """Robust test accuracy of one predictor minus another's, pairs of images."""
-    return difference_interval(_outcomes(told, one), _outcomes(told, other), told.test_images(kind="adv"))
 
 
 def claims(told: Told) -> list[Claim]:
@@ -93,7 +84,7 @@ def claims(told: Told) -> list[Claim]:
         ("blocks", "diagonal", "blocks are more robust than the diagonal, finite width"),
     ):
         quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
-        found.append(Claim(sentence, _HERE, quantity, _difference(told, one, other), above=0))
+        found.append(Claim(sentence, _HERE, quantity, told.difference(one, other, kind="adv"), above=0))
     return found
 
 
@@ -133,14 +124,16 @@ def figure(told: Told) -> Figure:
     change.set(xscale="log", xlabel="t · mean diagonal of Θ", ylabel="relative change", ylim=(0, None))
     for panel in (mass, change):
         panel.legend()
-    outcomes = {name: [_outcomes(told, key, kind) for kind in ("robust", "clean")] for key, name in NAMES.items()}
+    outcomes = {
+        name: [told.outcomes(key, which, kind="adv") for which in ("robust", "clean")] for key, name in NAMES.items()
+    }
     accuracy_dots(accuracy, outcomes, told.test_images(kind="adv"), [COLOURS[0]] * len(NAMES))
     return drawn
 
 
 def caption(told: Told) -> str:
     """What was found."""
-    values = {name: float(np.mean(_outcomes(told, key))) for key, name in NAMES.items()}
+    values = {name: float(np.mean(told.outcomes(key, kind="adv"))) for key, name in NAMES.items()}
     listed = ", ".join(f"{value:.2f} ({name.removeprefix('Ξ: ')})" for name, value in values.items())
     return (
         f"At width {told.options['widths'][-1]} the off-diagonal mass of exp(ARK η S) is "

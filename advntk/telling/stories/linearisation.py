@@ -29,16 +29,7 @@ def errors_by_time(one: Finding, name: str) -> np.ndarray:
 
 
 def crossing(sizes: np.ndarray, values: np.ndarray, threshold: float) -> float:
-    """The size at which values first pass a threshold, by interpolation in both logarithms.
-
-    Args:
-        sizes: > 0, ascending.
-        values: > 0.
-        threshold: > 0.
-
-    Returns:
-        It; the first or last size where the crossing lies outside the range.
-    """
+    """The size at which values first pass a threshold, interpolated in both logarithms, or else the nearest end."""
     above = np.flatnonzero(values >= threshold)
     if not len(above) or above[0] == 0:
         return float(sizes[0] if len(above) else sizes[-1])
@@ -48,39 +39,19 @@ def crossing(sizes: np.ndarray, values: np.ndarray, threshold: float) -> float:
 
 
 def breaking(one: Finding, name: str) -> Interval:
-    """The κηS at which the error passes the threshold, geometric mean over networks with its interval.
-
-    Args:
-        one: a network's unit.
-        name: of the linearisation.
-
-    Returns:
-        Value and ends; a network that passes outside the range counts with its end (see :func:`breaks`).
-    """
+    """The κηS at which the error passes the threshold, geometric mean over networks; see :func:`breaks`."""
     strengths = np.array(one.options["strengths"], dtype=float)
     return geometric_interval([crossing(strengths, row, one.options["threshold"]) for row in errors(one, name)])
-
-
-def outside(one: Finding, name: str) -> tuple[int, int]:
-    """Networks that are past the threshold at the weakest attack, and those below it at the strongest."""
-    found, threshold = errors(one, name), one.options["threshold"]
-    return int((found[:, 0] >= threshold).sum()), int((found < threshold).all(axis=1).sum())
 
 
 def _default(told: Told) -> Finding:
     return told.of(variant="default")[0]
 
 
-def ratio(told: Told, one: Finding, name: str, at: int) -> Interval:
-    """Error of a variant over the default's at one strength, by position, geometric mean over networks."""
-    logs = np.log(errors(one, name)[:, at]) - np.log(errors(_default(told), name)[:, at])
-    return geometric_interval(np.exp(logs))
-
-
 def breaks(one: Finding, name: str) -> str:
     """From which κηS on the error is past the threshold, in words."""
-    strengths, (early, late) = one.options["strengths"], outside(one, name)
-    count = len(errors(one, name))
+    strengths, past = one.options["strengths"], errors(one, name) >= one.options["threshold"]
+    early, late, count = int(past[:, 0].sum()), int((~past.any(axis=1)).sum()), len(past)
     if late == count:
         return f"above {strengths[-1]:g}"
     if early == count:
@@ -113,12 +84,13 @@ def _same(told: Told, one: Finding, at: int) -> Claim:
     """A variant against the default under one attack, by position."""
     strength, threshold = one.options["strengths"][at], one.options["threshold"]
     changed, value = str(one.settings["variant"]).split(".", 1)
+    own, default = (np.log(errors(which, "frozen")[:, at]) for which in (one, _default(told)))
     return Claim(
         f"{changed} = {value} changes the error of the frozen linearisation by no more than a quarter, κηS = "
         f"{strength:g}",
         "this suite",
         f"error over the default's (past {threshold:.0%} from κηS on: {breaks(one, 'frozen')})",
-        ratio(told, one, "frozen", at),
+        geometric_interval(np.exp(own - default)),
         above=SAME[0],
         below=SAME[1],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, student_interval
+from advntk.foundation.statistics import Interval
 from advntk.telling.layout import COLOURS, panels, points
 from advntk.telling.story import Claim, Story, Told, verdict_on
 
@@ -25,7 +25,7 @@ CONDITION = "Ξ'(t) is a number times a constant matrix: η is constant, or comm
 
 def gap(told: Told, network: str, name: str) -> Interval:
     """Relative gap of closed form and ODE."""
-    return student_interval(list(told.array(name, "gap", network=network)))
+    return told.mean(name, "gap", network=network)
 
 
 def turning(told: Told, network: str, name: str) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.findings import Finding
-from advntk.foundation.statistics import Interval, student_interval
+from advntk.foundation.statistics import student_interval
 from advntk.telling.layout import COLOURS, line_with_band, panels, span
 from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, power, verdict_on
 
@@ -37,27 +37,12 @@ def _line(told: Told, name: str, *, d: int | None, part: int = TEST) -> tuple[li
 
 
 def law(told: Told, d: int) -> np.ndarray:
-    """Coefficients of gap² = a/width + c at one input dimension for the frozen Jacobians, of either sign.
-
-    Errors count relative to the mean over networks: relative to each network's own, small gaps would draw the fit down.
-
-    Args:
-        told: all widths and d.
-        d: input dimension.
-
-    Returns:
-        (a, c) of each network, (networks, 2); c is the square of the relative gap at infinite width.
-    """
+    """Coefficients a and c of gap² = a/width + c at one d for the frozen Jacobians, of either sign, (networks, 2)."""
     widths, gaps = _line(told, "frozen", d=d)
     squares = gaps**2
-    scale = squares.mean(axis=0)
+    scale = squares.mean(axis=0)  # errors relative to each network's own gaps would let small ones draw the fit down
     terms = np.stack([1 / np.asarray(widths, dtype=float), np.ones(len(widths))], axis=1) / scale[:, None]
     return np.array([np.linalg.lstsq(terms, network / scale, rcond=None)[0] for network in squares])
-
-
-def left_over(told: Told, d: int) -> Interval:
-    """The square of the relative gap at infinite width and one d; below 0 by noise where there is none."""
-    return student_interval(list(law(told, d)[:, 1]))
 
 
 def _dimensions(told: Told) -> list[int]:
@@ -91,7 +76,7 @@ def claims(told: Told) -> list[Claim]:
             f"the gap to the frozen linearisation vanishes at infinite width (d = {size})",
             PAPER,
             "c of the fit gap² = a/width + c over all widths, the squared gap at infinite width",
-            left_over(told, size),
+            student_interval(list(law(told, size)[:, 1])),
             below=NONE**2,
             words=f"0 (below {NONE:g}²)",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from advntk.foundation.statistics import Interval, difference_interval, seed_interval
+from advntk.foundation.statistics import seed_interval
 from advntk.telling.layout import COLOURS, accuracy_dots, line_with_band, panels
 from advntk.telling.story import Claim, Story, Told, Verdict, verdict_on, wrong_labels
 
@@ -28,19 +28,6 @@ NAMES = {
 FREEDOMS = ("scalar", "diagonal", "per_class", "blocks", "full")
 ENOUGH = 0.02
 """Accuracy that more steps must not add for the paper's to be enough."""
-
-
-def _outcomes(told: Told, noise: float, name: str, kind: str = "robust") -> list[np.ndarray]:
-    """Of test images, one array a seed."""
-    found = [one.found["predictors"].get(name) for one in told.of(noise=noise)]
-    return [np.array(one[kind], dtype=bool) for one in found if one is not None]
-
-
-def _difference(told: Told, noise: float, one: str, other: str) -> Interval:
-    """Robust test accuracy of one predictor minus another's, pairs of images."""
-    return difference_interval(
-        _outcomes(told, noise, one), _outcomes(told, noise, other), told.test_images(noise=noise)
-    )
 
 
 def _gaps(told: Told, noise: float, name: str) -> np.ndarray:
@@ -83,7 +70,7 @@ def claims(told: Told) -> list[Claim]:
 
 def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Claim:
     """A claim about all shares of wrong labels: its interval is the one with the smallest value."""
-    found = {noise: _difference(told, noise, one, other) for noise in told.values("noise")}
+    found = {noise: told.difference(one, other, noise=noise) for noise in told.values("noise")}
     verdicts = {noise: verdict_on(interval, above=0) for noise, interval in found.items()}
     holding = [noise for noise, verdict in verdicts.items() if verdict == "holds"]
     least = min(found, key=lambda noise: found[noise][0])
@@ -101,11 +88,12 @@ def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Cl
 
 
 def _claims(told: Told, noise: float) -> list[Claim]:
-    where, few, many = f", {wrong_labels(noise)}", told.options["advntk_steps"], _last_step(told)
+    where, few = f", {wrong_labels(noise)}", told.options["advntk_steps"]
+    many = told.findings[0].found["advntk"]["steps"][-1]
     found = []
     for one, other, sentence, source in _COMPARED + (_WITH_NOISY_VAL if noise else ()):
         quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
-        found.append(Claim(sentence + where, source, quantity, _difference(told, noise, one, other), above=0))
+        found.append(Claim(sentence + where, source, quantity, told.difference(one, other, noise=noise), above=0))
     apart = list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar"))
     return [
         *found,
@@ -120,21 +108,17 @@ def _claims(told: Told, noise: float) -> list[Claim]:
             f"{few} steps of Adv-NTK are enough" + where,
             _PAPER,
             f"robust test accuracy, {many} steps − {few}, paired",
-            _difference(told, noise, "adv_ntk_long", "adv_ntk"),
+            told.difference("adv_ntk_long", "adv_ntk", noise=noise),
             below=ENOUGH,
         ),
         Claim(
             f"step {few} of Adv-NTK is as good as the best on val" + where,
             _PAPER,
             f"robust test accuracy, val's best step − step {few}, paired",
-            _difference(told, noise, "adv_ntk_best", "adv_ntk"),
+            told.difference("adv_ntk_best", "adv_ntk", noise=noise),
             below=ENOUGH,
         ),
     ]
-
-
-def _last_step(told: Told) -> int:
-    return int(told.findings[0].found["advntk"]["steps"][-1])
 
 
 def _setup(told: Told) -> str:
@@ -161,9 +145,9 @@ def figure(told: Told) -> Figure:
     )
     for panel, noise in zip(axes, noises, strict=False):
         outcomes = {
-            name: [_outcomes(told, noise, key, kind) for kind in ("robust", "clean")]
+            name: [told.outcomes(key, kind, noise=noise) for kind in ("robust", "clean")]
             for key, name in NAMES.items()
-            if _outcomes(told, noise, key)
+            if told.outcomes(key, noise=noise)
         }
         colours = [COLOURS[0] if name.startswith("Ξ") else COLOURS[7] for name in outcomes]
         accuracy_dots(panel, outcomes, told.test_images(noise=noise), colours)
@@ -188,9 +172,11 @@ def caption(told: Told) -> str:
     parts = []
     for noise in told.values("noise"):
         shown = [
-            name for name in ("natural", "early_stopped", *FREEDOMS, "joint_stopped") if _outcomes(told, noise, name)
+            name
+            for name in ("natural", "early_stopped", *FREEDOMS, "joint_stopped")
+            if told.outcomes(name, noise=noise)
         ]
-        values = {NAMES[name]: float(np.mean(_outcomes(told, noise, name))) for name in shown}
+        values = {NAMES[name]: float(np.mean(told.outcomes(name, noise=noise))) for name in shown}
         listed = ", ".join(f"{value:.2f} ({name})" for name, value in values.items())
         parts.append(f"With {wrong_labels(noise)}, robust test accuracy is {listed}.")
     parts.append("Suite `fashion_freedom` has one stopping time and the two diagonals at 10,000 Fashion-MNIST images.")
