@@ -125,13 +125,10 @@ def sizes(config: SuiteConfig, tests: Iterable[int], seeds: Iterable[int]) -> st
 
 
 def interval_of_counts(counts: Sequence[Sequence[int]]) -> Interval:
-    """Mean accuracy and its 95% interval over seeds and images, from (correct, total) of each seed.
+    """Return mean accuracy and its 95% interval over seeds and images, from (correct, total) of each seed.
 
     Which images are right is not known: they are taken to be the same for all seeds and right by as much in common as
     their numbers allow, so that the interval is not too narrow where seeds share their test images.
-
-    Returns:
-        (mean, low, high).
     """
     outcomes = [np.arange(total) < correct for correct, total in counts]
     return accuracy_interval(outcomes, [np.arange(total) for _, total in counts])

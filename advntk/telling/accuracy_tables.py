@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from advntk.foundation.records import Record
 from advntk.telling.comparisons import SIGNIFICANCE, Line, comparisons, seen_from
 from advntk.telling.contents import Suite
 from advntk.telling.frames import (
@@ -26,6 +25,7 @@ from advntk.telling.listing import EMPTY, Column, Listing, accuracy, groups, lin
 
 BEST, TIED, WORSE = "best", "not significantly different", "worse"
 _ACROSS = 4  # networks and radii side by side
+_SHOWN = "All columns except clean show robust accuracy: correct both clean and under the attack that the column names."
 
 
 COLUMNS = [
@@ -35,13 +35,10 @@ COLUMNS = [
 
 
 def standings(found: Sequence[Line]) -> dict[tuple[str, str], tuple[str, float | None]]:
-    """Standings from the comparisons of one dataset, network, attack and radius.
+    """Return standing and p by method and checkpoint, from the comparisons of one dataset, network, attack and radius.
 
     Only methods with the most seeds, all the same, have one. The p are those of the table of comparisons, adjusted
     over all pairs of the suite: they hold whichever method turns out to be the best.
-
-    Returns:
-        Standing and p by method and checkpoint; none where no two methods have the same seeds.
     """
     seeds = {name: one[f"own_{side}"] for one in found for name, side in _sides(one)}
     shared = [own for own in seeds.values() if list(seeds.values()).count(own) > 1]
@@ -63,17 +60,10 @@ def _sides(one: Line) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def standing(suite: Suite, compared: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The table of results and where each row stands among those of its dataset, network, attack and radius.
+    """Return the table of results with where each row stands among those of its dataset, network, attack and radius.
 
-    Args:
-        suite: what was measured.
-        compared: its comparisons, if they are at hand.
-
-    Returns:
-        Columns of the table of results and ``COLUMNS``: half the widths of intervals; standing is best, not
-        significantly different (from the best), worse, or empty where it is not compared; p_holm is that of the
-        comparison with the best. Rows in the order of the printed tables: dataset, kind of network and attack; then
-        network and radius.
+    Rows are in the order of the printed tables: dataset, kind of network and attack; then network and radius.
+    ``compared`` are the suite's comparisons, if they are at hand.
     """
     place = ["dataset", "network", "attack", "eps255"]
     pairs = comparisons(suite) if compared is None else compared
@@ -143,11 +133,8 @@ def _listing(
 
 def _caption(suite: Suite, chosen: pd.DataFrame, tests: int) -> str:
     """What the numbers are, what is bold, and what a reader must know of the training."""
-    what = (
-        "All columns except clean show robust accuracy: correct both clean and under the attack that the column names."
-    )
-    dataset = chosen["dataset"].iloc[0]
-    return " ".join([sizes_caption(chosen), what, _in_bold(chosen, tests), *_remarks(suite, dataset)])
+    remarks = _remarks(suite, chosen["dataset"].iloc[0])
+    return " ".join([sizes_caption(chosen), _SHOWN, _in_bold(chosen, tests), *remarks])
 
 
 def _in_bold(chosen: pd.DataFrame, tests: int) -> str:
@@ -172,7 +159,8 @@ def _remarks(suite: Suite, dataset: str) -> list[str]:
     groups: dict[str, dict[str, None]] = {}
     for item in suite.measured:
         if item.record.dataset == dataset:
-            groups.setdefault(_trained_on(item.record), {})[method_label(item.record.method)] = None
+            images = f"{item.record.n_train} images" + (" (opt and val)" if item.record.images == "all" else "")
+            groups.setdefault(images, {})[method_label(item.record.method)] = None
     if len(groups) > 1:
         words = "; ".join(f"{', '.join(methods)} on {images}" for images, methods in groups.items())
         remarks.append(f"Methods were trained on different data (deviation D7): {words}.")
@@ -181,11 +169,6 @@ def _remarks(suite: Suite, dataset: str) -> list[str]:
             "The table reference_protocol shows the results under the reference code's protocol (deviations D2, D15)."
         )
     return remarks
-
-
-def _trained_on(record: Record) -> str:
-    """The images that a method was trained on, in words."""
-    return f"{record.n_train} images" + (" (opt and val)" if record.images == "all" else "")
 
 
 def results_listings(suite: Suite) -> Iterator[Listing]:
@@ -217,8 +200,7 @@ def _results(found: pd.DataFrame, seeds: int, title: str) -> Listing:
     head, lines = accuracies(cells)
     return Listing(
         title=title,
-        caption=f"{sizes_caption(found)} All columns except clean show robust accuracy: correct both clean and "
-        "under the attack that the column names.",
+        caption=f"{sizes_caption(found)} {_SHOWN}",
         head=head,
         lines=lines,
         notes=footnotes(notes),
@@ -227,14 +209,7 @@ def _results(found: pd.DataFrame, seeds: int, title: str) -> Listing:
 
 
 def accuracies(cells: Iterable[tuple[str, str, str, str, str]]) -> tuple[list[str], list[list[str]]]:
-    """Networks and methods down, attacks across.
-
-    Args:
-        cells: network, method, clean accuracy, attack, and accuracy under it, as they are printed.
-
-    Returns:
-        Titles and lines of a table.
-    """
+    """Titles and lines of a table from (network, method, clean accuracy, attack, accuracy under it): attacks across."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for network, method, clean, attack, robust in cells:
         found.setdefault((network, method), {"clean": clean})[attack] = robust

@@ -12,7 +12,7 @@ import pandas as pd
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
 from advntk.telling.contents import Measured, Suite
-from advntk.telling.frames import ends, evaluated, span_of
+from advntk.telling.frames import cell_of, ends, evaluated, span_of, under
 from advntk.telling.kinds.checks import unconverged
 from advntk.telling.labels import NORMS, method_label, named, radius_label
 from advntk.telling.listing import (
@@ -42,16 +42,10 @@ Line = dict[str, Any]
 
 
 def comparisons(suite: Suite) -> pd.DataFrame:
-    """All pairs of methods under each attack inside the threat model, in the order of the configuration's lists.
+    """Return all pairs of methods under each attack inside the threat model, in the order of the configuration's lists.
 
     Two methods are compared on the seeds that both have; without a common seed they are not. Methods whose training has
-    not converged take part in none.
-
-    Returns:
-        One row for each comparison: ``COLUMNS``, and network and own_a, own_b (the seeds that each method has).
-        Accuracies and differences are fractions; difference is a − b with its 95% interval. p is that of
-        :func:`paired_test`, the larger of McNemar's exact test and of that of the interval; p_holm is adjusted over all
-        comparisons of the suite.
+    not converged take part in none. Not in the CSV file are network, own_a and own_b: the seeds that each method has.
     """
     reasons, cells = unconverged(suite), dict[tuple[str, str, float, str], list[list[Measured]]]()
     for _, group in evaluated(suite).groupby(["dataset", "attack", "eps255", "network", "method"], observed=True):
@@ -80,12 +74,8 @@ def _compare(a: Sequence[Measured], b: Sequence[Measured]) -> Line:
     only_a, only_b = discordant(left, right)
     difference, p = paired_test(left, right, [item.images for item in a])
     return {
-        "dataset": record.dataset,
-        "network": record.architecture.label,
-        "architecture": record.architecture.kind,
-        "depth": record.architecture.depth,
-        "attack": record.attack.name,
-        "eps255": record.threat.eps255,
+        **cell_of(record),
+        **under(record),
         "method_a": record.method,
         "checkpoint_a": choices[0],
         "method_b": b[0].record.method,
@@ -130,15 +120,8 @@ def _checkpoint(group: Sequence[Measured]) -> str:
 
 
 def _require_same_examples(a: Sequence[Measured], b: Sequence[Measured]) -> None:
-    """Check that two methods were tested on the same images.
-
-    Raises:
-        InputError: seeds, splits or numbers of test images differ.
-    """
-    sides = []
-    for group in (a, b):
-        choice = _checkpoint(group)
-        sides.append([(item.record.seed, item.record.split_hash, len(item.robust[choice])) for item in group])
+    """Check that two methods were tested on the same images."""
+    sides = [[(item.record.seed, item.record.split_hash, len(item.images)) for item in group] for group in (a, b)]
     if sides[0] != sides[1]:
         raise InputError(
             f"cannot be compared with {b[0].path}: seeds, splits or numbers of test images differ",
@@ -230,12 +213,9 @@ def _assumptions(seeds: Iterable[int]) -> list[str]:
 
 
 def headlines(suites: Sequence[Suite]) -> str:
-    """Which of the kernel methods is more robust than AT, over all suites that compare them.
+    """Return in Markdown which of the kernel methods is more robust than AT: a sentence on each method, and a table.
 
     Of several attacks that one counts which leaves the compared methods the least robust accuracy on average.
-
-    Returns:
-        Markdown: a sentence on each method, and a table; a sentence alone where no suite compares them.
     """
     lines, left_out, found = [], list[str](), list[Line]()
     for suite in suites:

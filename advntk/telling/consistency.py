@@ -46,15 +46,12 @@ def check(suite: Suite, where: str, *, whole: bool) -> None:
 
 
 def settled(suite: Suite, *, allow_mixed: bool, published: bool) -> Suite:
-    """The suite with the notes that every table and figure must show.
+    """Return the suite with the notes that every table and figure must show.
 
     Args:
         suite: as read.
-        allow_mixed: take results of different code or data too; a note then says so.
+        allow_mixed: take results of different code or data too, and note that; otherwise they are an ``InputError``.
         published: something may be missing; a note then says what.
-
-    Returns:
-        The same with notes. (A mix that is not allowed raises ``InputError``.)
     """
     made = made_of(suite)
     found = mixes(made, suite.accepted)
@@ -114,15 +111,7 @@ def agree(first: Any, second: Any) -> bool:
 
 
 def _require_unmixed(measured: Iterable[Measured], *, same: Callable[[Any, Any], bool]) -> None:
-    """Check that what is averaged or compared was made in the same way.
-
-    Args:
-        measured: all records.
-        same: compares options.
-
-    Raises:
-        InputError: two records disagree; names both.
-    """
+    """Check that what is averaged or compared was made in the same way; ``same`` compares options."""
     first: dict[Hashable, tuple[Any, str]] = {}
     for item in measured:
         record = item.record
@@ -181,11 +170,7 @@ def _require_complete_curves(curves: Iterable[Curve], config: SuiteConfig, where
 
 
 def _require_fits(suite: Suite, where: str) -> None:
-    """Check that fits and Gram matrices are those behind the records: each listed once, none missing.
-
-    Raises:
-        InputError: one is missing, listed twice, or of another split.
-    """
+    """Check that fits and Gram matrices are those behind the records: of their splits, each listed once."""
     hashes = {(item.record.dataset, item.record.seed): item.record.split_hash for item in suite.measured}
     fits: set[Piece] = set()
     kernels = set()

@@ -91,14 +91,7 @@ def _cell(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _read_csv(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Rows of curves, checked.
-
-    Returns:
-        These columns.
-
-    Raises:
-        InputError: missing, not CSV, or not of the documented columns and values.
-    """
+    """Rows of curves; a file that is missing, no CSV, or not of these columns and values is an ``InputError``."""
     try:
         frame = pd.read_csv(path)
     except FileNotFoundError as error:
@@ -182,7 +175,7 @@ def measured_in(
     where: object,
     tested: Tested,
 ) -> Measured:
-    """A record with its outcomes and the test images of its split, checked against each other.
+    """Return a record with its outcomes and the test images of its split, checked against each other.
 
     Args:
         path: of the record.
@@ -190,9 +183,6 @@ def measured_in(
         outcomes: by ``<checkpoint>.clean`` and ``<checkpoint>.robust``, (n_test,).
         where: the file of these.
         tested: test images of the suite's splits.
-
-    Returns:
-        All of it.
 
     Raises:
         InputError: they do not belong together.

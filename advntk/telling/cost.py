@@ -32,12 +32,10 @@ _ADDED = "The parts of a Gram matrix, and the chunks of an attack, are added up 
 
 
 def jobs(suite: Suite) -> pd.DataFrame:
-    """One row for each result that was timed, and for each attack that jobs of their own ran.
+    """Return one row for each result that was timed, and for each attack that jobs of their own ran.
 
-    Returns:
-        Columns dataset, rule, network (empty for a transfer, which has many), architecture, depth, method, attack,
-        attack_label, wall_s, peak_mb, ``PARTS`` and images (that were attacked); NaN where a number is not known. Rows,
-        and groups of them, are in the order of the rules and of the configuration's lists.
+    Rows, and groups of them, are in the order of the rules and of the configuration's lists; a transfer has no network,
+    as it has many. NaN where a number is not known.
     """
     datasets = {fit.split_hash: fit.dataset for fit in suite.of(FitFacts)}
     found = list[dict[str, Any]]()
@@ -96,16 +94,7 @@ def _images(record: Record) -> int:
 
 
 def costs(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Costs of jobs.
-
-    Args:
-        found: of :func:`jobs`.
-        by: columns to group them by.
-
-    Returns:
-        These columns; jobs; seconds of all, of one (mean) and of the longest; largest memory; seconds of parts of all;
-        images attacked in one job, and milliseconds of the attack for one; NaN where a number is not known.
-    """
+    """Costs of :func:`jobs`, grouped by some of their columns; NaN where a number is not known."""
     grouped = found.groupby(by, observed=True, sort=False)
     frame = grouped.agg(
         jobs=("wall_s", "size"),
@@ -155,11 +144,7 @@ COLUMNS = (
 
 def cost(suite: Suite) -> pd.DataFrame:
     """Costs by dataset, rule, network, method and attack: one row each, ``COLUMNS``."""
-    return _each(jobs(suite))
-
-
-def _each(found: pd.DataFrame) -> pd.DataFrame:
-    return costs(found, [*_KEYS, *_NAMES])
+    return costs(jobs(suite), [*_KEYS, *_NAMES])
 
 
 def cost_listings(suite: Suite) -> Iterator[Listing]:
@@ -187,7 +172,7 @@ def cost_listings(suite: Suite) -> Iterator[Listing]:
     for dataset, mine in found.groupby("dataset", observed=True):
         yield listing_of(
             COLUMNS,
-            pd.concat([_each(mine), _each(mine.assign(**total))]),
+            pd.concat([costs(part, [*_KEYS, *_NAMES]) for part in (mine, mine.assign(**total))]),
             title=str(dataset),
             caption="Jobs over seeds and radii: seconds of all, of one (mean) and of the longest; of which: seconds of "
             "all that went into solving, attacking, taking gradients and measuring curves, where a job reports them "

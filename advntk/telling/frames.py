@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from advntk.foundation.records import Evaluation
+from advntk.foundation.certified import Certificates
+from advntk.foundation.records import Evaluation, Record
 from advntk.foundation.statistics import Interval, accuracy_interval, spread
+from advntk.foundation.strength import Sweep
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.kinds.checks import Training, unconverged
 from advntk.telling.labels import OUTSIDE, attack_label
@@ -31,23 +33,13 @@ COLUMNS = [
 
 
 def evaluated(suite: Suite) -> pd.DataFrame:
-    """The long table that the others group: one row for each record and checkpoint.
+    """Return the long table that the others group: one row for each record and checkpoint.
 
-    Returns:
-        Columns dataset, network (its label), method, checkpoint, attack, eps255, seed and item (the record with its
-        outcomes). Rows, and groups of them, are in the order of the configuration's lists.
+    Its columns are ``KEY`` (network is a label), seed and item (the record with its outcomes). Rows, and groups of
+    them, are in the order of the configuration's lists.
     """
     lines = [
-        {
-            "dataset": one.dataset,
-            "network": one.architecture.label,
-            "method": one.method,
-            "checkpoint": checkpoint,
-            "attack": one.attack.name,
-            "eps255": one.threat.eps255,
-            "seed": one.seed,
-            "item": item,
-        }
+        {**cell_of(one), **under(one), "checkpoint": checkpoint, "seed": one.seed, "item": item}
         for item in suite.measured
         for one in [item.record]
         for checkpoint in one.evaluations
@@ -55,6 +47,18 @@ def evaluated(suite: Suite) -> pd.DataFrame:
     frame = pd.DataFrame(lines, columns=[*KEY, "seed", "item"])
     orders = orders_of(suite) | {"checkpoint": _CHECKPOINT_ORDER}
     return in_order(frame, {name: orders[name] for name in KEY}).sort_values([*KEY, "seed"], ignore_index=True)
+
+
+def cell_of(one: Record | Sweep | Certificates) -> dict[str, Any]:
+    """The columns of a table that say which training a result is of."""
+    spec = one.architecture
+    names = {"network": spec.label, "architecture": spec.kind, "depth": spec.depth}
+    return {"dataset": one.dataset, **names, "method": one.method}
+
+
+def under(record: Record) -> dict[str, Any]:
+    """The columns of a table that say under which attack a record is."""
+    return {"attack": record.attack.name, "eps255": record.threat.eps255}
 
 
 def orders_of(suite: Suite) -> dict[str, Sequence[Any]]:
@@ -74,13 +78,11 @@ def in_order(frame: pd.DataFrame, orders: Mapping[str, Iterable[Any]]) -> pd.Dat
 
 
 def results(suite: Suite) -> pd.DataFrame:
-    """The table of results: one row for each dataset × architecture × depth × method × checkpoint × attack × ε.
+    """Return the table of results: one row for each dataset × architecture × depth × method × checkpoint × attack × ε.
 
-    Returns:
-        Columns ``COLUMNS``, which :mod:`advntk.telling.columns` describes; what is empty in the CSV file is NaN. Rows
-        follow the configuration's lists. Of what is not in the CSV file: network, attack_label (warns where the attack
-        may leave the threat model), flags (warnings, with their seeds) and stages (of an attack made of several, by
-        name in their order: mean robust accuracy after it).
+    Rows follow the configuration's lists; what is empty in the CSV file is NaN. Not in the CSV file are network,
+    attack_label (warns where the attack may leave the threat model), flags (warnings, with their seeds) and stages (of
+    an attack made of several, by name in their order: mean robust accuracy after it).
     """
     reasons, groups = unconverged(suite), evaluated(suite).groupby(KEY, observed=True)
     lines = [_row(list(group["item"]), group["checkpoint"].iloc[0], reasons) for _, group in groups]
@@ -90,8 +92,8 @@ def results(suite: Suite) -> pd.DataFrame:
 def _row(group: list[Measured], checkpoint: str, reasons: Mapping[Training, str]) -> dict[str, Any]:
     """One row from the records of its seeds; ``reasons``: why trainings have not converged."""
     record = group[0].record
-    spec, attack = record.architecture, record.attack
-    reason = reasons.get((record.dataset, spec.label, record.method, record.threat.eps255), "")
+    attack = record.attack
+    reason = reasons.get((record.dataset, record.architecture.label, record.method, record.threat.eps255), "")
     evaluations, images = [item.record.evaluations[checkpoint] for item in group], [item.images for item in group]
     clean, robust = [item.clean[checkpoint] for item in group], [item.robust[checkpoint] for item in group]
     doubts: dict[str, list[int]] = defaultdict(list)
@@ -100,15 +102,10 @@ def _row(group: list[Measured], checkpoint: str, reasons: Mapping[Training, str]
             doubts[flag].append(item.record.seed)
     flags = [f"{flag} (seed {', '.join(map(str, seeds))})" for flag, seeds in doubts.items()]
     return {
-        "dataset": record.dataset,
-        "network": spec.label,
-        "architecture": spec.kind,
-        "depth": spec.depth,
-        "method": record.method,
+        **cell_of(record),
+        **under(record),
         "checkpoint": checkpoint,
-        "attack": attack.name,
         "attack_label": attack_label(attack.name, inside_threat_model=attack.inside_threat_model),
-        "eps255": record.threat.eps255,
         "n_opt": record.n_opt,
         "n_train": record.n_train,
         "n_test": evaluations[0].n_test,

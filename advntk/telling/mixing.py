@@ -87,17 +87,10 @@ class Mix:
 
 
 def mixes(made: Sequence[Made], accepted: Sequence[Accepted] = ()) -> list[Mix]:
-    """All that is mixed in a suite.
+    """Return what is mixed in a suite: one for each module, dataset and kind of input.
 
-    Results without any digests of code are older than these: they cannot be distinguished from each other, but do not
-    belong with a result that has digests.
-
-    Args:
-        made: the suite's results.
-        accepted: replays; digests of code that they showed to be equivalent are no mix.
-
-    Returns:
-        One for each module, dataset and kind of input; none for a suite that belongs together.
+    Digests of code that replays showed to be equivalent are no mix. Results without any digests of code are older than
+    these: they cannot be distinguished from each other, but do not belong with a result that has digests.
     """
     if not any("sources" in one.provenance for one in made):
         return []
@@ -129,7 +122,7 @@ def outdated(made: Sequence[Made], accepted: Sequence[Accepted]) -> list[str]:
     """Modules of which results carry another digest than this checkout's code, and none that is equivalent to it."""
     found = []
     for module, by_digest in sorted(_by_module(made).items()):
-        same, current = equivalents(module, accepted), _current(module)
+        same, current = equivalents(module, accepted), current_digest(module)
         if current and {same.get(digest, digest) for digest in by_digest} != {same.get(current, current)}:
             found.append(module)
     return found
@@ -142,11 +135,7 @@ def note(found: Iterable[Mix]) -> str:
 
 
 def refuse(found: Sequence[Mix]) -> None:
-    """Refuse what is mixed.
-
-    Raises:
-        InputError: anything is; names the first mix, and how many more there are.
-    """
+    """Refuse what is mixed: an ``InputError`` that names the first mix, and how many more there are."""
     if found:
         more = f" ({len(found) - 1} more such)" if len(found) > 1 else ""
         raise InputError(f"{found[0].problem}{more}", where=found[0].where, remedy=_REMEDY)
@@ -177,7 +166,7 @@ def _of_code(made: Sequence[Made], accepted: Sequence[Accepted]) -> Iterator[Mix
         same, merged = equivalents(module, accepted), dict[str, list[str]]()
         for digest, places in by_digest.items():
             merged.setdefault(same.get(digest, digest), []).extend(places)
-        current = _current(module) or ""
+        current = current_digest(module) or ""
         yield from _told(f"code of {module}", merged, current=same.get(current, current))
     told: dict[str, list[str]] = {}
     for one in made:
@@ -236,7 +225,7 @@ def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
 
 
-def _current(module: str) -> str | None:
+def current_digest(module: str) -> str | None:
     """The digest that a module has in this checkout; None where it is not there any more."""
     try:
         return code_digest(module)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,10 +15,10 @@ from typing import Any
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.foundation.provenance import code_digest, content_digest
+from advntk.foundation.provenance import content_digest
 from advntk.telling import suite_file
 from advntk.telling.kinds import traced
-from advntk.telling.mixing import UNKNOWN
+from advntk.telling.mixing import UNKNOWN, current_digest
 from advntk.telling.publishing import packed
 
 _SCHEMA = re.compile(r"^advntk-(\w+)-\d+$")
@@ -69,13 +70,10 @@ class _Behind:
 
 
 def origin(path: Path) -> list[Link]:
-    """A result and all its inputs.
+    """Return a result and all its inputs, each file once, the result first.
 
     Args:
         path: of the result; of a fit the folder will do, of a Gram matrix and of outcomes the arrays beside the JSON.
-
-    Returns:
-        Links, the result first, each file once.
 
     Raises:
         InputError: missing, or none of this suite's results.
@@ -191,14 +189,7 @@ def _short(path: Path) -> str:
 
 
 def _result(path: Path) -> tuple[Link, str, list[_Behind]]:
-    """A result with a JSON file: its link, its digest now, and what is behind it.
-
-    Returns:
-        All three; the digest is empty where it is not known.
-
-    Raises:
-        InputError: none of this suite's results.
-    """
+    """A result with a JSON file: its link, its digest now, empty where it is not known, and what is behind it."""
     content = files.read_json(path) if path.suffix == ".json" else None
     schema = str(content.get("schema_version") or content.get("schema")) if isinstance(content, dict) else ""
     kind = "".join(_SCHEMA.findall(schema))
@@ -231,14 +222,7 @@ def _result(path: Path) -> tuple[Link, str, list[_Behind]]:
 
 
 def _prepared(path: Path) -> tuple[Link, str, list[_Behind]]:
-    """A prepared dataset; what is behind it was downloaded and verified.
-
-    Returns:
-        As :func:`_result`.
-
-    Raises:
-        InputError: other arrays.
-    """
+    """The same of a prepared dataset; what is behind it was downloaded and verified."""
     arrays = files.read_npz(path)
     if not set(_PREPARED) <= arrays.keys():
         raise InputError("holds no prepared dataset", where=path, remedy=_REMEDY)
@@ -253,10 +237,8 @@ def _states(made: Mapping[str, Any]) -> dict[str, str]:
     """Whether each module that made a result is what it is in this checkout."""
     states = {}
     for module, digest in made.get("sources", {}).items():
-        try:
-            states[module] = CURRENT if code_digest(module) == digest else "differs"
-        except ModuleNotFoundError:
-            states[module] = "gone"
+        current = current_digest(module)
+        states[module] = "gone" if current is None else CURRENT if current == digest else "differs"
     return states
 
 
@@ -281,11 +263,7 @@ def _what(kind: str, content: Mapping[str, Any]) -> str:
 
 
 def _suite(path: Path) -> Link:
-    """All results of a suite in one link: how many, and what made them.
-
-    Returns:
-        The link; its provenance is in words already.
-    """
+    """All results of a suite in one link: how many, and what made them, in words already."""
     suite = suite_file.read_suite(path, allow_mixed=True)
     found = traced(suite)
     made = [one.provenance for placed in found.values() for _, one in placed]
@@ -293,11 +271,12 @@ def _suite(path: Path) -> Link:
     for name in ("host", "device", "processor", "environment", "python", "code", "data"):
         values = [str(one.get(name) or UNKNOWN) for one in made]
         facts[name] = ", ".join(f"{value} ({values.count(value)})" for value in dict.fromkeys(values))
-    sources: dict[str, dict[str, int]] = {}
+    sources: dict[str, Counter[str]] = {}
     for one in made:
         for module, state in _states(one).items():
             told = one["sources"][module] + ("" if state == CURRENT else f" ({state})")
-            sources.setdefault(module, {}).setdefault(told, 0)
-            sources[module][told] += 1
-    facts |= {f"  {module}": ", ".join(f"{t}: {count}" for t, count in sources[module].items()) for module in sources}
+            sources.setdefault(module, Counter())[told] += 1
+    facts |= {
+        f"  {module}": ", ".join(f"{t}: {count}" for t, count in found.items()) for module, found in sources.items()
+    }
     return Link(kind="suite", path=_short(path), provenance=facts, doubts=suite.notes)

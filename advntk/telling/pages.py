@@ -232,8 +232,14 @@ def write_theory_page(path: Path, out: Path, *, allow_mixed: bool = False) -> li
     command = f"advntk theory-page --suite {path} --out {out}"
     link = os.path.relpath(path.parent, out.parent)
     head = _THEORY.format(command=command, suite=path.parent, link=link, made_by=suite.command or "the workflow")
-    sections, written = [head, _made(suite_facts=made(suite)), *(f"**{note}**\n" for note in suite.notes)], [out]
-    sections.append(_overview(suite).body())
+    facts, written = made(suite), [out]
+    digests = facts["code"].replace("; ", ", ")
+    sections = [
+        head,
+        f"Machine: {facts['machine']}; code digest {digests}; {facts['finished']}.\n",
+        *(f"**{note}**\n" for note in suite.notes),
+        _overview(suite).body(),
+    ]
     for (name, (story, told)), listing in zip(stories(suite).items(), claims_listings(suite), strict=True):
         figure = out.parent / "figures" / f"{name}.png"
         with style():
@@ -265,11 +271,6 @@ def _overview(suite: Suite) -> Listing:
         lines=lines,
         words=2,
     )
-
-
-def _made(*, suite_facts: dict[str, str]) -> str:
-    digests = suite_facts["code"].replace("; ", ", ")
-    return f"Machine: {suite_facts['machine']}; code digest {digests}; {suite_facts['finished']}.\n"
 
 
 _VERSIONED = ("jax", "neural-tangents", "numba", "numpy", "scipy", "torch")

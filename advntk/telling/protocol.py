@@ -9,7 +9,7 @@ import pandas as pd
 
 from advntk.foundation.records import AttackRecord
 from advntk.telling.contents import Suite
-from advntk.telling.frames import evaluated, span_of
+from advntk.telling.frames import cell_of, evaluated, span_of, under
 from advntk.telling.labels import NORMS, named, radius_label
 from advntk.telling.listing import Column, Listing, groups, listing_of, percent, table
 
@@ -38,12 +38,7 @@ def _differ_by_gradient(attack: AttackRecord, reference: AttackRecord) -> bool:
 
 
 def protocols(suite: Suite) -> pd.DataFrame:
-    """What both protocols say of each predictor; no rows where the suite lacks one of the attacks.
-
-    Returns:
-        Columns ``COLUMNS``, which :mod:`advntk.telling.columns` describes, and network; rows are in the order of the
-        configuration's lists.
-    """
+    """What both protocols say of each predictor: ``COLUMNS`` and network; no rows where the suite lacks an attack."""
     key, long = ["dataset", "eps255", "network", "method", "checkpoint"], evaluated(suite)
     plain, fixed = (long[long["attack"] == name] for name in attack_pair(suite) or ("", ""))
     both = plain.merge(fixed[[*key, "seed", "item"]], on=[*key, "seed"], suffixes=("", "_fixed"))
@@ -62,17 +57,12 @@ def _line(group: pd.DataFrame) -> dict[str, Any]:
     )
     size = _SIZES[record.threat.norm]
     return {
-        "dataset": record.dataset,
-        "network": record.architecture.label,
-        "architecture": record.architecture.kind,
-        "depth": record.architecture.depth,
-        "method": record.method,
+        **cell_of(record),
+        **under(record),
         "checkpoint": checkpoint,
         "kind": record.kind,
-        "eps255": record.threat.eps255,
         "n_test": ours["n_test"][0],
         "seeds": len(ours),
-        "attack": record.attack.name,
         "reference_attack": reference[0].attack.name,
         "clean": ours["clean_accuracy"].mean(),
         "robust": ours["robust_accuracy"].mean(),

@@ -109,22 +109,12 @@ def schema() -> dict[str, Any]:
 
 
 def export(suite: Suite, out_dir: str | Path) -> list[Path]:
-    """Write one JSON file a predictor and radius, and ``schema.json``.
-
-    Args:
-        suite: what was measured.
-        out_dir: folder for them; files of other names in it are left alone.
-
-    Returns:
-        Paths of the predictors' files, in the order of the suite's records.
-    """
-    folder = Path(out_dir)
-    written = []
-    for name, entry in entries(suite):
-        files.write_json(folder / name, entry.model_dump(mode="json"))
-        written.append(folder / name)
-    files.write_json(folder / "schema.json", schema())
-    return written
+    """Write one JSON file a predictor and radius, whose paths are given, and ``schema.json`` into a folder."""
+    written = {Path(out_dir, name): entry for name, entry in entries(suite)}
+    for path, entry in written.items():
+        files.write_json(path, entry.model_dump(mode="json"))
+    files.write_json(Path(out_dir, "schema.json"), schema())
+    return list(written)
 
 
 def entries(suite: Suite) -> Iterator[tuple[str, RobustBenchEntry]]:
@@ -150,7 +140,9 @@ def _entry(suite: Suite, group: list[Measured], checkpoint: str) -> RobustBenchE
     judged = strongest.evaluations[checkpoint] if strongest else None
     inside = [item for item in group if item.record.attack.inside_threat_model]
     worst = int(np.logical_and.reduce([item.robust[checkpoint] for item in inside]).sum()) if inside else None
-    doubts = judged.flags if judged else [_NOT_RUN, *_doubts([item.record for item in inside], checkpoint)]
+    named = [f"{one.record.attack.name}: {flag}" for one in inside for flag in one.record.evaluations[checkpoint].flags]
+    doubts = judged.flags if judged else [_NOT_RUN, *named]
+    width = "infinitely wide" if record.kind == "kernel" else f"width {record.architecture.width}"
     return RobustBenchEntry(
         link=_LINK,
         name=method_label(record.method, checkpoint),
@@ -159,7 +151,7 @@ def _entry(suite: Suite, group: list[Measured], checkpoint: str) -> RobustBenchE
         number_forward_passes=1,
         dataset=record.dataset,
         venue="N/A",
-        architecture=_network(record),
+        architecture=f"{record.architecture.label}, {width}",
         eps=_radius(record.threat),
         clean_acc=_percent(evaluation.clean_correct, evaluation.n_test),
         reported=None if worst is None else _percent(worst, evaluation.n_test),
@@ -175,18 +167,9 @@ def _entry(suite: Suite, group: list[Measured], checkpoint: str) -> RobustBenchE
             clean_interval=evaluation.clean_interval,
             worst_case_interval=None if worst is None else wilson(worst, evaluation.n_test),
             attacks=[_attack(item.record, checkpoint) for item in group],
-            **{
-                key: getattr(record, key)
-                for key in ("method", "kind", "method_options", "architecture", "trained_at", "seed")
-            },
-            **{key: getattr(record, key) for key in ("n_opt", "n_val", "n_train", "label_noise", "split_hash")},
+            **{name: getattr(record, name) for name in Measurement.model_fields if hasattr(record, name)},
         ),
     )
-
-
-def _doubts(records: list[Record], checkpoint: str) -> list[str]:
-    """Flags of all attacks, each after its attack's name."""
-    return [f"{record.attack.name}: {flag}" for record in records for flag in record.evaluations[checkpoint].flags]
 
 
 def _attack(record: Record, checkpoint: str) -> AttackResult:
@@ -208,12 +191,6 @@ def _attack(record: Record, checkpoint: str) -> AttackResult:
         hardware={key: made[key] for key in _HARDWARE if key in made},
         timing=record.timing,
     )
-
-
-def _network(record: Record) -> str:
-    """The network in words; a kernel has no width."""
-    width = "infinitely wide" if record.kind == "kernel" else f"width {record.architecture.width}"
-    return f"{record.architecture.label}, {width}"
 
 
 def _radius(threat: ThreatModel) -> str:

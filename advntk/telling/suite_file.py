@@ -38,7 +38,7 @@ class _Listing(Closed):
 
 
 def read_suite(path: str | Path, *, allow_mixed: bool = False, finished: bool = False) -> Suite:
-    """Read a suite file and all that it lists.
+    """Return a suite: all that its suite file lists.
 
     Args:
         path: ``suite.json``, of a suite that ran here or of a published one.
@@ -46,12 +46,9 @@ def read_suite(path: str | Path, *, allow_mixed: bool = False, finished: bool = 
         finished: of a suite that ran here, take the pieces that are finished; otherwise it must be whole. A published
             suite may lack cells, and its notes then say which.
 
-    Returns:
-        The suite. (A missing or unreadable file, one that does not belong, and a mix that is not allowed raise
-        ``InputError``.)
-
     Raises:
-        InputError: not a suite file.
+        InputError: a file is missing, unreadable or of another schema; results do not belong together; or they are
+            mixed, and that is not allowed.
     """
     content = files.read_json(path)
     schema = content.get("schema") if isinstance(content, dict) else None
@@ -97,21 +94,14 @@ def _live(listing: _Listing, *, finished: bool) -> Suite:
 
 
 def _whole_folders(listing: _Listing) -> _Listing:
-    """The same without folders of which a listed file is missing.
+    """Return the same without folders of which a listed file is missing.
 
     Files that are of use together only lie in one folder: a fit and what its training left beside it, the records of a
     cell under all attacks, the units of an experiment.
-
-    Returns:
-        The listing.
     """
     outcomes = [str(Path(record).with_suffix(".npz")) for record in listing.records]
-    every = [
-        *listing.records,
-        *outcomes,
-        *(curve.path for curve in listing.curves),
-        *itertools.chain(*listing.results.values()),
-    ]
+    curves = [curve.path for curve in listing.curves]
+    every = itertools.chain(listing.records, outcomes, curves, *listing.results.values())
     torn = {Path(place).parent for place in every if not Path(place).is_file()}
 
     def whole(place: str) -> bool:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
 from advntk.telling.contents import Measured, Suite, frame_of
-from advntk.telling.frames import ends, evaluated, span_of
+from advntk.telling.frames import cell_of, ends, evaluated, span_of, under
 from advntk.telling.kinds.checks import unconverged
 from advntk.telling.labels import NORMS, SPLIT_COLOURS, method_colours, method_label, radius_label
 from advntk.telling.layout import grid
@@ -155,13 +155,7 @@ def attacks_in_words(attacks: dict[str, str]) -> str:
 
 
 def overfitting(suite: Suite) -> pd.DataFrame:
-    """Every network method that has both checkpoints, in the order of the configuration's lists.
-
-    Returns:
-        Columns ``COLUMNS`` and network: robust accuracy on test images at the checkpoint best on val and at the last
-        update; lost, the former minus the latter, paired, with its 95% interval; updates at both, and robust accuracy
-        on some training images under the attack of the reports, means over seeds. Accuracies are fractions.
-    """
+    """Every network method that has both checkpoints, in the order of the configuration's lists."""
     long, frame = evaluated(suite), frame_of(suite.curves)
     by_cell = groups(long[long["checkpoint"] == "best_val"], ["dataset", "network", "eps255", "method", "attack"])
     found = [list(group["item"]) for _, group in by_cell]
@@ -172,18 +166,12 @@ def overfitting(suite: Suite) -> pd.DataFrame:
 def _line(frame: pd.DataFrame, items: Sequence[Measured]) -> dict[str, Any]:
     """One line from the records of its seeds."""
     record = items[0].record
-    spec, eps255 = record.architecture, record.threat.eps255
     best, last = ([item.robust[name] for item in items] for name in ("best_val", "last"))
-    curves = of_fit(frame, record.dataset, spec.label, record.method, eps255)
+    curves = of_fit(frame, record.dataset, record.architecture.label, record.method, record.threat.eps255)
     steps = np.array([_ends(rows) for _, rows in curves.groupby("seed")] or [[np.nan] * 4]).mean(axis=0)
     return {
-        "dataset": record.dataset,
-        "network": spec.label,
-        "architecture": spec.kind,
-        "depth": spec.depth,
-        "method": record.method,
-        "attack": record.attack.name,
-        "eps255": eps255,
+        **cell_of(record),
+        **under(record),
         "n_test": len(best[0]),
         "seeds": len(items),
         "robust_best": float(np.mean([one.mean() for one in best])),

@@ -18,7 +18,7 @@ from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.threat import ThreatModel
 from advntk.telling.accuracy_figures import Point, draw_series, method_handles
 from advntk.telling.contents import Measured, Suite
-from advntk.telling.frames import ROBUST, ends, in_order, orders_of, span_of
+from advntk.telling.frames import ROBUST, cell_of, ends, in_order, orders_of, span_of
 from advntk.telling.kinds import Kind
 from advntk.telling.kinds.splits import SplitFacts
 from advntk.telling.labels import NORMS, method_colours, named
@@ -56,11 +56,7 @@ def matched(suite: Suite) -> Iterator[tuple[Certificates, str, CertifiedRadius, 
 
 
 def check(suite: Suite) -> None:
-    """Compare certificates with attacks, image by image.
-
-    Raises:
-        InputError: an attack in the threat model breaks an image that is certified; names the images.
-    """
+    """Refuse certificates of images that an attack in the threat model breaks: an ``InputError`` names the images."""
     for one, checkpoint, point, attacks in matched(suite):
         for name, item in attacks.items():
             wrong = _is(point, "c") & ~item.robust[checkpoint][: one.n_test]
@@ -74,17 +70,15 @@ def check(suite: Suite) -> None:
 
 
 def certified(suite: Suite) -> pd.DataFrame:
-    """One row for each dataset, network, method, checkpoint, radius of training, radius and attack.
+    """Return one row for each dataset, network, method, checkpoint, radius of training, radius and attack.
 
-    Returns:
-        Columns of the CSV file and network; shares of the same test images, as fractions: certified and robust under
-        the attack with 95% intervals over seeds and images, undecided, and decided by each bound. Where a row has no
-        attack, nothing evaluated these predictors at the radius.
+    All shares are of the same test images. Where a row has no attack, nothing evaluated these predictors at the radius.
     """
     tested = {(split.dataset, split.seed): np.array(split.test) for split in suite.of(SplitFacts)}
     lines = [
         {
-            **dict(zip(_ROW, (one.dataset, one.architecture.label, one.method, checkpoint), strict=False)),
+            **cell_of(one),
+            "checkpoint": checkpoint,
             "trained_at": one.trained_at.eps255 if one.trained_at else math.inf,
             "eps255": point.eps255,
             "of": (one, checkpoint, point, attacks),
@@ -111,11 +105,7 @@ def _rows(
     images = [tested[one.dataset, one.seed][: one.n_test] for one, *_ in found]
     points, total = [point for _, _, point, _ in found], one.n_test * len(found)
     shared = {
-        "dataset": one.dataset,
-        "network": one.architecture.label,
-        "architecture": one.architecture.kind,
-        "depth": one.architecture.depth,
-        "method": one.method,
+        **cell_of(one),
         "checkpoint": checkpoint,
         "trained_at": one.trained_at.eps255 if one.trained_at else math.nan,
         "eps255": point.eps255,

@@ -25,11 +25,7 @@ Training = tuple[str, str, str, float]
 
 
 def unconverged(suite: Suite) -> dict[Training, str]:
-    """Why a training has not converged, or was not shown to have, for each network method of a suite.
-
-    Returns:
-        Reasons in words; trainings that have converged are missing.
-    """
+    """Why network trainings of a suite have not converged, or were not shown to have; without those that have."""
     checks = {
         (check.dataset, check.architecture.label, check.method, check.trained_at.eps255): check
         for check in suite.of(Check)
@@ -56,16 +52,7 @@ def _constant(options: Mapping[str, Any]) -> bool:
 
 
 def _reason(curves: list[list[Row]], check: Check | None, *, constant: bool) -> str:
-    """Why a training has not converged.
-
-    Args:
-        curves: of each seed; none where val was trained on.
-        check: of the recipe, if there is one.
-        constant: whether the training contains one of half its length.
-
-    Returns:
-        The reason in words; empty for a training that has converged.
-    """
+    """Why a training has not converged, empty for one that has; it has no ``curves`` where val was trained on."""
     if not curves and check is not None:
         curves = [check.once]
     if not curves:

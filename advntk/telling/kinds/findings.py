@@ -102,12 +102,9 @@ def _apart(first: Finding, second: Finding) -> float:
 
 
 def _percent(first: Any, second: Any) -> float:
-    """Largest difference of two numbers, percent of the largest of their list; infinite where anything else differs.
+    """Return the largest difference of two numbers, percent of the largest of their list; else infinity.
 
     Numbers below ``_NOISE`` are rounding. Of a list of outcomes, 0 or 1, the means are compared.
-
-    Returns:
-        The percentage.
     """
     if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
         return max((_percent(first[key], second[key]) for key in first), default=0.0)

@@ -26,6 +26,7 @@ from advntk.telling.accuracy_figures import (
 )
 from advntk.telling.consistency import agree
 from advntk.telling.contents import Suite
+from advntk.telling.frames import cell_of
 from advntk.telling.kinds import Kind
 from advntk.telling.layout import Picture, grid
 from advntk.telling.listing import groups
@@ -89,9 +90,7 @@ def _sweeps(suite: Suite) -> pd.DataFrame:
     """One row a sweep; ``trained_at`` is NaN where a predictor was trained for no radius."""
     lines = [
         {
-            "dataset": sweep.dataset,
-            "network": sweep.architecture.label,
-            "method": sweep.method,
+            **cell_of(sweep),
             "checkpoint": sweep.checkpoint,
             "kind": sweep.kind,
             "seed": sweep.seed,
@@ -106,13 +105,10 @@ def _sweeps(suite: Suite) -> pd.DataFrame:
 
 
 def _of_panel(found: pd.DataFrame, kind: SweepName, eps255: float) -> pd.DataFrame:
-    """The sweeps of one panel, one a seed of each method and checkpoint.
+    """Return the sweeps of one panel, one a seed of each method and checkpoint.
 
     A predictor that was not trained for a radius stands in the row of each; its sweep over the radius is the same
     in all of them.
-
-    Returns:
-        Rows of ``found``.
     """
     mine = found.assign(elsewhere=found["eps255"] != eps255)
     trained = mine["trained_at"].isna() | (mine["trained_at"] == eps255)
@@ -121,13 +117,10 @@ def _of_panel(found: pd.DataFrame, kind: SweepName, eps255: float) -> pd.DataFra
 
 
 def line(sweeps: Sequence[Sweep]) -> list[tuple[float, Interval]]:
-    """Mean robust accuracy over the seeds' sweeps of one method.
+    """Return the mean robust accuracy at each strength over the seeds' sweeps of one method.
 
     A sweep over the radius ends where no example is robust: beyond, it counts as 0. A strength that a seed lacks
     otherwise is left out.
-
-    Returns:
-        Strengths, each with (mean, low, high) in fractions; 95% interval over seeds and examples.
     """
     points = []
     counts = [{point.value: point.robust_correct for point in sweep.points} for sweep in sweeps]

@@ -49,11 +49,10 @@ COLUMNS = [*map(Column, (*_PLACE, *_PREDICTORS, "n_test", "seeds", "clean", *ROB
 
 
 def transfers(suite: Suite) -> pd.DataFrame:
-    """One row for each dataset, radius, attack, predictor that the images were made against, and predictor shown them.
+    """Return one row for each dataset, radius, attack, predictor attacked (source), and predictor shown the images.
 
-    Returns:
-        Columns ``COLUMNS``, which :mod:`advntk.telling.columns` describes. Pairs are those that every seed has; rows
-        follow the configuration's lists, kernels of an architecture before its finite networks.
+    Pairs are those that every seed has; rows follow the configuration's lists, kernels of an architecture before its
+    finite networks.
     """
     methods, networks = suite.config.methods, [spec.label for spec in suite.config.specs()]
 

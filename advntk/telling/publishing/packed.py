@@ -59,10 +59,7 @@ class _Published(Closed):
 
 
 def write_packed(folder: Path, suite: Suite) -> list[Path]:
-    """Write a suite into a folder, ``suite.json`` last; parts that it had before and has no more are deleted.
-
-    Returns:
-        The files.
+    """Return the files of a suite once they are written, ``suite.json`` last; parts that it has no more are deleted.
 
     Raises:
         InputError: a file would be larger than ``LIMIT``, or the folder cannot be written.
@@ -92,14 +89,7 @@ def write_packed(folder: Path, suite: Suite) -> list[Path]:
 
 
 def read_packed(path: Path, content: dict[str, Any]) -> Suite:
-    """Read a published suite.
-
-    Args:
-        path: of its ``suite.json``.
-        content: of that file.
-
-    Returns:
-        All of it.
+    """Return a published suite from the path and the content of its ``suite.json``.
 
     Raises:
         InputError: a part is missing, changed, or not of its schema.
@@ -156,12 +146,9 @@ def _text(items: Iterable[Closed]) -> str:
 
 def as_published(item: Closed) -> dict[str, Any]:
     """A result as JSON, without the names of hosts, jobs and folders."""
-    return _public(item.model_dump(mode="json"))
-
-
-def _public(content: dict[str, Any]) -> dict[str, Any]:
-    if "record" in content:
-        return {**content, "record": _public(content["record"])}
+    content = item.model_dump(mode="json")
+    if isinstance(item, PackedRecord):
+        return {**content, "record": as_published(item.record)}
     return {**content, "provenance": public(content["provenance"])} if "provenance" in content else content
 
 
@@ -187,14 +174,7 @@ def _packed(outcomes: dict[str, np.ndarray]) -> dict[str, str]:
 
 
 def _outcomes(item: PackedRecord, where: str) -> dict[str, np.ndarray]:
-    """Outcomes as an evaluation writes them.
-
-    Returns:
-        Boolean arrays (n_test,).
-
-    Raises:
-        InputError: not base64.
-    """
+    """Outcomes as an evaluation writes them, boolean arrays (n_test,); an ``InputError`` where they are not base64."""
     found = {}
     for checkpoint, evaluation in item.record.evaluations.items():
         for kind, packed in (("clean", item.clean), ("robust", item.robust)):

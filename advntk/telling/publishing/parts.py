@@ -191,17 +191,15 @@ def finished_fits(suite: Suite) -> set[Piece]:
 
 
 def add(published: Suite, found: Suite, *, replace_published: bool) -> tuple[Suite, Change]:
-    """A published suite with finished pieces of another run of it.
+    """Return a published suite with finished pieces of another run of it, in its order, and what changed.
+
+    A transfer whose fits are not those of the whole is left out; nothing else is checked.
 
     Args:
         published: what there is so far; without results where nothing is.
         found: finished pieces; its configuration becomes that of the whole.
         replace_published: take pieces that are published too, where they differ; otherwise only in place of pieces that
             lack something of the new configuration, such as an attack, and of those that have grown and lost nothing.
-
-    Returns:
-        The whole in the order of its configuration, unchecked, and what changed. A transfer whose fits are not those
-        of the whole is left out.
     """
     known, new = _contents(published), _contents(found)
     grown = replace(published, config=found.config)
@@ -235,16 +233,8 @@ def _contents(suite: Suite) -> dict[Piece, list[Any]]:
 
 
 def _joined(first: Suite, second: Suite) -> Suite:
-    """Two suites that have no piece in common; of what is shared by pieces, the first one's.
-
-    Returns:
-        All of both.
-
-    Raises:
-        InputError: both have a split of one dataset and seed, and it is not the same; or the data are others.
-    """
+    """Two suites that have no piece in common, with the same data; of what is shared by pieces, the first one's."""
     _require_same_data(first, second)
-    _require_same_splits(first, second)
     order = Order(second)
     found = {}
     for kind in kinds().values():
@@ -256,24 +246,20 @@ def _joined(first: Suite, second: Suite) -> Suite:
 
 
 def _require_same_data(published: Suite, found: Suite) -> None:
-    known = {split.dataset: split.sha256 for split in published.of(SplitFacts) if split.sha256}
+    """Refuse other arrays of a dataset, and another split of the same seed."""
+    arrays = {split.dataset: split.sha256 for split in published.of(SplitFacts) if split.sha256}
+    splits = {(split.dataset, split.seed): split.hash for split in published.of(SplitFacts)}
     for where, split in found.placed(SplitFacts):
-        before = known.get(split.dataset, split.sha256)
-        if split.sha256 and split.sha256 != before:
+        sha256 = arrays.get(split.dataset, split.sha256)
+        if split.sha256 and split.sha256 != sha256:
             raise InputError(
-                f"the arrays of {split.dataset} have SHA-256 {split.sha256}, those of the published part {before}",
+                f"the arrays of {split.dataset} have SHA-256 {split.sha256}, those of the published part {sha256}",
                 where=where,
                 remedy="run the suite with the data of the published one; data are never mixed",
             )
-
-
-def _require_same_splits(published: Suite, found: Suite) -> None:
-    known = {(split.dataset, split.seed): split.hash for split in published.of(SplitFacts)}
-    for where, split in found.placed(SplitFacts):
-        hashed = known.get((split.dataset, split.seed), split.hash)
-        if hashed != split.hash:
+        if (known := splits.get((split.dataset, split.seed), split.hash)) != split.hash:
             raise InputError(
-                f"is another split of {split.dataset}, seed {split.seed}, than the published one ({hashed}): "
+                f"is another split of {split.dataset}, seed {split.seed}, than the published one ({known}): "
                 "other images, labels or sizes",
                 where=where,
                 remedy="run the suite with the data and dataset_options of the published one; data are never mixed",

@@ -50,14 +50,7 @@ class Reference(Closed):
 
 
 def read_reference(folder: Path) -> Reference:
-    """Read the list in a folder.
-
-    Returns:
-        The list.
-
-    Raises:
-        InputError: there is none, or it is not of its schema.
-    """
+    """Read the list in a folder; one that is missing or of another schema is an ``InputError``."""
     path = folder / INDEX
     if not path.is_file():
         raise InputError("file not found", where=path, remedy="publish a suite into this folder first")
@@ -71,11 +64,12 @@ def read_reference(folder: Path) -> Reference:
 def add_published(folder: Path, suite: str) -> None:
     """Add a published suite to the list in a folder, which is made if there is none."""
     known = read_reference(folder) if (folder / INDEX).is_file() else Reference(published=[], kept=[])
-    published = known.published if suite in known.published else [*known.published, suite]
-    kept = [one for one in known.kept if one.suite != suite]
-    outdated = {name: why for name, why in known.outdated.items() if name != suite}
-    content = Reference(published=published, kept=kept, outdated=outdated).model_dump(mode="json")
-    files.write_json(folder / INDEX, {"schema": SCHEMA, **content})
+    content = Reference(
+        published=list(dict.fromkeys([*known.published, suite])),
+        kept=[one for one in known.kept if one.suite != suite],
+        outdated={name: why for name, why in known.outdated.items() if name != suite},
+    )
+    files.write_json(folder / INDEX, {"schema": SCHEMA, **content.model_dump(mode="json")})
 
 
 def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
@@ -97,7 +91,9 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
         raise InputError(f"suite '{name}' in a folder of another name", where=out, remedy=f"use {out.parent / name}")
     if not (suite.measured or suite.of(Finding)):
         raise InputError("nothing was measured", where=name, remedy="run the suite first")
-    written = write_packed(out, replace(suite, command=command or suite.command or _command(name)))
+    overlay = overlay_of(name)
+    default = "snakemake --cores all" + (f" --configfile {overlay}" if overlay else "")
+    written = write_packed(out, replace(suite, command=command or suite.command or default))
     for table, entry in TABLES.items():
         frame = entry.frame(suite)
         if not frame.empty:
@@ -110,8 +106,3 @@ def publish(suite: Suite, out: Path, *, command: str = "") -> list[Path]:
 def overlay_of(name: str) -> Path | None:
     """The file that a suite is taken to be of: quick is the default configuration, every other has one of its name."""
     return None if name == "quick" else Path("suites", f"{name}.yaml")
-
-
-def _command(name: str) -> str:
-    overlay = overlay_of(name)
-    return "snakemake --cores all" + (f" --configfile {overlay}" if overlay else "")

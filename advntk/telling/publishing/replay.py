@@ -82,15 +82,7 @@ class Replay:
 
 
 def replays(published: Suite, again: Suite) -> list[Replay]:
-    """All pieces that both suites have, compared.
-
-    Args:
-        published: what was published.
-        again: what was computed again, of the same configuration.
-
-    Returns:
-        One for each piece. (Results of other settings, images or data raise ``InputError``.)
-    """
+    """All pieces that both suites have, compared; an ``InputError`` for results of other settings, images or data."""
     suites, order, found = (published, again), Order(again), dict[Piece, Replay]()
 
     def of(piece: Piece) -> Replay:
@@ -119,18 +111,12 @@ def replays(published: Suite, again: Suite) -> list[Replay]:
 
 
 def accepted(published: Suite, found: Sequence[Replay], bound: float) -> Suite:
-    """The published suite with the code of its replays accepted as equivalent to its own.
+    """Return the published suite with the code of its replays accepted as equivalent to its own.
 
-    Args:
-        published: what was published.
-        found: its replays.
-        bound: percentage points by which accuracies may differ.
-
-    Returns:
-        The suite; the same where the replays have no other code than what is accepted already.
+    It is the same suite where the replays have no other code than what is accepted already.
 
     Raises:
-        InputError: nothing was replayed, or a replay differs by more than the bound.
+        InputError: nothing was replayed, or a replay differs by more than the bound (percentage points).
     """
     if not found:
         what, remedy = "no piece in common with the results", "run one of its cells again, with all attacks and radii"
@@ -160,11 +146,7 @@ def _matched(
 
 
 def _trace(replay: Replay, first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Note the code of two results of a piece.
-
-    Raises:
-        InputError: they are of different data.
-    """
+    """Note the code of two results of a piece; an ``InputError`` where they are of different data."""
     data = [made.get("data", UNKNOWN) for made in (first, second)]
     if data[0] != data[1]:
         what = f"is of data {data[1]}, the published one of {data[0]}"
@@ -180,11 +162,7 @@ def _trace(replay: Replay, first: Mapping[str, Any], second: Mapping[str, Any]) 
 
 
 def _compare_records(replay: Replay, first: Measured, second: Measured) -> None:
-    """Compare outcomes of one attack on a fit.
-
-    Raises:
-        InputError: the records are not of the same settings.
-    """
+    """Compare outcomes of one attack on a fit; an ``InputError`` where the records are not of the same settings."""
     before, now = (item.record.model_dump(mode="json", exclude=_RESULT) for item in (first, second))
     other = [key for key in before if not agree(before[key], now[key])]
     other += ["checkpoints"] if first.robust.keys() != second.robust.keys() else []
