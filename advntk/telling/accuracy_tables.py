@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from advntk.telling.columns import shared
 from advntk.telling.comparisons import SIGNIFICANCE, Line, comparisons, seen_from
 from advntk.telling.contents import Suite
 from advntk.telling.frames import (
@@ -28,10 +29,14 @@ _ACROSS = 4  # networks and radii side by side
 _SHOWN = "All columns except clean show robust accuracy: correct both clean and under the attack that the column names."
 
 
-COLUMNS = [
-    *map(Column, ("dataset", "architecture", "depth", "attack", "eps255", "method", "checkpoint", "n_test", "seeds")),
-    *map(Column, ("clean", "clean_half", "robust", "robust_half", "standing", "p_holm")),
-]
+COLUMNS = (
+    *shared("dataset", "architecture", "depth", "attack", "eps255", "method", "checkpoint", "n_test", "seeds", "clean"),
+    Column("clean_half", "half the width of the 95% interval of clean"),
+    *shared("robust"),
+    Column("robust_half", "half the width of the 95% interval of robust"),
+    Column("standing", f"{BEST}, {TIED} (from the best), {WORSE}, or empty where it is not compared", "text"),
+    *shared("p_holm"),
+)
 
 
 def standings(found: Sequence[Line]) -> dict[tuple[str, str], tuple[str, float | None]]:

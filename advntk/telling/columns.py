@@ -1,119 +1,63 @@
-"""What the columns of CSV files mean: one description for each name, whichever table has it.
+"""Columns of CSV files that more than one table has, those of curves, and those of tables of earlier versions.
 
-Accuracies, shares and their differences are fractions; times are in seconds.
+All others are described where their table is. Accuracies, shares and their differences are fractions; times are in
+seconds.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import Any
 
-Type = Literal["text", "integer", "number"]
-DESCRIPTIONS: dict[str, tuple[Type, str]] = {
-    "dataset": ("text", "dataset"),
-    "architecture": ("text", "kind of network, such as mlp; in curves with its depth, such as mlp-3"),
-    "depth": ("integer", "dense layers of an mlp; convolutional layers of a cnn; 18 or 34 of a resnet"),
-    "method": ("text", "method, by its name in the configuration"),
-    "checkpoint": ("text", "predictor of the training that was tested: best_val, last, or final where there is one"),
-    "attack": ("text", "attack, by its name in the configuration"),
-    "eps255": ("number", "radius of the threat model, in 1/255 of the range of a pixel"),
-    "seed": ("integer", "seed of split and training"),
-    "seeds": ("integer", "number of seeds"),
-    "n_opt": ("integer", "images to train on, without those held out for validation"),
-    "n_train": ("integer", "images that the method was trained on"),
-    "n_test": ("integer", "test images of a seed"),
-    "clean": ("number", "accuracy on clean test images, mean over seeds; in transfer that of the target"),
-    "clean_half": ("number", "half the width of the 95% interval of clean"),
-    "clean_mean": ("number", "accuracy on clean test images, mean over seeds"),
-    "clean_lo": ("number", "lower end of the 95% interval of clean_mean over seeds and images"),
-    "clean_hi": ("number", "upper end of the 95% interval of clean_mean over seeds and images"),
-    "robust": ("number", "accuracy on test images clean and under attack (in transfer the source's), mean over seeds"),
-    "robust_half": ("number", "half the width of the 95% interval of robust"),
-    "robust_mean": ("number", "share of test images classified correctly both clean and under attack, mean over seeds"),
-    "robust_lo": ("number", "lower end of the 95% interval of robust_mean over seeds and images"),
-    "robust_hi": ("number", "upper end of the 95% interval of robust_mean over seeds and images"),
-    "attacked_mean": ("number", "share of test images correct under attack, whatever the clean image's class"),
-    "seed_sd": ("number", "standard deviation of robust accuracy that training and split explain; empty with one seed"),
-    "test_sd": ("number", "standard deviation of robust accuracy that the finite test set explains"),
-    "max_linf255": ("number", "largest ℓ∞ norm of a perturbation, in 1/255"),
-    "max_l2_255": ("number", "largest ℓ2 norm of a perturbation, in 1/255"),
-    "max_l1_255": ("number", "largest ℓ1 norm of a perturbation, in 1/255"),
-    "unconverged": ("text", "why the training has not converged; empty for one that has"),
-    "standing": ("text", "best, not significantly different (from the best), worse, or empty where it is not compared"),
-    "method_a": ("text", "the first of the methods that are compared"),
-    "checkpoint_a": ("text", "its checkpoint"),
-    "method_b": ("text", "the second of the methods that are compared"),
-    "checkpoint_b": ("text", "its checkpoint"),
-    "robust_a": ("number", "robust accuracy of the first, mean over the seeds that both have"),
-    "robust_b": ("number", "robust accuracy of the second, mean over the seeds that both have"),
-    "difference": ("number", "robust accuracy of the first minus that of the second"),
-    "difference_lo": ("number", "lower end of the 95% interval of difference, paired by image and seed"),
-    "difference_hi": ("number", "upper end of the 95% interval of difference, paired by image and seed"),
-    "only_a": ("integer", "images, of all seeds, that are robust under the first only"),
-    "only_b": ("integer", "images, of all seeds, that are robust under the second only"),
-    "p": ("number", "p of equal robust accuracy: the larger of McNemar's exact test and of that of the interval"),
-    "p_holm": ("number", "p adjusted by Holm over all comparisons of the suite; in methods that against the best"),
-    "verdict": ("text", "which of the two is more robust; in claims: holds, holds if, does not hold, or open"),
-    "best_step": ("number", "update of the checkpoint best on val, mean over seeds"),
-    "last_step": ("number", "last update, mean over seeds"),
-    "robust_best": ("number", "robust accuracy on test images at the checkpoint best on val"),
-    "robust_last": ("number", "robust accuracy on test images at the last update"),
-    "lost": ("number", "robust_best minus robust_last"),
-    "lost_lo": ("number", "lower end of the 95% interval of lost, paired by image and seed"),
-    "lost_hi": ("number", "upper end of the 95% interval of lost, paired by image and seed"),
-    "train_best": ("number", "robust accuracy on some training images at the checkpoint best on val"),
-    "train_last": ("number", "robust accuracy on some training images at the last update"),
-    "rule": ("text", "rule of the workflow"),
-    "jobs": ("integer", "number of jobs"),
-    "evaluations": ("integer", "number of evaluations"),
-    "total_s": ("number", "wall time of all jobs"),
-    "mean_s": ("number", "wall time of a job, mean"),
-    "max_s": ("number", "wall time of the longest job"),
-    "wall_s": ("number", "wall time of an evaluation, mean"),
-    "peak_mb": ("number", "largest memory of a job, MiB"),
-    "solve_s": ("number", "time of all jobs for solving systems of equations"),
-    "attack_s": ("number", "time in attacks, of all jobs; in tables with total_attack_s of an evaluation, mean"),
-    "total_attack_s": ("number", "time in attacks, of all evaluations"),
-    "gradient_s": ("number", "time of all jobs in gradients of a kernel method"),
-    "curves_s": ("number", "time of all jobs in measuring accuracy along training"),
-    "images": ("number", "images attacked in a job, mean"),
-    "ms_per_image": ("number", "time of the attack for one image, in milliseconds"),
-    "kind": ("text", "kernel or network"),
-    "reference_attack": ("text", "attack that the reference code makes on such a predictor"),
-    "reference": ("number", "share of test images correct under reference_attack, whatever the clean image's class"),
-    "reference_robust": ("number", "share of test images correct both clean and under reference_attack"),
-    "max_size255": ("number", "largest perturbation by attack in the norm of the threat model, in 1/255"),
-    "reference_max_size255": ("number", "largest perturbation by reference_attack in the same norm, in 1/255"),
-    "source_architecture": ("text", "network that the images were made against, with its depth"),
-    "source_method": ("text", "method of the predictor that the images were made against"),
-    "source_checkpoint": ("text", "its checkpoint"),
-    "source_kind": ("text", "its kind, kernel or network"),
-    "target_architecture": ("text", "network that was shown the images, with its depth"),
-    "target_method": ("text", "method of the predictor that was shown the images"),
-    "target_checkpoint": ("text", "its checkpoint"),
-    "target_kind": ("text", "its kind, kernel or network"),
-    "lo": ("number", "lower end of the 95% interval; in transfer of robust, in claims of value"),
-    "hi": ("number", "upper end of the 95% interval; in transfer of robust, in claims of value"),
-    "experiment": ("text", "number of the experiment on the theory, such as E1"),
-    "claim": ("text", "the claim in words"),
-    "source": ("text", "where the claim is from"),
-    "quantity": ("text", "quantity that was measured"),
-    "value": ("number", "its value"),
-    "expected": ("text", "what the claim says of the value"),
-    "condition": ("text", "condition under which the claim holds, where the verdict is: holds if"),
-    "setup": ("text", "networks, data and sizes of the experiment"),
-    "figure": ("text", "name of the experiment's figure"),
-    "trained_at": ("number", "radius that the method was trained for, in 1/255; empty where it ignores the radius"),
-    "certified_mean": ("number", "share of test images that provably no attack within eps255 breaks, mean over seeds"),
-    "certified_lo": ("number", "lower end of the 95% interval of certified_mean over seeds and images"),
-    "certified_hi": ("number", "upper end of the 95% interval of certified_mean over seeds and images"),
-    "undecided_mean": ("number", "share of test images that are neither certified nor broken, mean over seeds"),
-    "b_mean": ("number", "share of test images that bound b decided, mean over seeds"),
-    "c_mean": ("number", "share of test images that bound c decided, mean over seeds"),
-    "d_mean": ("number", "share of test images that bound d decided, mean over seeds"),
-    "image_s": ("number", "time of the bounds for one image; 0 where a larger radius decided"),
-    "step": ("integer", "update of the training; 0 is before the first"),
-    "split": ("text", "images that were measured: train, val or test"),
-    "clean_accuracy": ("number", "accuracy on clean images"),
-    "robust_accuracy": ("number", "share of images classified correctly both clean and under the attack of the curves"),
-    "robust_loss": ("number", "mean loss under attack: training loss of a network, ½‖f − y‖² of a kernel predictor"),
+from advntk.telling.listing import Column
+
+SHARED = {
+    column.name: column
+    for column in (
+        Column("dataset", "dataset", "text"),
+        Column("architecture", "kind of network, such as mlp; in curves with its depth, such as mlp-3", "text"),
+        Column("depth", "dense layers of an mlp; convolutional layers of a cnn; 18 or 34 of a resnet", "integer"),
+        Column("method", "method, by its name in the configuration", "text"),
+        Column(
+            "checkpoint",
+            "predictor of the training that was tested: best_val, last, or final where there is one",
+            "text",
+        ),
+        Column("attack", "attack, by its name in the configuration", "text"),
+        Column("eps255", "radius of the threat model, in 1/255 of the range of a pixel"),
+        Column("seed", "seed of split and training", "integer"),
+        Column("seeds", "number of seeds", "integer"),
+        Column("n_test", "test images of a seed", "integer"),
+        Column("clean", "accuracy on clean test images, mean over seeds; in transfer that of the target"),
+        Column("clean_mean", "accuracy on clean test images, mean over seeds"),
+        Column("robust", "accuracy on test images clean and under attack (in transfer the source's), mean over seeds"),
+        Column("robust_mean", "share of test images classified correctly both clean and under attack, mean over seeds"),
+        Column("robust_lo", "lower end of the 95% interval of robust_mean over seeds and images"),
+        Column("robust_hi", "upper end of the 95% interval of robust_mean over seeds and images"),
+        Column("lo", "lower end of the 95% interval; in transfer of robust, in claims of value"),
+        Column("hi", "upper end of the 95% interval; in transfer of robust, in claims of value"),
+        Column("p_holm", "p adjusted by Holm over all comparisons of the suite; in methods that against the best"),
+        Column("attack_s", "time in attacks, of all jobs; in tables with total_attack_s of an evaluation, mean"),
+        Column(
+            "verdict", "which of the two is more robust; in claims: holds, holds if, does not hold, or open", "text"
+        ),
+        Column("step", "update of the training; 0 is before the first", "integer"),
+        Column("split", "images that were measured: train, val or test", "text"),
+        Column("clean_accuracy", "accuracy on clean images"),
+        Column("robust_accuracy", "share of images classified correctly both clean and under the attack of the curves"),
+        Column("robust_loss", "mean loss under attack: training loss of a network, ½‖f − y‖² of a kernel predictor"),
+        Column("evaluations", "number of evaluations", "integer"),
+        Column("wall_s", "wall time of an evaluation, mean"),
+        Column("total_attack_s", "time in attacks, of all evaluations"),
+    )
 }
+
+
+def shared(*names: str) -> tuple[Column, ...]:
+    """Columns of these names, which are only in the CSV file."""
+    return tuple(SHARED[name] for name in names)
+
+
+def shown(name: str, **look: Any) -> Column:
+    """The column of this name, printed with this look too."""
+    return replace(SHARED[name], **look)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
+from advntk.telling.columns import shared, shown
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.frames import cell_of, ends, evaluated, span_of, under
 from advntk.telling.kinds.checks import unconverged
@@ -135,24 +136,31 @@ def _p(value: float) -> str:
 
 
 COLUMNS = (
-    *map(Column, ("dataset", "architecture", "depth", "attack", "eps255")),
+    *shared("dataset", "architecture", "depth", "attack", "eps255"),
     Column(of="network", head="network", words=True),
-    *map(Column, ("method_a", "checkpoint_a")),
+    Column("method_a", "the first of the methods that are compared", "text"),
+    Column("checkpoint_a", "its checkpoint", "text"),
     Column(of=("method_a", "checkpoint_a"), head="A", text=named, words=True),
-    *map(Column, ("method_b", "checkpoint_b")),
+    Column("method_b", "the second of the methods that are compared", "text"),
+    Column("checkpoint_b", "its checkpoint", "text"),
     Column(of=("method_b", "checkpoint_b"), head="B", text=named, words=True),
-    Column("n_test"),
-    Column("seeds", head="seeds"),
-    Column("robust_a", head="A %", text=percent),
-    Column("robust_b", head="B %", text=percent),
-    *map(Column, DIFFERENCE),
+    *shared("n_test"),
+    shown("seeds", head="seeds"),
+    Column("robust_a", "robust accuracy of the first, mean over the seeds that both have", head="A %", text=percent),
+    Column("robust_b", "robust accuracy of the second, mean over the seeds that both have", head="B %", text=percent),
+    Column("difference", "robust accuracy of the first minus that of the second"),
+    Column("difference_lo", "lower end of the 95% interval of difference, paired by image and seed"),
+    Column("difference_hi", "upper end of the 95% interval of difference, paired by image and seed"),
     Column(of=DIFFERENCE, head="A − B [95%]", text=points),
-    Column("only_a", head="only A"),
-    Column("only_b", head="only B"),
-    Column("p", head="p", text=_p),
-    Column("p_holm", head="p Holm", text=_p),
-    Column("verdict", head="verdict"),
-)
+    Column("only_a", "images, of all seeds, that are robust under the first only", "integer", head="only A"),
+    Column("only_b", "images, of all seeds, that are robust under the second only", "integer", head="only B"),
+    Column(
+        "p", "p of equal robust accuracy: the larger of McNemar's exact test and of that of the interval",
+        head="p", text=_p,
+    ),
+    shown("p_holm", head="p Holm", text=_p),
+    shown("verdict", head="verdict"),
+)  # fmt: skip
 
 
 def comparison_listings(suite: Suite) -> Iterator[Listing]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Record
+from advntk.telling.columns import shared, shown
 from advntk.telling.contents import Suite
 from advntk.telling.frames import in_order, orders_of
 from advntk.telling.kinds import kinds
@@ -119,26 +120,30 @@ def _parts(values: Sequence[float]) -> str:
 
 
 _TIMED = (
-    Column("jobs", head="jobs"),
-    Column("total_s", head="total (s)", text=_seconds),
-    Column("mean_s", head="mean (s)", text=_seconds),
-    Column("max_s", head="max (s)", text=_seconds),
+    Column("jobs", "number of jobs", "integer", head="jobs"),
+    Column("total_s", "wall time of all jobs", head="total (s)", text=_seconds),
+    Column("mean_s", "wall time of a job, mean", head="mean (s)", text=_seconds),
+    Column("max_s", "wall time of the longest job", head="max (s)", text=_seconds),
 )
-_PEAK = Column("peak_mb", head="peak (MiB)", text="{:.0f}".format)
+_PEAK = Column("peak_mb", "largest memory of a job, MiB", head="peak (MiB)", text="{:.0f}".format)
+_EACH = Column("ms_per_image", "time of the attack for one image, in milliseconds", head="ms per image", text=_seconds)
 COLUMNS = (
-    Column("dataset"),
-    Column("rule", head="rule", words=True),
+    *shared("dataset"),
+    Column("rule", "rule of the workflow", "text", head="rule", words=True),
     Column(of="network", head="network", words=True),
-    *map(Column, ("architecture", "depth")),
-    Column("method", head="method", text=method_label, words=True),
-    Column("attack"),
+    *shared("architecture", "depth"),
+    shown("method", head="method", text=method_label, words=True),
+    *shared("attack"),
     Column(of="attack_label", head="attack", words=True),
     Column(of=PARTS, head="of which (s)", text=_parts, words=True),
     *_TIMED,
     _PEAK,
-    *map(Column, PARTS),
-    Column("images", head="images", text="{:.0f}".format),
-    Column("ms_per_image", head="ms per image", text=_seconds),
+    Column("solve_s", "time of all jobs for solving systems of equations"),
+    *shared("attack_s"),
+    Column("gradient_s", "time of all jobs in gradients of a kernel method"),
+    Column("curves_s", "time of all jobs in measuring accuracy along training"),
+    Column("images", "images attacked in a job, mean", head="images", text="{:.0f}".format),
+    _EACH,
 )
 
 
@@ -161,7 +166,7 @@ def cost_listings(suite: Suite) -> Iterator[Listing]:
                 Column(of="jobs", head="evaluations"),
                 Column(of="attack_s", head="seconds", text=_seconds),
                 Column(of="all_images", head="images", text="{:.0f}".format),
-                Column(of="ms_per_image", head="ms per image", text=_seconds),
+                _EACH,
             ],
             by_attack.assign(all_images=by_attack["images"] * by_attack["jobs"]),
             title="All evaluations of each attack",

@@ -15,6 +15,7 @@ from advntk.foundation.certified import Certificates
 from advntk.foundation.records import Evaluation, Record
 from advntk.foundation.statistics import Interval, accuracy_interval, spread
 from advntk.foundation.strength import Sweep
+from advntk.telling.columns import shared
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.kinds.checks import Training, unconverged
 from advntk.telling.labels import OUTSIDE, attack_label
@@ -25,11 +26,22 @@ _CHECKPOINT_ORDER = ("final", "last", "best_val")
 CLEAN = ("clean_mean", "clean_lo", "clean_hi")
 ROBUST = ("robust_mean", "robust_lo", "robust_hi")
 """Columns of a mean accuracy and the ends of its 95% interval, fractions."""
-COLUMNS = [
-    *map(Column, ("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255")),
-    *map(Column, ("n_opt", "n_train", "n_test", "seeds", *CLEAN, *ROBUST, "attacked_mean", "seed_sd", "test_sd")),
-    *map(Column, ("max_linf255", "max_l2_255", "max_l1_255", "unconverged")),
-]
+COLUMNS = (
+    *shared("dataset", "architecture", "depth", "method", "checkpoint", "attack", "eps255"),
+    Column("n_opt", "images to train on, without those held out for validation", "integer"),
+    Column("n_train", "images that the method was trained on", "integer"),
+    *shared("n_test", "seeds", "clean_mean"),
+    Column("clean_lo", "lower end of the 95% interval of clean_mean over seeds and images"),
+    Column("clean_hi", "upper end of the 95% interval of clean_mean over seeds and images"),
+    *shared(*ROBUST),
+    Column("attacked_mean", "share of test images correct under attack, whatever the clean image's class"),
+    Column("seed_sd", "standard deviation of robust accuracy that training and split explain; empty with one seed"),
+    Column("test_sd", "standard deviation of robust accuracy that the finite test set explains"),
+    Column("max_linf255", "largest ℓ∞ norm of a perturbation, in 1/255"),
+    Column("max_l2_255", "largest ℓ2 norm of a perturbation, in 1/255"),
+    Column("max_l1_255", "largest ℓ1 norm of a perturbation, in 1/255"),
+    Column("unconverged", "why the training has not converged; empty for one that has", "text"),
+)
 
 
 def evaluated(suite: Suite) -> pd.DataFrame:

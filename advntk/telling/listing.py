@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
@@ -42,6 +42,8 @@ class Column:
 
     Attributes:
         name: in the CSV file; empty: it is only printed.
+        meaning: what its values are, for the description of published tables.
+        type: of its values, for the same.
         of: the frame's column, or columns, that it prints; by default ``name``.
         head: its title where it is printed; empty: it is only in the CSV file.
         text: how a value is printed.
@@ -49,6 +51,8 @@ class Column:
     """
 
     name: str = ""
+    meaning: str = ""
+    type: Literal["text", "integer", "number"] = "number"
     of: str | tuple[str, ...] = ""
     head: str = ""
     text: Callable[[Any], str] = str

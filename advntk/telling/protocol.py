@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from advntk.foundation.records import AttackRecord
+from advntk.telling.columns import shared, shown
 from advntk.telling.contents import Suite
 from advntk.telling.frames import cell_of, evaluated, span_of, under
 from advntk.telling.labels import NORMS, named, radius_label
@@ -75,19 +76,32 @@ def _line(group: pd.DataFrame) -> dict[str, Any]:
 
 _size = "{:.2f}".format
 COLUMNS = (
-    Column("dataset"),
+    *shared("dataset"),
     Column(of="network", head="network", words=True),
-    *map(Column, ("architecture", "depth", "method", "checkpoint")),
+    *shared("architecture", "depth", "method", "checkpoint"),
     Column(of=("method", "checkpoint"), head="method", text=named, words=True),
-    Column("kind", head="kind", words=True),
-    *map(Column, ("eps255", "n_test", "seeds", "attack", "reference_attack")),
-    Column("clean", head="clean", text=percent),
-    Column("robust", head="robust", text=percent),
-    Column("reference", head="reference", text=percent),
-    Column("reference_robust", head="reference, clean too", text=percent),
-    Column("max_size255", head="largest, robust", text=_size),
-    Column("reference_max_size255", head="largest, reference", text=_size),
-)
+    Column("kind", "kernel or network", "text", head="kind", words=True),
+    *shared("eps255", "n_test", "seeds", "attack"),
+    Column("reference_attack", "attack that the reference code makes on such a predictor", "text"),
+    shown("clean", head="clean", text=percent),
+    shown("robust", head="robust", text=percent),
+    Column(
+        "reference", "share of test images correct under reference_attack, whatever the clean image's class",
+        head="reference", text=percent,
+    ),
+    Column(
+        "reference_robust", "share of test images correct both clean and under reference_attack",
+        head="reference, clean too", text=percent,
+    ),
+    Column(
+        "max_size255", "largest perturbation by attack in the norm of the threat model, in 1/255",
+        head="largest, robust", text=_size,
+    ),
+    Column(
+        "reference_max_size255", "largest perturbation by reference_attack in the same norm, in 1/255",
+        head="largest, reference", text=_size,
+    ),
+)  # fmt: skip
 
 
 def protocol_listings(suite: Suite) -> Iterator[Listing]:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
+from advntk.telling.columns import shared, shown
 from advntk.telling.contents import Measured, Suite, frame_of
 from advntk.telling.frames import cell_of, ends, evaluated, span_of, under
 from advntk.telling.kinds.checks import unconverged
@@ -39,7 +40,8 @@ def curves(suite: Suite) -> Figure:
     """Robust and clean accuracy along the training of every method that trains in steps, on train, val and test."""
     frame, config, attacks = frame_of(suite.curves), suite.config, curve_attacks(suite)
     methods = stepwise(suite) or list(_FIRST)  # of a suite that has none the panels say so
-    held_out = [method for method in methods if method not in trained_on_val(suite)]
+    on_val = {item.record.method for item in suite.measured if item.record.images == "all"}
+    held_out = [method for method in methods if method not in on_val]  # those of which val chooses a checkpoint
     bands = {
         f"{dataset}, {radius_label(eps255)}\n{spec.label}": {
             _title(method, quantity, attacks): (of_fit(frame, dataset, spec.label, method, eps255), method, quantity)
@@ -121,11 +123,6 @@ def stepwise(suite: Suite) -> list[str]:
     return [method for method in dict.fromkeys((*_FIRST, *suite.config.methods)) if method in known]
 
 
-def trained_on_val(suite: Suite) -> set[str]:
-    """Methods that train on val too, so that it chooses none of their checkpoints."""
-    return {item.record.method for item in suite.measured if item.record.images == "all"}
-
-
 def _title(method: str, quantity: str, attacks: dict[str, str]) -> str:
     """A panel's title: the method, and of robust accuracy the attack."""
     under = f": {attacks[method]}" if quantity == "robust" and method in attacks else ""
@@ -189,21 +186,32 @@ def _ends(rows: pd.DataFrame) -> list[float]:
 
 
 COLUMNS = (
-    Column("dataset"),
+    *shared("dataset"),
     Column(of="network", head="network", words=True),
-    *map(Column, ("architecture", "depth")),
-    Column("method", head="method", text=method_label, words=True),
-    Column("attack", head="attack", words=True),
-    *map(Column, ("eps255", "n_test", "seeds")),
-    Column("best_step", head="best at", text="{:.0f}".format),
-    Column("last_step", head="last at", text="{:.0f}".format),
-    Column("robust_best", head="best", text=percent),
-    Column("robust_last", head="last", text=percent),
-    *map(Column, LOST),
+    *shared("architecture", "depth"),
+    shown("method", head="method", text=method_label, words=True),
+    shown("attack", head="attack", words=True),
+    *shared("eps255", "n_test", "seeds"),
+    Column(
+        "best_step", "update of the checkpoint best on val, mean over seeds", head="best at", text="{:.0f}".format
+    ),
+    Column("last_step", "last update, mean over seeds", head="last at", text="{:.0f}".format),
+    Column(
+        "robust_best", "robust accuracy on test images at the checkpoint best on val", head="best", text=percent
+    ),
+    Column("robust_last", "robust accuracy on test images at the last update", head="last", text=percent),
+    Column("lost", "robust_best minus robust_last"),
+    Column("lost_lo", "lower end of the 95% interval of lost, paired by image and seed"),
+    Column("lost_hi", "upper end of the 95% interval of lost, paired by image and seed"),
     Column(of=LOST, head="best − last", text=points),
-    Column("train_best", head="train, best", text=percent),
-    Column("train_last", head="train, last", text=percent),
-)
+    Column(
+        "train_best", "robust accuracy on some training images at the checkpoint best on val",
+        head="train, best", text=percent,
+    ),
+    Column(
+        "train_last", "robust accuracy on some training images at the last update", head="train, last", text=percent
+    ),
+)  # fmt: skip
 
 
 def overfitting_listings(suite: Suite) -> Iterator[Listing]:

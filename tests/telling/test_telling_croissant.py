@@ -12,8 +12,8 @@ import pytest
 
 from advntk.cli import main
 from advntk.foundation.files import sha256_of_file
-from advntk.telling.columns import DESCRIPTIONS
 from advntk.telling.contents import CURVE_COLUMNS
+from advntk.telling.publishing.croissant import COLUMNS
 from advntk.telling.publishing.publish import read_reference
 from advntk.telling.report import TABLES
 
@@ -54,15 +54,13 @@ def test_the_library_of_the_format_reads_every_table_in_its_types():
             read = [record[f"{name}/{column}"] for record in records]
             known = [value for value in read if not pd.isna(value)]
             assert len(known) == frame[column].notna().sum(), f"{name}: {column}"
-            assert {type(value) for value in known} <= {READ[DESCRIPTIONS[column][0]]}, f"{name}: {column}"
+            assert {type(value) for value in known} <= {READ[COLUMNS[column].type]}, f"{name}: {column}"
 
 
 def test_the_columns_that_are_described_are_those_of_tables():
     ours = {column.name for table in TABLES.values() for column in table.columns if column.name} | {*CURVE_COLUMNS}
-    assert ours <= set(DESCRIPTIONS)
     published = {column for path in REFERENCE.rglob("*.csv") for column in pd.read_csv(path, nrows=0)}
-    assert set(DESCRIPTIONS) == ours | published
-    assert all(text for _, text in DESCRIPTIONS.values())
+    assert set(COLUMNS) == ours | published
 
 
 def test_what_must_be_run_again_says_so():
@@ -79,7 +77,7 @@ def test_a_column_that_nothing_describes_is_refused(tmp_path, capsys):
     assert croissant(tmp_path, "--citation", str(ROOT / "CITATION.cff")) == 1
     message = capsys.readouterr().err
     assert "'colour'" in message
-    assert "advntk/telling/columns.py" in message
+    assert "say its meaning where its table is" in message
 
 
 @pytest.mark.parametrize("text", [None, "title: [", "title: a title\n", "- a list\n"])

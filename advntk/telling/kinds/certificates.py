@@ -17,6 +17,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.threat import ThreatModel
 from advntk.telling.accuracy_figures import Point, draw_series, method_handles
+from advntk.telling.columns import shared, shown
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.frames import ROBUST, cell_of, ends, in_order, orders_of, span_of
 from advntk.telling.kinds import Kind
@@ -29,18 +30,27 @@ from advntk.telling.publishing import pieces
 _ROW = ["dataset", "network", "method", "checkpoint", "trained_at", "eps255"]
 CERTIFIED = ("certified_mean", "certified_lo", "certified_hi")
 COLUMNS = (
-    *map(Column, ("dataset", "architecture", "depth")),
+    *shared("dataset", "architecture", "depth"),
     Column(of=("method", "checkpoint"), head="method", text=named, words=True),
-    *map(Column, ("method", "checkpoint", "trained_at")),
-    Column("eps255", head="ε (1/255)", text="{:g}".format),
-    *map(Column, ("n_test", "seeds", "clean_mean")),
+    *shared("method", "checkpoint"),
+    Column("trained_at", "radius that the method was trained for, in 1/255; empty where it ignores the radius"),
+    shown("eps255", head="ε (1/255)", text="{:g}".format),
+    *shared("n_test", "seeds", "clean_mean"),
     Column(of=CERTIFIED, head="certified", text=accuracy),
-    *map(Column, CERTIFIED),
-    Column("undecided_mean", head="undecided", text=percent),
-    *map(Column, ("b_mean", "c_mean", "d_mean")),
-    Column("image_s", head="s/image", text="{:.2g}".format),
-    *map(Column, ("attack", *ROBUST)),
-)
+    Column("certified_mean", "share of test images that provably no attack within eps255 breaks, mean over seeds"),
+    Column("certified_lo", "lower end of the 95% interval of certified_mean over seeds and images"),
+    Column("certified_hi", "upper end of the 95% interval of certified_mean over seeds and images"),
+    Column(
+        "undecided_mean", "share of test images that are neither certified nor broken, mean over seeds",
+        head="undecided", text=percent,
+    ),
+    *(Column(f"{one}_mean", f"share of test images that bound {one} decided, mean over seeds") for one in "bcd"),
+    Column(
+        "image_s", "time of the bounds for one image; 0 where a larger radius decided",
+        head="s/image", text="{:.2g}".format,
+    ),
+    *shared("attack", *ROBUST),
+)  # fmt: skip
 
 
 def matched(suite: Suite) -> Iterator[tuple[Certificates, str, CertifiedRadius, dict[str, Measured]]]:
@@ -59,7 +69,7 @@ def check(suite: Suite) -> None:
     """Refuse certificates of images that an attack in the threat model breaks: an ``InputError`` names the images."""
     for one, checkpoint, point, attacks in matched(suite):
         for name, item in attacks.items():
-            wrong = _is(point, "c") & ~item.robust[checkpoint][: one.n_test]
+            wrong = (np.array(list(point.status)) == "c") & ~item.robust[checkpoint][: one.n_test]
             if wrong.any():
                 images = ", ".join(map(str, item.images[: one.n_test][wrong]))
                 raise InputError(
@@ -112,7 +122,13 @@ def _rows(
         "n_test": one.n_test,
         "seeds": len(found),
         "clean_mean": 1 - sum(point.decided.get("clean", 0) for point in points) / total,
-        **dict(zip(CERTIFIED, accuracy_interval([_is(point, "c") for point in points], images), strict=True)),
+        **dict(
+            zip(
+                CERTIFIED,
+                accuracy_interval([(np.array(list(point.status)) == "c") for point in points], images),
+                strict=True,
+            )
+        ),
         "undecided_mean": sum(point.undecided for point in points) / total,
         **{f"{bound}_mean": sum(point.decided.get(bound, 0) for point in points) / total for bound in "bcd"},
         "image_s": sum(point.seconds for point in points) / total,
@@ -122,11 +138,6 @@ def _rows(
         robust = [others[name].robust[checkpoint][: one.n_test] for *_, others in found] if name else []
         interval = accuracy_interval(robust, images) if name else (math.nan,) * 3
         yield {**shared, "attack": name, **dict(zip(ROBUST, interval, strict=True))}
-
-
-def _is(point: CertifiedRadius, letter: str) -> np.ndarray:
-    """Which images have a status, by its first letter, (n_test,) bool."""
-    return np.array([one == letter for one in point.status])
 
 
 def listings(suite: Suite) -> Iterator[Listing]:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from advntk.foundation import registry
 from advntk.foundation.findings import FIGURE, STORIES, Finding, read_finding
 from advntk.foundation.statistics import Interval
+from advntk.telling.columns import shared
 from advntk.telling.consistency import agree
 from advntk.telling.contents import Suite
 from advntk.telling.kinds import Kind
@@ -60,14 +61,19 @@ _NOISE = 1e-6
 """Numbers that are smaller are rounding."""
 INTERVAL = ("value", "lo", "hi")
 COLUMNS = (
-    Column("experiment"),
-    *(Column(name, head=name, words=True) for name in ("claim", "source", "quantity")),
-    *map(Column, INTERVAL),
+    Column("experiment", "number of the experiment on the theory, such as E1", "text"),
+    Column("claim", "the claim in words", "text", head="claim", words=True),
+    Column("source", "where the claim is from", "text", head="source", words=True),
+    Column("quantity", "quantity that was measured", "text", head="quantity", words=True),
+    Column("value", "its value"),
+    *shared("lo", "hi"),
     Column(of=INTERVAL, head="value", text=_value, words=True),
-    Column("expected", head="expected", words=True),
-    *map(Column, ("verdict", "condition")),
+    Column("expected", "what the claim says of the value", "text", head="expected", words=True),
+    *shared("verdict"),
+    Column("condition", "condition under which the claim holds, where the verdict is: holds if", "text"),
     Column(of=("verdict", "condition"), head="verdict", text=lambda both: " ".join(both).strip(), words=True),
-    *map(Column, ("setup", "figure")),
+    Column("setup", "networks, data and sizes of the experiment", "text"),
+    Column("figure", "name of the experiment's figure", "text"),
 )
 
 

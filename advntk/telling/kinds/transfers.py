@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from advntk.foundation.statistics import Interval
 from advntk.foundation.strength import Shown, Transfer, read_transfer
 from advntk.telling.accuracy_figures import attack_in_words, interval_of_counts
+from advntk.telling.columns import shared
 from advntk.telling.consistency import agree
 from advntk.telling.contents import Suite
 from advntk.telling.frames import ends, in_order, orders_of, span_of
@@ -45,7 +46,18 @@ _PLACE = ["dataset", "eps255", "attack"]
 _PARTS = ("architecture", "method", "checkpoint", "kind")
 _PREDICTORS = [f"{role}_{part}" for role in ("source", "target") for part in _PARTS]
 ROBUST = ("robust", "lo", "hi")
-COLUMNS = [*map(Column, (*_PLACE, *_PREDICTORS, "n_test", "seeds", "clean", *ROBUST))]
+COLUMNS = (
+    *shared(*_PLACE),
+    Column("source_architecture", "network that the images were made against, with its depth", "text"),
+    Column("source_method", "method of the predictor that the images were made against", "text"),
+    Column("source_checkpoint", "its checkpoint", "text"),
+    Column("source_kind", "its kind, kernel or network", "text"),
+    Column("target_architecture", "network that was shown the images, with its depth", "text"),
+    Column("target_method", "method of the predictor that was shown the images", "text"),
+    Column("target_checkpoint", "its checkpoint", "text"),
+    Column("target_kind", "its kind, kernel or network", "text"),
+    *shared("n_test", "seeds", "clean", *ROBUST),
+)
 
 
 def transfers(suite: Suite) -> pd.DataFrame:

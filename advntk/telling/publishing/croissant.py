@@ -14,7 +14,7 @@ import yaml
 
 from advntk.foundation import files
 from advntk.foundation.errors import InputError
-from advntk.telling.columns import DESCRIPTIONS
+from advntk.telling.columns import SHARED
 from advntk.telling.publishing.publish import read_reference
 from advntk.telling.report import TABLES
 
@@ -26,6 +26,8 @@ _TITLES = {name: table.title for name, table in TABLES.items()} | {
     "gpu": "Clean and robust accuracy computed on a GPU",
 }
 """Of CSV files, by their names."""
+COLUMNS = {column.name: column for table in TABLES.values() for column in table.columns if column.meaning} | SHARED
+"""Columns of CSV files, by their names."""
 _TERMS = """citeAs column conformsTo equivalentProperty extract field fileProperty fileObject fileSet format includes
 isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator
 source subField transform"""
@@ -116,8 +118,8 @@ def _record_set(path: Path, reference: Path, outdated: dict[str, str]) -> dict[s
     own, suite = place.with_suffix("").as_posix(), place.parts[0]
     with path.open(encoding="utf-8", newline="") as handle:
         columns = next(csv.reader(handle), [])
-    if unknown := [column for column in columns if column not in DESCRIPTIONS]:
-        remedy = "add it to advntk/telling/columns.py"
+    if unknown := [column for column in columns if column not in COLUMNS]:
+        remedy = "say its meaning where its table is; that of an earlier version's in advntk/telling/columns.py"
         raise InputError(f"nothing describes its column '{unknown[0]}'", where=path, remedy=remedy)
     warning = f" To be run again: {outdated[suite]}" if suite in outdated else ""
     return {
@@ -130,8 +132,8 @@ def _record_set(path: Path, reference: Path, outdated: dict[str, str]) -> dict[s
                 "@type": "cr:Field",
                 "@id": f"{own}/{column}",
                 "name": column,
-                "description": DESCRIPTIONS[column][1],
-                "dataType": _TYPES[DESCRIPTIONS[column][0]],
+                "description": COLUMNS[column].meaning,
+                "dataType": _TYPES[COLUMNS[column].type],
                 "source": {"fileObject": {"@id": place.as_posix()}, "extract": {"column": column}},
             }
             for column in columns
