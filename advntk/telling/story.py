@@ -20,6 +20,7 @@ POINT = 0.01
 NEEDED = -0.4
 """The power of the width below which a quantity counts as falling like width^−½, the theorem's rate, or faster."""
 EXPECTED = f"-0.5 (below {NEEDED})"
+HERE = "this suite"
 Verdict = Literal["holds", "holds if", "does not hold", "open"]
 
 
@@ -41,22 +42,22 @@ class Claim:
 
     Attributes:
         claim: a sentence that is true or false.
-        source: who says so: the paper with its theorem, or this suite.
         quantity: what was measured, with its unit.
         interval: the quantity's value, and the ends of its 95% interval.
+        source: who says so: the paper with its theorem, or this suite.
         above: bound that the claim asks the quantity to be above.
         below: the same, below.
         words: the bounds in words, where there is more to say.
-        condition: of ``holds if``; of ``does not hold`` what stood in the way, if it is known.
+        condition: under which alone it holds; empty: there is none.
         decided: the verdict, where it is not the bounds alone that decide.
         setup: networks, data, sizes, seeds; empty: those of the story.
     """
 
     claim: str
-    source: str
     quantity: str
     interval: Interval
     _: KW_ONLY
+    source: str = HERE
     above: float = -np.inf
     below: float = np.inf
     words: str = ""
@@ -74,7 +75,8 @@ class Claim:
     @property
     def verdict(self) -> Verdict:
         """Whether it is; ``holds if`` names its condition, ``open`` means that the interval does not decide."""
-        return self.decided or verdict_on(self.interval, above=self.above, below=self.below)
+        decided = "holds if" if self.condition else self.decided
+        return decided or verdict_on(self.interval, above=self.above, below=self.below)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,11 +98,11 @@ def claims(told: Told) -> list[Claim]:
         ):
             of_depth = f"slope of the {quantity} in ln depth, depth {shallowest} to {deepest}"
             tilt = slope(told, family, measure)
-            found.append(Claim(f"a deeper {family} {words}", OPEN, of_depth, tilt, above=0))
+            found.append(Claim(f"a deeper {family} {words}", of_depth, tilt, source=OPEN, above=0))
     for network in attacked(told):
         sentence = f"robust accuracy falls along AT ({network})"
         quantity, fallen = "robust accuracy at the best time minus at t = ∞", over_seeds(told, network, lost)
-        found.append(Claim(sentence, OPEN, quantity, fallen, above=POINT))
+        found.append(Claim(sentence, quantity, fallen, source=OPEN, above=POINT))
     return found
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import student_interval
 from advntk.telling.layout import line_with_band, panels
-from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, power, power_along, shared
+from advntk.telling.story import EXPECTED, HERE, NEEDED, Claim, Story, Told, power, power_along, shared
 
 
 def _deviations(told: Told, family: str) -> np.ndarray:
@@ -23,52 +25,50 @@ def _sizes(told: Told, family: str) -> tuple[list[int], list[int]]:
 
 def claims(told: Told) -> list[Claim]:
     """The limit at fixed d, the limit in both, and the mean."""
-    return [claim for family in told.options["families"] for claim in _claims(told, family)]
+    return [
+        replace(claim, setup=_setup_of(told, family))
+        for family in told.options["families"]
+        for claim in _claims(told, family)
+    ]
 
 
 def _claims(told: Told, family: str) -> list[Claim]:
-    (d, widths), deviations, setup = _sizes(told, family), _deviations(told, family), _setup_of(told, family)
+    (d, widths), deviations = _sizes(told, family), _deviations(told, family)
     found = [
         Claim(
             f"ARK of a wide {family} tends to κ I as its width grows, at fixed input dimension",
-            "assumed for the closed form (Fu & Wang 2024)",
             f"power of the width in ‖ARK/κ − I‖, d = {d[0]}, upper half of the widths",
             power(widths, deviations[:, 0], upper=True),
+            source="assumed for the closed form (Fu & Wang 2024)",
             below=NEEDED,
             words=EXPECTED,
-            setup=setup,
         ),
         Claim(
             f"at fixed input dimension, ARK of a wide {family} is as far from κ I as a Wishart matrix",
-            "this suite",
             f"‖ARK/κ − I‖ over √(c (c + 1)/d), d = {d[0]}, width {widths[-1]}",
             student_interval(list(deviations[:, 0, -1] / _wishart(told, d[0]))),
             above=0.9,
             below=1.1,
             words="1 within 10% (d degrees of freedom)",
-            setup=setup,
         ),
         Claim(
             f"the mean of a finite {family}'s ARK is κ I",
-            "this suite (κ by recursion)",
             f"mean of ARK_kk/κ over all d, width {widths[-1]}",
             student_interval(list(told.array("mean", family=family)[:, :, -1].mean(axis=1))),
+            source=f"{HERE} (κ by recursion)",
             above=0.95,
             below=1.05,
             words="1 within 5%",
-            setup=setup,
         ),
     ]
     if len(both_sizes := shared(d, widths)) > 1:
         found.append(
             Claim(
                 f"ARK of a wide {family} tends to κ I as width and input dimension grow together",
-                "this suite",
                 f"power of the width in ‖ARK/κ − I‖, d = width = {', '.join(map(str, both_sizes))}",
                 power_along(d, widths, deviations),
                 below=NEEDED,
                 words=EXPECTED,
-                setup=setup,
             )
         )
     return found

@@ -7,14 +7,14 @@ from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, difference_interval, power_of, student_interval
 from advntk.telling.layout import COLOURS, line_with_band, panels, span
-from advntk.telling.story import Claim, Story, Told, wrong_labels
+from advntk.telling.story import HERE, Claim, Story, Told, wrong_labels
 
 WORDS = {
     "squared": "squared loss, inner flow",
     "flow": "cross-entropy, inner flow",
     "ball": "cross-entropy, inner step of fixed length",
 }
-OPEN = "this suite (the paper has squared loss)"
+OPEN = f"{HERE} (the paper has squared loss)"
 ON_PATH = 0.02
 """Distance of directions below which two predictors count as one."""
 GONE = 0.1
@@ -67,7 +67,6 @@ def claims(told: Told) -> list[Claim]:
                     Claim(
                         "AT under cross-entropy reaches more robustness than under squared loss "
                         f"({WORDS[loss]}, {wrong_labels(noise)})",
-                        "this suite",
                         "difference in robust accuracy, t and strength chosen on val",
                         difference_interval(own, squared, told.test_images(noise=noise)),
                         above=0,
@@ -86,38 +85,37 @@ def _claims(told: Told, noise: float, loss: str) -> list[Claim]:
     return [
         Claim(
             f"AT nears clean training as t grows {where}",
-            degeneration,
             f"power of t in the distance of directions at equal t, second half of the times down to {ROUNDING:g}, "
             f"strength {strongest:g}",
             student_interval(powers),
+            source=degeneration,
             below=0,
         ),
         Claim(
             f"AT has come to clean training at t = {moments[-1]:g} {where}",
-            degeneration,
             f"distance of directions at that t over the largest before, strength {strongest:g}",
             student_interval(list(apart[:, -1] / apart.max(axis=1))),
+            source=degeneration,
             below=GONE,
         ),
         Claim(
             f"AT is clean training on another clock {where}",
-            "this suite (exact for ReLU and squared loss)" if paper else OPEN,
             f"largest distance from clean training's path, strength {strongest:g}",
             student_interval(list(off_path.max(axis=1))),
+            source=f"{HERE} (exact for ReLU and squared loss)" if paper else OPEN,
             below=ON_PATH,
         ),
         Claim(
             f"AT reaches more robustness than clean training stopped in time {where}",
-            "this suite",
             "difference in robust accuracy, t and strength chosen on val",
             gain(told, noise, loss),
             above=0,
         ),
         Claim(
             f"long AT loses robustness {where}",
-            "robust overfitting (Fu & Wang 2024)" if paper else OPEN,
             f"robust accuracy at the t chosen on val less that at the last t, strength {strongest:g}",
             overfitting(told, noise, loss),
+            source="robust overfitting (Fu & Wang 2024)" if paper else OPEN,
             above=0,
         ),
     ]

@@ -57,9 +57,9 @@ def claims(told: Told) -> list[Claim]:
             found.append(
                 Claim(
                     f"{matrix} is positive definite ({network})",
-                    PAPER,
                     "log10 of the smallest eigenvalue over the largest, the worst radius and strength",
                     worst_log(told, network, name),
+                    source=PAPER,
                     words=f"above float64's floor, {np.log10(floor(told, name)):.1f}, below which it cannot tell",
                     decided=_definite(told, network, name),
                 )
@@ -67,7 +67,6 @@ def claims(told: Told) -> list[Claim]:
         found.append(
             Claim(
                 f"a strong attack makes the closed form worse conditioned ({network})",
-                "this suite",
                 f"log10 of the condition number of Ξ^½ΘΞ^½ over that of Θ, mean ARK ηS = {strongest:g}",
                 cost(told, network),
                 above=0,

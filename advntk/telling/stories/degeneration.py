@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -61,21 +63,25 @@ def claims(told: Told) -> list[Claim]:
     """Degeneration, robust overfitting and the order of strengths on kernels; then finite networks."""
     options = told.options
     cells = [(network, noise) for network in _networks(told) for noise in options["noise"]]
-    found = [claim for network, noise in cells for claim in _kernel_claims(told, network, noise)]
+    kernels = [claim for network, noise in cells for claim in _kernel_claims(told, network, noise)]
+    finite = []
     for noise in options["finite_noise"]:
         for training in ("flow", "pgd"):
-            found += _finite_claims(told, training, noise)
+            finite += _finite_claims(told, training, noise)
     if options["finite_width"] != options["narrow_width"]:
-        found += [
+        finite += [
             _width_claim(told, training, noise) for noise in options["finite_noise"][-1:] for training in TRAININGS
         ]
-    return found
+    return [
+        *(replace(claim, setup=_kernel_setup(told)) for claim in kernels),
+        *(replace(claim, setup=_finite_setup(told)) for claim in finite),
+    ]
 
 
 def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[Claim]:
     options, (dataset, family) = told.options, network
     weakest, *_, strongest = options["exposures"]
-    where, setup = f"{dataset} {family}-{options['depth']}, {wrong_labels(noise)}", _kernel_setup(told)
+    where = f"{dataset} {family}-{options['depth']}, {wrong_labels(noise)}"
     found = [one.found for one in _kernels(told, network, noise)]
     attacked = [row for row, exposure in enumerate(options["exposures"]) if exposure]
     left = [max(one["distance"][row][-1] for row in attacked) for one in found]
@@ -83,71 +89,63 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
     return [
         Claim(
             f"AT tends to the natural solution Θ⁻¹Y ({where})",
-            PAPER,
             "relative distance of AT at the last finite time, largest over strengths",
             student_interval(left),
+            source=PAPER,
             below=POINT,
-            setup=setup,
         ),
         Claim(
             f"robust accuracy falls on the way (robust overfitting; {where})",
-            PAPER,
             f"robust accuracy at the best time minus at t = ∞, κηS = {strongest:g}",
             lost(told, network, noise),
+            source=PAPER,
             above=POINT,
-            setup=setup,
         ),
         Claim(
             f"a stronger attack reaches its best robust accuracy earlier ({where})",
-            PAPER,
             f"ln of the best time at κηS = {weakest:g} over that at {strongest:g}",
             student_interval(sooner),
+            source=PAPER,
             above=0,
             words=f"above 0; {strongest - weakest:g} where κ is one number",
-            setup=setup,
         ),
     ]
 
 
 def _finite_claims(told: Told, training: str, noise: float) -> list[Claim]:
     name, last = TRAININGS[training], told.options["finite_log_times"][1]
-    where, setup = f"(finite mlp, {wrong_labels(noise)})", _finite_setup(told)
+    where = f"(finite mlp, {wrong_labels(noise)})"
     distance, clean = (_finite(told, noise, one, "distance") for one in (training, "clean"))
     fallen = _best(told, noise, training) - _finite(told, noise, training, "robust_test")[:, -1]
     factor = _finite(told, noise, training, "factor")
     return [
         Claim(
             f"AT with {name} reaches more robust accuracy than clean training at its own best time {where}",
-            "this suite",
             "difference of best-on-val robust accuracies, paired",
             finite_gain(told, training, noise),
             above=POINT,
-            setup=setup,
         ),
         Claim(
             f"AT with {name} has come to the standard-trained network at ln t = {last} {where}",
-            PAPER,
             "relative distance on test images at that time, minus clean training's own; over the last e-fold of time "
             f"AT's fell by a factor of {span(student_interval(list(distance[:, -2] / distance[:, -1])))}",
             student_interval(list(distance[:, -1] - clean[:, -1])),
+            source=PAPER,
             below=0.05,
-            setup=setup,
         ),
         Claim(
             f"robust accuracy falls along AT with {name} {where}",
-            PAPER,
             "robust accuracy at the best time minus at the last",
             seed_interval(list(fallen), _finite_tests(told)),
+            source=PAPER,
             above=POINT,
-            setup=setup,
         ),
         Claim(
             f"{name} multiplies the training error by a factor that stays the same {where}",
-            "assumed for Ξ(t) = t Ξ' (Fu & Wang 2024)",
             "ln of ‖f(x_S) − y‖/‖f(x) − y‖, largest over t minus smallest",
             student_interval(list(np.log(factor.max(axis=1) / factor.min(axis=1)))),
+            source="assumed for Ξ(t) = t Ξ' (Fu & Wang 2024)",
             below=STEADY,
-            setup=setup,
         ),
     ]
 
@@ -158,11 +156,10 @@ def _width_claim(told: Told, training: str, noise: float) -> Claim:
     return Claim(
         f"width {wide} reaches more robust accuracy than width {narrow} (finite mlp, {TRAININGS[training]}, "
         f"{wrong_labels(noise)})",
-        "open question of Fu & Wang 2024",
         "difference of best-on-val robust accuracies",
         seed_interval(list(gain), _finite_tests(told)),
+        source="open question of Fu & Wang 2024",
         above=POINT,
-        setup=_finite_setup(told),
     )
 
 

@@ -12,9 +12,8 @@ from advntk.telling.frames import ends
 from advntk.telling.labels import method_label
 from advntk.telling.layout import line_with_band, panels, points, span
 from advntk.telling.listing import lines_of
-from advntk.telling.story import POINT, Claim, Story, Told, attacked, chosen
+from advntk.telling.story import HERE, POINT, Claim, Story, Told, attacked, chosen
 
-SUITE = "this suite"
 PAPER = "Fu & Wang 2024"
 ROUNDING = 1e-11
 SAME_KAPPA = 1e-9
@@ -56,7 +55,6 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
     found = [
         Claim(
             f"κ is one number for all images ({network})",
-            SUITE,
             "standard deviation of κ over images / mean",
             spread(told, network),
             below=SAME_KAPPA,
@@ -64,7 +62,6 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
         ),
         Claim(
             f"AT is clean training on a clock e^κηS times as fast ({network})",
-            SUITE,
             f"max |f_AT(t) − f_clean(t e^κηS)| / max |f_clean|, κηS = {strongest:g}",
             identity(told, network),
             below=ROUNDING,
@@ -74,7 +71,6 @@ def _network_claims(told: Told, network: str) -> list[Claim]:
         found.append(
             Claim(
                 f"AT reaches more robust accuracy than clean training stopped at its own best time ({network})",
-                SUITE,
                 f"difference of best-on-val robust accuracies, κηS = {strongest:g}, paired",
                 gain(told, network),
                 above=POINT,
@@ -97,9 +93,9 @@ def _method_claim(one: Line) -> Claim:
     own, rival = (method_label(one[f"method_{side}"], one[f"checkpoint_{side}"]) for side in "ab")
     return Claim(
         f"{own} is more robust than {rival} ({one['dataset']}, {one['network']})",
-        PAPER if one["method_b"] == "at" else SUITE,
         f"difference of robust accuracies, {one['attack']} at {one['eps255']:g}/255, paired",
         ends(one, DIFFERENCE),
+        source=PAPER if one["method_b"] == "at" else HERE,
         above=0,
         setup=f"Records of this suite: {one['n_test']} test images, {one['seeds']} seeds",
     )

@@ -19,7 +19,7 @@ NAMES = {
 }
 SMALL_MASS, SMALL_CHANGE = 0.1, 0.05
 """Off-diagonal mass, and relative change of logits, that count as nothing."""
-_PAPER, _HERE = "assumed for Adv-NTK's diagonal (Fu & Wang 2024)", "this suite"
+_PAPER = "assumed for Adv-NTK's diagonal (Fu & Wang 2024)"
 
 
 def _mass(told: Told) -> np.ndarray:
@@ -45,24 +45,24 @@ def claims(told: Told) -> list[Claim]:
     found = [
         Claim(
             "blocks of exp(ARK η S) become diagonal as the width grows, at the data's dimension",
-            _PAPER,
             f"power of the width in the off-diagonal mass, {names[0]}, d = {d[0]}, upper half of the widths",
             power(widths, mass[:, 0], upper=True),
+            source=_PAPER,
             below=NEEDED,
             words=EXPECTED,
         ),
         Claim(
             f"blocks of exp(ARK η S) are diagonal at width {widths[-1]}",
-            _PAPER,
             f"off-diagonal mass over the diagonal's, {names[0]}",
             student_interval(list(mass[:, 0, -1])),
+            source=_PAPER,
             below=SMALL_MASS,
         ),
         Claim(
             "what is off the diagonal of ARK changes adversarial training little",
-            _PAPER,
             f"relative change of test logits, largest over t, width {options['width']}",
             _change(told),
+            source=_PAPER,
             below=SMALL_CHANGE,
         ),
     ]
@@ -70,7 +70,6 @@ def claims(told: Told) -> list[Claim]:
         found.append(
             Claim(
                 "blocks of exp(ARK η S) become diagonal as width and input dimension grow together",
-                _HERE,
                 "power of the width in the off-diagonal mass, normal inputs, d = width = "
                 f"{', '.join(map(str, both_sizes))}",
                 power_along(normal, widths, mass[:, 1:]),
@@ -84,7 +83,7 @@ def claims(told: Told) -> list[Claim]:
         ("blocks", "diagonal", "blocks are more robust than the diagonal, finite width"),
     ):
         quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
-        found.append(Claim(sentence, _HERE, quantity, told.difference(one, other, kind="adv"), above=0))
+        found.append(Claim(sentence, quantity, told.difference(one, other, kind="adv"), above=0))
     return found
 
 

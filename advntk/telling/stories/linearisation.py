@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, geometric_interval, student_interval
 from advntk.telling.layout import line_with_band, panels, span
-from advntk.telling.story import Claim, Story, Told, Verdict, verdict_on
+from advntk.telling.story import HERE, Claim, Story, Told, Verdict, verdict_on
 
 WORDS = {"frozen": "both Jacobians frozen", "theta": "linear in θ alone"}
 SAME = (0.8, 1.25)
@@ -71,11 +71,11 @@ def _accuracy(told: Told, name: str) -> Claim:
         verdict = "does not hold" if weak[1] > threshold else "open"
     return Claim(
         f"the linearisation ({WORDS[name]}) is accurate to {threshold:.0%} in AT up to κηS = {strongest:g}",
-        "linearised AT (Fu & Wang 2024)" if name == "frozen" else "this suite",
         f"error at κηS = {strongest:g} (past {threshold:.0%} from κηS on: {breaks(one, name)})",
         strong,
+        source="linearised AT (Fu & Wang 2024)" if name == "frozen" else HERE,
         below=threshold,
-        decided="holds if" if breaking_on_the_way else verdict,
+        decided=verdict,
         condition=f"κηS is below {breaking(one, name)[1]:.2g}" if breaking_on_the_way else "",
     )
 
@@ -88,7 +88,6 @@ def _same(told: Told, one: Finding, at: int) -> Claim:
     return Claim(
         f"{changed} = {value} changes the error of the frozen linearisation by no more than a quarter, κηS = "
         f"{strength:g}",
-        "this suite",
         f"error over the default's (past {threshold:.0%} from κηS on: {breaks(one, 'frozen')})",
         geometric_interval(np.exp(own - default)),
         above=SAME[0],
@@ -102,16 +101,14 @@ def _descent(told: Told) -> Claim:
     rates, threshold = one.options["rates"], one.options["threshold"]
     found = [student_interval(list(errors_at_rate)) for errors_at_rate in np.array(one.found["descent"]).T]
     accurate = [rate for rate, at in zip(rates, found, strict=True) if verdict_on(at, below=threshold) == "holds"]
-    verdict = verdict_on(found[-1], below=threshold)
-    conditional = verdict == "does not hold" and bool(accurate)
+    conditional = verdict_on(found[-1], below=threshold) == "does not hold" and bool(accurate)
     return Claim(
         f"gradient descent follows the frozen closed form to {threshold:.0%} at learning rates up to {rates[-1]:.0%} "
         "of the largest stable one",
-        "gradient flow for small steps (Fu & Wang 2024)",
         f"error at the largest learning rate, κηS = {one.options['strengths'][0]:g}",
         found[-1],
+        source="gradient flow for small steps (Fu & Wang 2024)",
         below=threshold,
-        decided="holds if" if conditional else verdict,
         condition=f"the learning rate is at most {max(accurate):.0%} of it" if conditional else "",
     )
 
@@ -126,7 +123,6 @@ def claims(told: Told) -> list[Claim]:
         _accuracy(told, "theta"),
         Claim(
             "under a strong attack freezing the input Jacobian costs more than linearising in θ",
-            "this suite",
             f"error with both Jacobians frozen over that of linear in θ, κηS = {strengths[-1]:g}",
             geometric_interval(frozen[:, -1] / errors(one, "theta")[:, -1]),
             above=1,
@@ -134,7 +130,6 @@ def claims(told: Told) -> list[Claim]:
         *(_same(told, other, at) for other in told.findings if other is not one for at in (0, -1)),
         Claim(
             "the frozen linearisation gets worse with training time",
-            "this suite",
             "logarithm of the error at the last training time over that at the first, middle κηS",
             student_interval(list(np.log(longer[:, -1] / longer[:, 0]))),
             above=0,
@@ -142,7 +137,6 @@ def claims(told: Told) -> list[Claim]:
         _descent(told),
         Claim(
             "the integrator of the inner flow adds little to the errors",
-            "this suite",
             f"change by twice the steps over the error of the frozen linearisation, κηS = {strengths[-1]:g}",
             student_interval(list(np.array(one.found["inner"])[:, 0] / frozen[:, -1])),
             below=0.2,

@@ -11,7 +11,6 @@ from advntk.foundation.statistics import Interval, seed_interval, student_interv
 from advntk.telling.layout import line_with_band, panels, points, span
 from advntk.telling.story import POINT, Claim, Story, Told, chosen, wrong_labels
 
-SUITE = "this suite"
 EXACT = 1e-6
 """Relative gap below which two predictors are one."""
 ROUNDING = 1e-12
@@ -57,14 +56,13 @@ def _of_network(told: Told, network: str) -> list[Claim]:
         "ema_ridge": "the exponential moving average of weights at the end of a training is ridge regression",
     }
     found = [
-        Claim(f"{words} ({network})", SUITE, f"{GAPS[name]}, relative", gap(told, network, name), below=EXACT)
+        Claim(f"{words} ({network})", f"{GAPS[name]}, relative", gap(told, network, name), below=EXACT)
         for name, words in sentences.items()
     ]
     changed = told.array("smoothing", "changed", network=network).sum()
     found.append(
         Claim(
             f"label smoothing changes neither decisions nor margin attacks ({network})",
-            SUITE,
             f"largest difference of attacked points, pixel scale [0, 1]; decisions changed: {changed}",
             told.mean("smoothing", "moved", network=network),
             below=ROUNDING,
@@ -74,7 +72,6 @@ def _of_network(told: Told, network: str) -> list[Claim]:
     found += [
         Claim(
             f"{FILTERS[name]} reaches more robust accuracy than early stopping ({network})",
-            SUITE,
             "difference of best-on-val robust accuracies, paired",
             gain(told, network, name),
             above=POINT,

@@ -51,11 +51,10 @@ def _general(told: Told) -> Claim:
     conditional = bool(still) and as_told and verdict_on(worst, below=EXACT) != "holds"
     return Claim(
         "the closed form with Ξ(t) = ∫ exp(κ η S) solves AT for any η(t)",
-        PAPER,
         "gap to the ODE's logits on test images, largest over t, relative; the worst network and η(t)",
         worst,
+        source=PAPER,
         below=EXACT,
-        decided="holds if" if conditional else None,
         condition=CONDITION if conditional else "",
     )
 
@@ -63,10 +62,10 @@ def _general(told: Told) -> Claim:
 def _one(told: Told, network: str, name: str) -> Claim:
     return Claim(
         f"the closed form solves AT with {WORDS[name]} ({network})",
-        PAPER,
         "gap to the ODE's logits on test images, largest over t, relative; "
         f"turning of Ξ'(t): {turning(told, network, name):.1g}",
         gap(told, network, name),
+        source=PAPER,
         below=EXACT,
     )
 

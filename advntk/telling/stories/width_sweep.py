@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import student_interval
 from advntk.telling.layout import COLOURS, line_with_band, panels, span
-from advntk.telling.story import EXPECTED, NEEDED, Claim, Story, Told, power, verdict_on
+from advntk.telling.story import EXPECTED, HERE, NEEDED, Claim, Story, Told, power, verdict_on
 
 NONE = 0.01
 """A relative gap that counts as none."""
@@ -57,12 +57,11 @@ def _theorem(told: Told, d: int, part: int) -> Claim:
     return Claim(
         "AT of a wide network follows its linearisation with both Jacobians frozen as the width grows "
         f"({_POINTS[part]} points, d = {d})",
-        PAPER,
         "power of the width in the relative gap, upper half of the widths",
         fixed,
+        source=PAPER,
         below=NEEDED,
         words=EXPECTED,
-        decided="holds if" if bought else None,
         condition=f"the input dimension grows with the width (then the power is {span(both)})" if bought else "",
     )
 
@@ -74,9 +73,9 @@ def claims(told: Told) -> list[Claim]:
     lines += [
         Claim(
             f"the gap to the frozen linearisation vanishes at infinite width (d = {size})",
-            PAPER,
             "c of the fit gap² = a/width + c over all widths, the squared gap at infinite width",
             student_interval(list(law(told, size)[:, 1])),
+            source=PAPER,
             below=NONE**2,
             words=f"0 (below {NONE:g}²)",
         )
@@ -86,18 +85,17 @@ def claims(told: Told) -> list[Claim]:
         lines.append(
             Claim(
                 "the gap to the frozen linearisation has a part that only a larger input dimension lowers",
-                "this suite",
                 f"c of the fit gap² = a/width + c, d = {sizes[0]} less d = {sizes[-1]}",
                 student_interval(list(law(told, sizes[0])[:, 1] - law(told, sizes[-1])[:, 1])),
                 above=0,
             )
         )
     for claim, name, where, source in (
-        ("AT follows the frozen linearisation as width and input dimension grow together", "frozen", None, ""),
-        ("AT follows Θ and κ of infinite width as width and input dimension grow together", "infinite", None, ""),
+        ("AT follows the frozen linearisation as width and input dimension grow together", "frozen", None, HERE),
+        ("AT follows Θ and κ of infinite width as width and input dimension grow together", "infinite", None, HERE),
         ("AT follows Θ and κ of infinite width as the width grows", "infinite", d, PAPER),
-        ("AT follows the linearisation in θ alone as the width grows", "theta", d, ""),
-        ("AT by PGD in a ball follows the linearisation in θ alone as the width grows", "ball", d, ""),
+        ("AT follows the linearisation in θ alone as the width grows", "theta", d, HERE),
+        ("AT by PGD in a ball follows the linearisation in θ alone as the width grows", "ball", d, HERE),
         ("clean training follows its linearisation as the width grows", "clean", d, "Lee et al. 2019"),
         ("clean training follows Θ of infinite width as the width grows", "clean_infinite", d, "Lee et al. 2019"),
     ):
@@ -107,7 +105,7 @@ def claims(told: Told) -> list[Claim]:
             quantity = f"power of the width in the relative gap, d = {where or 'width'}"
             quantity += ", upper half of the widths" if upper else ""
             found = power(widths, gaps, upper=upper)
-            lines.append(Claim(claim, source or "this suite", quantity, found, below=NEEDED))
+            lines.append(Claim(claim, quantity, found, source=source, below=NEEDED))
     return [*lines, _integrator(told)]
 
 
@@ -116,7 +114,6 @@ def _integrator(told: Told) -> Claim:
     shares = [relative(one, "step") / relative(one, "frozen") for one in told.findings if "step" in one.found]
     return Claim(
         "the integrator adds little to the gaps",
-        "this suite",
         "change by halving all steps, over the same network's gap to the frozen linearisation, width up to "
         f"{told.options['halved_up_to']}",
         student_interval([float(share) for share in np.concatenate(shares)]),

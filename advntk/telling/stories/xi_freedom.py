@@ -36,27 +36,29 @@ def _gaps(told: Told, noise: float, name: str) -> np.ndarray:
     return np.array([one["val"] - float(np.mean(one["robust"])) for one in found])
 
 
-_PAPER, _HERE = "Adv-NTK (Fu & Wang 2024, Alg. 1)", "this suite"
+_PAPER = "Adv-NTK (Fu & Wang 2024, Alg. 1)"
 _OVER_NOISE = (
-    ("diagonal", "scalar", "a learned diagonal Ξ is more robust than a learned number", _PAPER),
-    ("adv_ntk", "early_stopped", "Adv-NTK is more robust than one stopping time chosen on the same val", _PAPER),
+    ("diagonal", "scalar", "a learned diagonal Ξ is more robust than a learned number"),
+    ("adv_ntk", "early_stopped", "Adv-NTK is more robust than one stopping time chosen on the same val"),
 )
-"""Claims that may hold for some labels and not for others: (predictor, the other, sentence, source)."""
+"""Claims that may hold for some labels and not for others: (predictor, the other, sentence)."""
 _COMPARED = (
-    ("per_class", "diagonal", "a diagonal for each class is more robust than a shared one", _HERE),
-    ("blocks", "diagonal", "blocks within images are more robust than a diagonal", _HERE),
-    ("full", "diagonal", "a Ξ between images is more robust than a diagonal", _HERE),
-    ("diagonal", "joint_stopped", "a diagonal learned on val makes more of val than training on it", _HERE),
-    ("full", "joint_stopped", "a full Ξ learned on val makes more of val than training on it", _HERE),
+    ("per_class", "diagonal", "a diagonal for each class is more robust than a shared one"),
+    ("blocks", "diagonal", "blocks within images are more robust than a diagonal"),
+    ("full", "diagonal", "a Ξ between images is more robust than a diagonal"),
+    ("diagonal", "joint_stopped", "a diagonal learned on val makes more of val than training on it"),
+    ("full", "joint_stopped", "a full Ξ learned on val makes more of val than training on it"),
 )
 _WITH_NOISY_VAL = (
     (
-        *("diagonal_noisy_val", "early_stopped_noisy_val"),
-        *("the diagonal beats one stopping time where val's labels are as wrong as those of training", _HERE),
+        "diagonal_noisy_val",
+        "early_stopped_noisy_val",
+        "the diagonal beats one stopping time where val's labels are as wrong as those of training",
     ),
     (
-        *("diagonal_noisy_val", "joint_stopped_noisy_val"),
-        *("the diagonal makes more of a val with labels as wrong as training's than training on it", _HERE),
+        "diagonal_noisy_val",
+        "joint_stopped_noisy_val",
+        "the diagonal makes more of a val with labels as wrong as training's than training on it",
     ),
 )
 """Claims about each share of wrong labels."""
@@ -68,7 +70,7 @@ def claims(told: Told) -> list[Claim]:
     return general + [claim for noise in told.values("noise") for claim in _claims(told, noise)]
 
 
-def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Claim:
+def _general(told: Told, one: str, other: str, sentence: str) -> Claim:
     """A claim about all shares of wrong labels: its interval is the one with the smallest value."""
     found = {noise: told.difference(one, other, noise=noise) for noise in told.values("noise")}
     verdicts = {noise: verdict_on(interval, above=0) for noise, interval in found.items()}
@@ -78,11 +80,11 @@ def _general(told: Told, one: str, other: str, sentence: str, source: str) -> Cl
     failing: Verdict = "does not hold" if "does not hold" in verdicts.values() else "open"
     return Claim(
         sentence,
-        source,
         f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired, with {wrong_labels(least)}",
         found[least],
+        source=_PAPER,
         above=0,
-        decided=None if same else "holds if" if holding else failing,
+        decided=None if same else failing,
         condition="" if same else " or ".join(wrong_labels(noise) for noise in holding),
     )
 
@@ -91,31 +93,30 @@ def _claims(told: Told, noise: float) -> list[Claim]:
     where, few = f", {wrong_labels(noise)}", told.options["advntk_steps"]
     many = told.findings[0].found["advntk"]["steps"][-1]
     found = []
-    for one, other, sentence, source in _COMPARED + (_WITH_NOISY_VAL if noise else ()):
+    for one, other, sentence in _COMPARED + (_WITH_NOISY_VAL if noise else ()):
         quantity = f"robust test accuracy, {NAMES[one]} − {NAMES[other]}, paired"
-        found.append(Claim(sentence + where, source, quantity, told.difference(one, other, noise=noise), above=0))
+        found.append(Claim(sentence + where, quantity, told.difference(one, other, noise=noise), above=0))
     apart = list(_gaps(told, noise, "full") - _gaps(told, noise, "scalar"))
     return [
         *found,
         Claim(
             "a freer Ξ overfits val more" + where,
-            _HERE,
             "gap between robust accuracies on val and test, full matrix − number",
             seed_interval(apart, told.options["val"], (-2.0, 2.0)),
             above=0,
         ),
         Claim(
             f"{few} steps of Adv-NTK are enough" + where,
-            _PAPER,
             f"robust test accuracy, {many} steps − {few}, paired",
             told.difference("adv_ntk_long", "adv_ntk", noise=noise),
+            source=_PAPER,
             below=ENOUGH,
         ),
         Claim(
             f"step {few} of Adv-NTK is as good as the best on val" + where,
-            _PAPER,
             f"robust test accuracy, val's best step − step {few}, paired",
             told.difference("adv_ntk_best", "adv_ntk", noise=noise),
+            source=_PAPER,
             below=ENOUGH,
         ),
     ]
