@@ -58,11 +58,8 @@ class Curve:
 
 def read_curve(file: CurveFile) -> Curve:
     """Read the curve of one fit; a wrong file is an ``InputError``."""
-    frame = _read_csv(file.path, _ROW)
     cell = file.model_dump(exclude={"path"})
-    for place, name in enumerate(_CELL):
-        frame.insert(place, name, cell[name])
-    return Curve(**cell, rows=frame)
+    return Curve(**cell, rows=_read_csv(file.path, _ROW).assign(**cell)[list(CURVE_COLUMNS)])
 
 
 def read_curves(path: str | Path) -> tuple[Curve, ...]:
@@ -70,11 +67,6 @@ def read_curves(path: str | Path) -> tuple[Curve, ...]:
     frame = _read_csv(path, CURVE_COLUMNS)
     groups = frame.astype({"eps255": float}).groupby(list(_CELL), sort=False)
     return tuple(Curve(**_cell(rows), rows=rows.reset_index(drop=True)) for _, rows in groups)
-
-
-def curves_csv(curves: Iterable[Curve]) -> str:
-    """All curves as one CSV, which ``read_curves`` reads back with every digit."""
-    return frame_of(curves).to_csv(index=False, lineterminator="\n")
 
 
 def frame_of(curves: Iterable[Curve]) -> pd.DataFrame:

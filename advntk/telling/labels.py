@@ -61,11 +61,6 @@ def named(pair: tuple[str, str]) -> str:
     return method_label(*pair)
 
 
-def listed(methods: Sequence[str]) -> str:
-    """Methods in words, one after the other."""
-    return ", ".join(map(method_label, methods))
-
-
 def attack_label(attack: str, *, inside_threat_model: bool) -> str:
     """An attack's name, with a warning where its points may leave the threat model."""
     return attack if inside_threat_model else f"{attack} ({OUTSIDE})"

@@ -141,13 +141,17 @@ def refuse(found: Sequence[Mix]) -> None:
         raise InputError(f"{found[0].problem}{more}", where=found[0].where, remedy=_REMEDY)
 
 
+def _files_by(marks: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, list[str]]]:
+    """Files by the digest that they carry of each thing, from triples of thing, digest and file."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for thing, digest, where in marks:
+        found.setdefault(thing, {}).setdefault(digest, []).append(where)
+    return found
+
+
 def _by_module(made: Sequence[Made]) -> dict[str, dict[str, list[str]]]:
     """Files by the digest that they carry of each module."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for one in made:
-        for module, digest in one.provenance.get("sources", {}).items():
-            found.setdefault(module, {}).setdefault(digest, []).append(one.where)
-    return found
+    return _files_by((*pair, one.where) for one in made for pair in one.provenance.get("sources", {}).items())
 
 
 def equivalents(module: str, accepted: Sequence[Accepted]) -> dict[str, str]:
@@ -168,20 +172,16 @@ def _of_code(made: Sequence[Made], accepted: Sequence[Accepted]) -> Iterator[Mix
             merged.setdefault(same.get(digest, digest), []).extend(places)
         current = current_digest(module) or ""
         yield from _told(f"code of {module}", merged, current=same.get(current, current))
-    told: dict[str, list[str]] = {}
-    for one in made:
-        told.setdefault("with" if "sources" in one.provenance else "without", []).append(one.where)
-    yield from _told("results with and without digests of their code", told, current="with")
+    what = "results with and without digests of their code"
+    marks = ((what, "with" if "sources" in one.provenance else "without", one.where) for one in made)
+    yield from _told(what, _files_by(marks)[what], current="with")
 
 
 def _of_data(made: Sequence[Made]) -> Iterator[Mix]:
     """Datasets of which results used several versions."""
-    by_dataset: dict[str, dict[str, list[str]]] = {}
-    for one in made:
-        if one.dataset and "sources" in one.provenance:
-            digest = str(one.provenance.get("data", UNKNOWN))
-            by_dataset.setdefault(one.dataset, {}).setdefault(digest, []).append(one.where)
-    for dataset, by_digest in by_dataset.items():
+    known = (one for one in made if one.dataset and "sources" in one.provenance)
+    marks = ((one.dataset, str(one.provenance.get("data", UNKNOWN)), one.where) for one in known)
+    for dataset, by_digest in _files_by(marks).items():
         yield from _told(f"data of {dataset}", by_digest)
 
 

@@ -145,7 +145,7 @@ def facts_of_run(suite: Suite) -> dict[str, str]:
         "seeds": str(config.seeds),
         "images": "; ".join(sizes),
         "networks": ", ".join(networks),
-        "methods": labels.listed(config.methods),
+        "methods": ", ".join(map(labels.method_label, config.methods)),
         "threat model": f"{labels.NORMS[config.norm]}, {', '.join(map(labels.radius_label, config.eps255))}",
         **{f"attack `{name}`": text for name, text in attack_settings(suite).items()},
     }
@@ -282,17 +282,14 @@ def made(suite: Suite) -> dict[str, str]:
     finished = sorted(str(one["finished"])[:16].replace("T", " ") for one in known if "finished" in one)
     threads = sorted({int(one["threads"]) for one in known if "threads" in one})
     count = "–".join(map(str, dict.fromkeys((threads[0], threads[-1])))) if threads else EMPTY
+    versions = [one["versions"] for one in known if "versions" in one]
     return {
         "finished": " to ".join(dict.fromkeys((finished[0], finished[-1]))) + " UTC" if finished else EMPTY,
         "code": _told(str(one["code"]) for one in known if "code" in one),
         "machine": f"{_told(str(one['processor']) for one in known if 'processor' in one)}; threads of a job: {count}",
         "python": _told(str(one["python"]) for one in known if "python" in one),
-        "versions": _told(_versions(one["versions"]) for one in known if "versions" in one),
+        "versions": _told(", ".join(f"{name} {one[name]}" for name in _VERSIONED if name in one) for one in versions),
     }
-
-
-def _versions(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {versions[name]}" for name in _VERSIONED if name in versions)
 
 
 def _told(values: Iterable[str]) -> str:

@@ -13,9 +13,9 @@ from advntk.foundation import files
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed, validated
-from advntk.foundation.records import Record, read_record
+from advntk.foundation.records import read_record
 from advntk.telling.consistency import check, settled
-from advntk.telling.contents import CurveFile, Measured, Suite, Tested, measured_in, read_curve, tested_in
+from advntk.telling.contents import CurveFile, Suite, measured_in, read_curve, tested_in
 from advntk.telling.kinds import kinds
 from advntk.telling.publishing import packed
 from advntk.telling.publishing.parts import finished_fits, keep
@@ -78,12 +78,14 @@ def _live(listing: _Listing, *, finished: bool) -> Suite:
         kind.model: [(place, kind.read(place)) for place in listing.results[name]] for name, kind in kinds().items()
     }
     tested = tested_in(results)
-    records = [(place, read_record(place)) for place in listing.records]
-    if finished:
-        records = [(place, one) for place, one in records if (one.dataset, one.seed) in tested]
+    measured = []
+    for place in listing.records:
+        record, beside = read_record(place), Path(place).with_suffix(".npz")
+        if not finished or (record.dataset, record.seed) in tested:
+            measured.append(measured_in(place, record, files.read_npz(beside), beside, tested))
     suite = Suite(
         config=listing.config,
-        measured=tuple(_with_outcomes(place, record, tested) for place, record in records),
+        measured=tuple(measured),
         curves=tuple(read_curve(curve) for curve in listing.curves),
         results=results,
     )
@@ -114,9 +116,3 @@ def _whole_folders(listing: _Listing) -> _Listing:
             "results": {name: [place for place in places if whole(place)] for name, places in listing.results.items()},
         }
     )
-
-
-def _with_outcomes(path: str, record: Record, tested: Tested) -> Measured:
-    """Read the outcomes beside a record, and check one against the other."""
-    outcomes_path = Path(path).with_suffix(".npz")
-    return measured_in(path, record, files.read_npz(outcomes_path), outcomes_path, tested)

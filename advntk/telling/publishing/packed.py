@@ -23,7 +23,7 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.options import Closed
 from advntk.foundation.provenance import public
 from advntk.foundation.records import Record, as_model
-from advntk.telling.contents import Suite, curves_csv, measured_in, read_curves, tested_in
+from advntk.telling.contents import Suite, frame_of, measured_in, read_curves, tested_in
 from advntk.telling.kinds import kinds
 from advntk.telling.mixing import Accepted
 
@@ -135,7 +135,8 @@ def _parts(suite: Suite) -> dict[str, str]:
             part = kind.part(one)
             items.setdefault(f"{name}-{part}.json" if part else f"{name}.json", []).append(one)
     texts = {name: _text(mine) for name, mine in items.items()}
-    return texts | ({"curves.csv": curves_csv(suite.curves)} if suite.curves else {})
+    curves = frame_of(suite.curves).to_csv(index=False, lineterminator="\n")
+    return texts | ({"curves.csv": curves} if suite.curves else {})
 
 
 def _text(items: Iterable[Closed]) -> str:
