@@ -30,15 +30,12 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Replay:
-    """A published piece beside the same piece computed again.
+    """A published piece beside the same piece computed again; :class:`Accepted` says what the other fields are.
 
     Attributes:
-        images: test images of the piece; 0 where it has no records.
-        flipped: positions of those with another outcome, clean or under attack, of any checkpoint.
-        points: largest difference of an accuracy, percentage points; of an experiment the largest difference of a
-            number, percent of the largest number of its list.
-        curve_points: mean difference of the accuracies along training, percentage points.
-        sources: modules whose digests differ, with that of the published result and that of the replay.
+        images: 0 where the piece has no records.
+        flipped: positions of images with another outcome.
+        points: of an experiment the largest difference of a number, percent of the largest number of its list.
         published: provenance of one of the published results.
         replay: the same of the replay.
     """

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from advntk.foundation.findings import Finding
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
 from advntk.telling.layout import line_with_band, panels, span
 from advntk.telling.story import POINT, Claim, Story, Told, chosen, wrong_labels
@@ -26,8 +26,9 @@ def _networks(told: Told) -> list[tuple[str, str]]:
     return [(dataset, family) for dataset, all_of in told.options["networks"].items() for family in all_of]
 
 
-def _kernels(told: Told, network: tuple[str, str], noise: float) -> list[Finding]:
-    return told.of(part="kernel", dataset=network[0], family=network[1], noise=noise)
+def _kernels(told: Told, network: tuple[str, str], noise: float) -> list[dict[str, Any]]:
+    found = told.of(part="kernel", dataset=network[0], family=network[1], noise=noise)
+    return [one.found for one in found]
 
 
 def _finite(told: Told, noise: float, training: str, key: str, width: int | None = None) -> np.ndarray:
@@ -49,7 +50,7 @@ def _finite_tests(told: Told) -> int:
 
 def lost(told: Told, network: tuple[str, str], noise: float) -> Interval:
     """Robust accuracy that the strongest AT loses on test from its best time on val to the end."""
-    found = [one.found for one in _kernels(told, network, noise)]
+    found = _kernels(told, network, noise)
     losses = [one["robust_test"][-1][chosen(one, -1)] - one["natural"]["robust_test"] for one in found]
     return seed_interval(losses, told.options["n_test"])
 
@@ -82,7 +83,7 @@ def _kernel_claims(told: Told, network: tuple[str, str], noise: float) -> list[C
     options, (dataset, family) = told.options, network
     weakest, *_, strongest = options["exposures"]
     where = f"{dataset} {family}-{options['depth']}, {wrong_labels(noise)}"
-    found = [one.found for one in _kernels(told, network, noise)]
+    found = _kernels(told, network, noise)
     attacked = [row for row, exposure in enumerate(options["exposures"]) if exposure]
     left = [max(one["distance"][row][-1] for row in attacked) for one in found]
     sooner = [np.log(one["times"][chosen(one, 0)] / one["times"][chosen(one, -1)]) for one in found]
@@ -220,7 +221,7 @@ def figure(told: Told) -> Figure:
 
 
 def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
-    found = [one.found for one in _kernels(told, network, noise)]
+    found = _kernels(told, network, noise)
     for row, exposure in enumerate(told.options["exposures"]):
         robust, clean = ([one[key][row] for one in found] for key in ("robust_test", "clean_test"))
         images = told.options["n_test"]
@@ -230,7 +231,7 @@ def _draw_robust(axes: Axes, told: Told, network: tuple[str, str], noise: float)
 
 
 def _draw_distance(axes: Axes, told: Told, network: tuple[str, str], noise: float) -> None:
-    found = [one.found for one in _kernels(told, network, noise)]
+    found = _kernels(told, network, noise)
     for row, exposure in enumerate(told.options["exposures"]):
         values = np.maximum([one["distance"][row] for one in found], ROUNDING)
         mean = np.exp(np.log(values).mean(axis=0))
