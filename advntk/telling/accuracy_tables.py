@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from advntk.telling.columns import shared
+from advntk.telling.columns import NETWORK, PREDICTOR, shared
 from advntk.telling.comparisons import SIGNIFICANCE, Line, comparisons, seen_from
 from advntk.telling.contents import Suite
 from advntk.telling.frames import (
@@ -228,8 +228,8 @@ def _stages(found: pd.DataFrame, title: str) -> Listing:
     after = pd.DataFrame(list(found["stages"]), index=found.index)
     return listing_of(
         [
-            Column(of="network", head="network", words=True),
-            Column(of=("method", "checkpoint"), head="method", text=named, words=True),
+            NETWORK,
+            PREDICTOR,
             Column(of="clean_mean", head="clean", text=percent),
             *(Column(of=name, head=name, text=percent) for name in map(str, after)),
         ],

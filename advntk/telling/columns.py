@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from advntk.telling.labels import named
 from advntk.telling.listing import Column
 
 SHARED = {
@@ -51,6 +52,9 @@ SHARED = {
         Column("total_attack_s", "time in attacks, of all evaluations"),
     )
 }
+NETWORK = Column(of="network", head="network", words=True)
+PREDICTOR = Column(of=("method", "checkpoint"), head="method", text=named, words=True)
+"""These two are only printed."""
 
 
 def shared(*names: str) -> tuple[Column, ...]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import discordant, holm, paired_test
-from advntk.telling.columns import shared, shown
+from advntk.telling.columns import NETWORK, shared, shown
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.frames import cell_of, ends, evaluated, span_of, under
 from advntk.telling.kinds.checks import unconverged
@@ -137,7 +137,7 @@ def _p(value: float) -> str:
 
 COLUMNS = (
     *shared("dataset", "architecture", "depth", "attack", "eps255"),
-    Column(of="network", head="network", words=True),
+    NETWORK,
     Column("method_a", "the first of the methods that are compared", "text"),
     Column("checkpoint_a", "its checkpoint", "text"),
     Column(of=("method_a", "checkpoint_a"), head="A", text=named, words=True),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from advntk.foundation.architecture import Architecture
 from advntk.foundation.records import AttackRecord, Record
-from advntk.telling.columns import shared, shown
+from advntk.telling.columns import NETWORK, shared, shown
 from advntk.telling.contents import Suite
 from advntk.telling.frames import in_order, orders_of
 from advntk.telling.kinds import kinds
@@ -130,7 +130,7 @@ _EACH = Column("ms_per_image", "time of the attack for one image, in millisecond
 COLUMNS = (
     *shared("dataset"),
     Column("rule", "rule of the workflow", "text", head="rule", words=True),
-    Column(of="network", head="network", words=True),
+    NETWORK,
     *shared("architecture", "depth"),
     shown("method", head="method", text=method_label, words=True),
     *shared("attack"),

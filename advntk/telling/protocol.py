@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from advntk.foundation.records import AttackRecord
-from advntk.telling.columns import shared, shown
+from advntk.telling.columns import NETWORK, PREDICTOR, shared, shown
 from advntk.telling.contents import Suite
 from advntk.telling.frames import cell_of, evaluated, span_of, under
-from advntk.telling.labels import NORMS, named, radius_label
+from advntk.telling.labels import NORMS, radius_label
 from advntk.telling.listing import Column, Listing, groups, listing_of, percent, table
 
 _PLAIN = {"restarts": 1, "keep": "final", "schedule": "constant", "targets": 0}
@@ -77,9 +77,9 @@ def _line(group: pd.DataFrame) -> dict[str, Any]:
 _size = "{:.2f}".format
 COLUMNS = (
     *shared("dataset"),
-    Column(of="network", head="network", words=True),
+    NETWORK,
     *shared("architecture", "depth", "method", "checkpoint"),
-    Column(of=("method", "checkpoint"), head="method", text=named, words=True),
+    PREDICTOR,
     Column("kind", "kernel or network", "text", head="kind", words=True),
     *shared("eps255", "n_test", "seeds", "attack"),
     Column("reference_attack", "attack that the reference code makes on such a predictor", "text"),

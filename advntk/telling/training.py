@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.statistics import difference_interval
 from advntk.telling.accuracy_figures import top
-from advntk.telling.columns import shared, shown
+from advntk.telling.columns import NETWORK, shared, shown
 from advntk.telling.contents import Measured, Suite, frame_of
 from advntk.telling.frames import cell_of, ends, evaluated, span_of, under
 from advntk.telling.kinds.checks import unconverged
@@ -187,7 +187,7 @@ def _ends(rows: pd.DataFrame) -> list[float]:
 
 COLUMNS = (
     *shared("dataset"),
-    Column(of="network", head="network", words=True),
+    NETWORK,
     *shared("architecture", "depth"),
     shown("method", head="method", text=method_label, words=True),
     shown("attack", head="attack", words=True),

@@ -17,12 +17,12 @@ from advntk.foundation.errors import InputError
 from advntk.foundation.statistics import accuracy_interval
 from advntk.foundation.threat import ThreatModel
 from advntk.telling.accuracy_figures import Point, draw_series, method_handles
-from advntk.telling.columns import shared, shown
+from advntk.telling.columns import PREDICTOR, shared, shown
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.frames import ROBUST, cell_of, ends, in_order, orders_of, span_of
 from advntk.telling.kinds import Kind
 from advntk.telling.kinds.splits import SplitFacts
-from advntk.telling.labels import NORMS, method_colours, named
+from advntk.telling.labels import NORMS, method_colours
 from advntk.telling.layout import Picture, grid
 from advntk.telling.listing import Column, Listing, Table, accuracy, groups, lines_of, listing_of, percent, table
 from advntk.telling.publishing import pieces
@@ -31,7 +31,7 @@ _ROW = ["dataset", "network", "method", "checkpoint", "trained_at", "eps255"]
 CERTIFIED = ("certified_mean", "certified_lo", "certified_hi")
 COLUMNS = (
     *shared("dataset", "architecture", "depth"),
-    Column(of=("method", "checkpoint"), head="method", text=named, words=True),
+    PREDICTOR,
     *shared("method", "checkpoint"),
     Column("trained_at", "radius that the method was trained for, in 1/255; empty where it ignores the radius"),
     shown("eps255", head="ε (1/255)", text="{:g}".format),
@@ -114,6 +114,7 @@ def _rows(
     one, checkpoint, point, attacks = found[0]
     images = [tested[one.dataset, one.seed][: one.n_test] for one, *_ in found]
     points, total = [point for _, _, point, _ in found], one.n_test * len(found)
+    proven = [np.array(list(point.status)) == "c" for point in points]
     shared = {
         **cell_of(one),
         "checkpoint": checkpoint,
@@ -122,13 +123,7 @@ def _rows(
         "n_test": one.n_test,
         "seeds": len(found),
         "clean_mean": 1 - sum(point.decided.get("clean", 0) for point in points) / total,
-        **dict(
-            zip(
-                CERTIFIED,
-                accuracy_interval([(np.array(list(point.status)) == "c") for point in points], images),
-                strict=True,
-            )
-        ),
+        **dict(zip(CERTIFIED, accuracy_interval(proven, images), strict=True)),
         "undecided_mean": sum(point.undecided for point in points) / total,
         **{f"{bound}_mean": sum(point.decided.get(bound, 0) for point in points) / total for bound in "bcd"},
         "image_s": sum(point.seconds for point in points) / total,

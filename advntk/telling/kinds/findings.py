@@ -108,9 +108,10 @@ def _apart(first: Finding, second: Finding) -> float:
 
 
 def _percent(first: Any, second: Any) -> float:
-    """Return the largest difference of two numbers, percent of the largest of their list; else infinity.
+    """Return the largest difference of two numbers, percent of the largest of their list.
 
-    Numbers below ``_NOISE`` are rounding. Of a list of outcomes, 0 or 1, the means are compared.
+    It is infinite where anything else differs. Numbers below ``_NOISE`` are rounding. Of a list of outcomes, 0 or 1,
+    the means are compared.
     """
     if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
         return max((_percent(first[key], second[key]) for key in first), default=0.0)

@@ -34,7 +34,7 @@ def lost_in_rounding(told: Told, network: str, name: str) -> bool:
 
 
 def cost(told: Told, network: str) -> Interval:
-    """log10 of the condition number of Ξ^½ΘΞ^½ with blocks over that of Θ, or at least, strongest attack, as it is."""
+    """log10 of the condition number of Ξ^½ΘΞ^½ over that of Θ, images as they are; too low below float64's floor."""
     theta = np.maximum(told.array("theta", network=network)[:, 0], floor(told, "theta"))
     blocks = np.maximum(told.array("blocks", network=network)[:, 0, -1], floor(told, "blocks"))
     return student_interval(np.log10(theta / blocks))

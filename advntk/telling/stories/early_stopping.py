@@ -40,9 +40,8 @@ def gain(told: Told, network: str) -> Interval:
 
 def claims(told: Told) -> list[Claim]:
     """The clock and the gain of each network, and the paper's methods where the suite measured them."""
-    return [claim for network in told.options["networks"] for claim in _network_claims(told, network)] + _of_methods(
-        told
-    )
+    found = [claim for network in told.options["networks"] for claim in _network_claims(told, network)]
+    return [*found, *_of_methods(told)]
 
 
 def _of_methods(told: Told) -> list[Claim]:

@@ -51,7 +51,9 @@ def _default(told: Told) -> Finding:
 def breaks(one: Finding, name: str) -> str:
     """From which κηS on the error is past the threshold, in words."""
     strengths, past = one.options["strengths"], errors(one, name) >= one.options["threshold"]
-    early, late, count = int(past[:, 0].sum()), int((~past.any(axis=1)).sum()), len(past)
+    early = int(past[:, 0].sum())  # networks past the threshold under the weakest attack already
+    late = int((~past).all(axis=1).sum())  # and those below it under the strongest still
+    count = len(past)
     if late == count:
         return f"above {strengths[-1]:g}"
     if early == count:
