@@ -26,7 +26,7 @@ from advntk.telling.listing import EMPTY, Column, Listing, accuracy, groups, lin
 
 BEST, TIED, WORSE = "best", "not significantly different", "worse"
 _ACROSS = 4  # networks and radii side by side
-_SHOWN = "All columns except clean show robust accuracy: correct both clean and under the attack that the column names."
+_SHOWN = "All columns except clean show robust accuracy under the attack that the column names."
 
 
 COLUMNS = (
@@ -100,7 +100,7 @@ def method_listings(suite: Suite) -> Iterator[Listing]:
     for (dataset, kind, attack), chosen in groups(found, ["dataset", "architecture", "attack_label"]):
         radius = f" at {radius_label(config.eps255[0])}" if len(config.eps255) == 1 else ""
         title = f"{dataset}, {kind}, {attack}{radius} ({NORMS[config.norm]})"
-        caption = _caption(suite, chosen, len(compared))
+        caption = f"{sizes_caption(chosen)} {_SHOWN} {_in_bold(chosen, len(compared))}"
         places = list(dict.fromkeys(zip(chosen["network"], chosen["eps255"], strict=True)))
         parts = [places[start : start + _ACROSS] for start in range(0, len(places), _ACROSS)]
         for part in parts:
@@ -132,14 +132,8 @@ def _listing(
             [named(name), *(cell for place in titles for cell in lines[name].get(place, [EMPTY, EMPTY]))]
             for name in sorted(lines, key=lambda name: suite.config.methods.index(name[0]))
         ],
-        notes=footnotes(notes),
+        notes=[*footnotes(notes), *_remarks(suite, chosen)],
     )
-
-
-def _caption(suite: Suite, chosen: pd.DataFrame, tests: int) -> str:
-    """What the numbers are, what is bold, and what a reader must know of the training."""
-    remarks = _remarks(suite, chosen["dataset"].iloc[0])
-    return " ".join([sizes_caption(chosen), _SHOWN, _in_bold(chosen, tests), *remarks])
 
 
 def _in_bold(chosen: pd.DataFrame, tests: int) -> str:
@@ -148,22 +142,26 @@ def _in_bold(chosen: pd.DataFrame, tests: int) -> str:
         why = "no two methods have the same seeds" if chosen["method"].nunique() > 1 else "there is one method"
         outside = OUTSIDE in chosen["attack_label"].iloc[0]
         return f"Nothing is set in bold: {'this attack may leave the threat model' if outside else why}."
-    several = chosen["seeds"].nunique() > 1
-    fewer = " A method with fewer seeds than others of its column is never bold." if several else ""
     return (
         "Bold: the highest robust accuracy of a column, and every method that does not differ significantly from it "
         f"(paired by image and seed, level {SIGNIFICANCE:g}, Holm's correction over all {tests} comparisons of the "
-        "suite; p-values: table comparisons). Networks are compared at their checkpoint best on val, Adv-NTK at its "
-        f"last step; the other checkpoint is never bold.{fewer}"
+        "suite)."
     )
 
 
-def _remarks(suite: Suite, dataset: str) -> list[str]:
-    """What is unequal between methods, or is beyond the usual protocol."""
+def _remarks(suite: Suite, chosen: pd.DataFrame) -> list[str]:
+    """What can be bold, what is unequal between methods, and what is beyond the usual protocol."""
     remarks = []
+    if chosen["standing"].any():
+        remarks.append(
+            "Networks are compared at their checkpoint best on val, Adv-NTK at its last step; the other checkpoint is "
+            "never bold."
+        )
+        if chosen["seeds"].nunique() > 1:
+            remarks.append("A method with fewer seeds than others of its column is never bold.")
     groups: dict[str, dict[str, None]] = {}
     for item in suite.measured:
-        if item.record.dataset == dataset:
+        if item.record.dataset == chosen["dataset"].iloc[0]:
             images = f"{item.record.n_train} images" + (" (opt and val)" if item.record.images == "all" else "")
             groups.setdefault(images, {})[method_label(item.record.method)] = None
     if len(groups) > 1:

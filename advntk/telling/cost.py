@@ -25,11 +25,8 @@ PARTS = ("solve_s", "attack_s", "gradient_s", "curves_s")
 _KEYS, _NAMES = ["dataset", "rule", "network", "method", "attack"], ["architecture", "depth", "attack_label"]
 _NUMBERS = ["peak_mb", *PARTS, "images"]
 _NO_NETWORK = {"network": "", "architecture": "", "depth": ""}
-_TIMES = (
-    "Times depend on the machines that ran the suite and vary from run to run. For a job that was killed, only the "
-    "time since its restart is counted. Jobs may have run in parallel."
-)
-_ADDED = "The parts of a Gram matrix, and the chunks of an attack, are added up and count as one job."
+_TIMES = "Jobs may have run in parallel; of a job that was killed, only the time since its restart is counted."
+_ADDED = "The parts of a Gram matrix, and the chunks of an attack, count as one job."
 
 
 def jobs(suite: Suite) -> pd.DataFrame:
@@ -200,5 +197,6 @@ def by_rule(suite: Suite) -> Listing:
         rules.assign(share=rules["total_s"] / (found["wall_s"].sum() or np.nan)),
         title="All jobs of each rule",
         caption="Wall time by rule: sum over its jobs, mean, longest job, and share of the suite's total; peak is the "
-        f"peak memory of a process. {_ADDED} Data preparation, splits, tables and figures are not included. {_TIMES}",
+        f"peak memory of a process. {_ADDED} {_TIMES}",
+        notes=["Data preparation, splits, tables and figures are not included."],
     )

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from advntk.foundation.certified import Certificates
+from advntk.foundation.config import SuiteConfig
 from advntk.foundation.records import Evaluation, Record
 from advntk.foundation.statistics import Interval, accuracy_interval, spread
 from advntk.foundation.strength import Sweep
 from advntk.telling.columns import shared
 from advntk.telling.contents import Measured, Suite
 from advntk.telling.kinds.checks import Training, unconverged
-from advntk.telling.labels import OUTSIDE, attack_label
+from advntk.telling.labels import OUTSIDE, attack_label, method_label
 from advntk.telling.listing import Column, accuracy, table
 
 KEY = ["dataset", "network", "method", "checkpoint", "attack", "eps255"]
@@ -161,8 +162,8 @@ def sizes_caption(found: pd.DataFrame) -> str:
     sizes = {name: span_of(found[name]) for name in ("n_test", "n_train", "seeds")}
     alone = " (one seed: without the spread over seeds)" if sizes["seeds"] == "1" else ""
     return (
-        "Accuracy in percent: mean ± half the width of its 95% interval over seeds and test images, which is not "
-        f"symmetric near 0 and 100{alone}; {', '.join(f'{name} = {size}' for name, size in sizes.items())}."
+        f"Accuracy in percent: mean ± half the width of its 95% interval over seeds and test images{alone}; "
+        f"{', '.join(f'{name} = {size}' for name, size in sizes.items())}."
     )
 
 
@@ -209,3 +210,34 @@ def attack_settings(suite: Suite) -> dict[str, str]:
 def _setting(value: Any) -> str:
     """An option's value in words; what is done one after the other is joined by +."""
     return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def method_settings(config: SuiteConfig) -> dict[str, str]:
+    """How the methods of other names than their kinds differ from the suite's method of the kind, by their names."""
+    given, settings = config.method_options, {}
+    for name in config.methods:
+        kind = given.get(name, {}).get("kind", name)
+        if kind != name:
+            own, usual = _flat(given[name]), _flat(given.get(kind, {}))
+            changed = [
+                f"{key} {text}"
+                for key, text in own.items()
+                if key not in {"kind", "report_every"} and f"search.{key}" not in own and usual.get(key) != text
+            ]
+            settings[name] = f"{method_label(kind)}{': ' if changed else ''}{', '.join(changed)}"
+    return settings
+
+
+def _flat(options: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Options in words; those of an attack after its key, and so what recipes set, all of them together."""
+    found: dict[str, str] = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{before}{key}.")
+        elif isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+            for name in dict.fromkeys(name for recipe in value for name in recipe):
+                texts = dict.fromkeys(str(recipe[name]) for recipe in value if name in recipe)
+                found[f"{before}{key}.{name}"] = " or ".join(texts)
+        else:
+            found[f"{before}{key}"] = str(value)
+    return found

@@ -19,7 +19,7 @@ from advntk.telling.accuracy_tables import accuracies, method_listings
 from advntk.telling.comparisons import differences, headlines
 from advntk.telling.contents import Suite
 from advntk.telling.cost import by_rule, jobs
-from advntk.telling.frames import attack_settings, span_of
+from advntk.telling.frames import attack_settings, method_settings, span_of
 from advntk.telling.kinds import traced
 from advntk.telling.kinds.findings import claims_listings, claims_of, draw, stories
 from advntk.telling.labels import CAPTIONS
@@ -146,6 +146,7 @@ def facts_of_run(suite: Suite) -> dict[str, str]:
         "images": "; ".join(sizes),
         "networks": ", ".join(networks),
         "methods": ", ".join(map(labels.method_label, config.methods)),
+        **{f"method `{name}`": text for name, text in method_settings(config).items()},
         "threat model": f"{labels.NORMS[config.norm]}, {', '.join(map(labels.radius_label, config.eps255))}",
         **{f"attack `{name}`": text for name, text in attack_settings(suite).items()},
     }

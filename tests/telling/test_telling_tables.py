@@ -12,7 +12,7 @@ from advntk.foundation.errors import ConfigError
 from advntk.foundation.records import AttackRecord
 from advntk.telling.accuracy_tables import method_listings, results_listings, standing
 from advntk.telling.comparisons import comparisons
-from advntk.telling.frames import attack_settings, results
+from advntk.telling.frames import attack_settings, method_settings, results
 from advntk.telling.listing import Column, csv_text, latex, listing_of
 from advntk.telling.report import TABLES, write_figure, write_table
 from advntk.telling.suite_file import read_suite
@@ -132,7 +132,9 @@ def test_results_in_print_are_those_of_the_frame_with_doubts_in_footnotes(build)
     assert seen == set(cells)
     assert {title for *_, title in cells} == {"clean", "pgd", f"{OUTSIDE} (outside threat model)"}
     for listing in (*results_listings(suite), *method_listings(suite)):
-        assert listing.notes == ["[a] 50% of gradients are 0 & λ_max > 1e5 (seed 1)"]
+        assert [note for note in listing.notes if note[0] == "["] == [
+            "[a] 50% of gradients are 0 & λ_max > 1e5 (seed 1)"
+        ]
 
 
 def test_stages_of_an_attack_stand_below_the_grids(build):
@@ -155,6 +157,24 @@ def test_settings_are_words(build):
     builder.record("digits", builder.config.specs()[0], "ntk", 16, "pgd", 0, attack=attack)
     words = "autoattack: attacks apgd-ce + square, cascade True; outside threat model: its points may lie beyond ε"
     assert attack_settings(read_suite(builder.write())) == {"pgd": words}
+
+
+def test_methods_of_other_names_are_told_by_what_sets_them_apart(build):
+    """From the suite's own method of their kind; what is searched is told with all its values, not with its default."""
+    attack = {"loss": "cross_entropy", "steps": 7}
+    options = {
+        "at": {"steps": 500, "batch": 64, "learning_rate": 0.1, "attack": attack},
+        "longer": {"kind": "at", "steps": 900, "batch": 64, "learning_rate": 0.1, "attack": attack | {"steps": 9}},
+        "searched": {"kind": "at", "learning_rate": 0.2, "search": [{"learning_rate": 0.3}, {"learning_rate": 0.4}]},
+        "same": {"kind": "at", "steps": 500, "report_every": 7},
+        "alone": {"kind": "advntk", "diagonal": "per_class"},
+    }
+    assert method_settings(build(methods=["ntk", *options], method_options=options).config) == {
+        "longer": "AT: steps 900, attack.steps 9",
+        "searched": "AT: search.learning_rate 0.3 or 0.4",
+        "same": "AT",
+        "alone": "Adv-NTK: diagonal per_class",
+    }
 
 
 def test_a_kernel_fit_made_at_another_width_is_shown(build):
@@ -241,8 +261,9 @@ def test_where_nothing_is_compared_nothing_is_bold(build, changes, why):
 def test_other_training_data_and_the_reference_protocol_are_said(build):
     builder = build(**ONE, attacks=["pgd", OUTSIDE], protocol="reference", methods=["ntk", "at"]).fill()
     listing, _ = method_listings(read_suite(builder.write()))
-    assert "different data (deviation D7): NTK on 800 images; AT on 1000 images (opt and val)." in listing.caption
-    assert "table reference_protocol" in listing.caption
+    *_, data, protocol = listing.notes
+    assert "(deviation D7): NTK on 800 images; AT on 1000 images (opt and val)." in data
+    assert "table reference_protocol" in protocol
 
 
 def test_an_architecture_of_one_dataset_leaves_no_gap(build, tmp_path):
