@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from advntk.foundation.config import SuiteConfig
 from advntk.foundation.records import AttackRecord
 from advntk.foundation.statistics import Interval, accuracy_interval
-from advntk.telling import labels
+from advntk.telling import hover, labels
 from advntk.telling.contents import Suite
 from advntk.telling.frames import CLEAN, ROBUST, ends, results, span_of
 from advntk.telling.layout import grid
@@ -44,6 +44,7 @@ def draw_series(
     *,
     intervals: Literal["bars", "band", "none"],
     beside: bool = False,
+    quantity: str = "",
     **look: Any,
 ) -> None:
     """A line for each method and checkpoint, with its 95% intervals.
@@ -54,6 +55,7 @@ def draw_series(
         points: what is drawn, in percent.
         intervals: how they are drawn.
         beside: points of one place stand side by side, so that bars do not hide each other.
+        quantity: what the lines show, where the panel does not say it.
         look: of the lines, where it is not that of method and checkpoint.
     """
     if not points:
@@ -64,7 +66,8 @@ def draw_series(
     apart = min(0.028 * (places[-1] - places[0] + unit), 0.6 * unit / len(series)) if beside else 0.0
     for i, (method, checkpoint) in enumerate(series):
         mine = sorted(point for point in points if point[:2] == (method, checkpoint))
-        x = np.array([point.x for point in mine]) + apart * (i - (len(series) - 1) / 2)
+        at = [point.x for point in mine]
+        x = np.array(at) + apart * (i - (len(series) - 1) / 2)
         y, low, high = 100 * np.array([point.interval for point in mine]).T
         colour, marker = colours[method], labels.marker(checkpoint)
         if intervals == "bars":
@@ -73,7 +76,8 @@ def draw_series(
         elif intervals == "band":
             axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
         own: dict[str, Any] = {"marker": marker, "linestyle": labels.dashes(checkpoint), **_LINE}
-        axes.plot(x, y, color=colour, **(own | look))
+        name = ", ".join(filter(None, (labels.method_label(method, checkpoint), quantity)))
+        hover.plot(axes, x, y, name, places=at, ends=(low, high), color=colour, **(own | look))
         if opened := [place for place, point in enumerate(mine) if point.open]:
             axes.plot(x[opened], y[opened], marker=marker, color=colour, **_OPEN)
 
@@ -207,7 +211,7 @@ def _grid(
     def draw(axes: Axes, panel: Panel) -> None:
         points, dotted = panel
         draw_series(axes, methods, points, intervals="bars", beside=True)
-        draw_series(axes, methods, dotted, intervals="none", beside=True, **_DOTTED)
+        draw_series(axes, methods, dotted, intervals="none", beside=True, quantity="clean accuracy", **_DOTTED)
         if places := sorted({point.x for point in points}):
             margin = 0.5 * min((b - a for a, b in itertools.pairwise(places)), default=1.0)
             axes.set_xlim(places[0] - margin, places[-1] + margin)

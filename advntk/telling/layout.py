@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 
 from advntk.foundation import files
 from advntk.foundation.statistics import Interval, accuracy_interval, seed_interval, student_interval
+from advntk.telling import hover
 
 if TYPE_CHECKING:
     from advntk.telling.contents import Suite
@@ -83,10 +84,10 @@ def save(figure: Figure, out_svg: str | Path) -> None:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as svg."""
+    """The figure as svg, whose curves say what their points are (:mod:`advntk.telling.hover`)."""
     content = io.StringIO()
     figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    return content.getvalue()
+    return hover.with_titles(content.getvalue(), figure)
 
 
 def save_png(figure: Figure, out_png: Path) -> None:
@@ -168,11 +169,11 @@ def grid(
     for row, (label, band) in zip(axes, lines, strict=False):
         for panel, (_, content) in zip(row, band, strict=True):
             panel.set(xlabel=x_label, ylim=(0, y_top))
+            panel.set_ylabel(f"{label}\n{y_label}", visible=panel is row[0])
             panel.tick_params(length=0, labelleft=panel is row[0])
             draw(panel, content)
             if not panel.has_data():
                 _empty(panel)
-        row[0].set_ylabel(f"{label}\n{y_label}")
     if not lines:
         _empty(axes[0][0])
     remark(figure, notes, handles)
@@ -240,14 +241,18 @@ def line_with_band(
         The line's colour, the panel's next one unless ``look`` has another.
     """
     values = np.asarray(seeds, dtype=np.float64)
-    (line,) = axes.plot(x, values.mean(axis=0), label=label, **{"marker": "o", "markersize": 3, **look})
+    ends: Any = ()
     if len(values) > 1:
         intervals = [seed_interval(one, images, bounds) if images else student_interval(one) for one in values.T]
-        ends = np.array(intervals)[:, 1:]
-        axes.fill_between(x, ends[:, 0], ends[:, 1], color=line.get_color(), alpha=0.18, linewidth=0)
+        ends = np.array(intervals)[:, 1:].T
+    look = {"marker": "o", "markersize": 3, **look}
+    colour = hover.plot(axes, x, values.mean(axis=0), label, ends=ends, label=label, **look).get_color()
+    if len(values) > 1:
+        axes.fill_between(x, *ends, color=colour, alpha=0.18, linewidth=0)
     if dashed is not None:
-        axes.plot(x, np.mean(dashed, axis=0), color=line.get_color(), linestyle="--", linewidth=0.9)
-    return line.get_color()
+        mean, name = np.mean(dashed, axis=0), f"{label}, dashed"
+        hover.plot(axes, x, mean, name, color=colour, linestyle="--", linewidth=0.9)
+    return colour
 
 
 def accuracy_dots(

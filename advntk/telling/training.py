@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from advntk.foundation.statistics import difference_interval
+from advntk.telling import hover
 from advntk.telling.accuracy_figures import top
 from advntk.telling.columns import NETWORK, shared, shown
 from advntk.telling.contents import Measured, Suite, frame_of
@@ -84,12 +85,14 @@ def draw_training(axes: Axes, rows: pd.DataFrame, quantity: str, splits: Sequenc
         mean, low, high = (100 * by_step.agg(name).astype(float) for name in ("mean", "min", "max"))
         if len(mean):
             axes.fill_between(mean.index, low, high, color=colours[split], alpha=0.16, linewidth=0)
-            axes.plot(mean.index, mean, color=colours[split], **_LINES[split])
-    for _, own in rows.groupby("seed") if triangles else ():
+            name, ends = f"{quantity}, {split}", (low, high)
+            hover.plot(axes, mean.index, mean, name, ends=ends, color=colours[split], **_LINES[split])
+    for seed, own in rows.groupby("seed") if triangles else ():
         test = own[own["split"] == "test"].set_index("step")[column]
         best = best_on_val(own)
         if best in test.index:
-            axes.plot([best], [100 * float(test[best])], color=colours["test"], markeredgewidth=0.7, zorder=5, **_BEST)
+            look = {"color": colours["test"], "markeredgewidth": 0.7, "zorder": 5, **_BEST}
+            hover.plot(axes, [best], [100 * float(test[best])], f"best on val, seed {seed}", **look)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,8 @@ figure { margin: 10px 0 24px; }
 figcaption { color: var(--faint); font-size: .92rem; max-width: 90ch; }
 .scroll { overflow-x: auto; }
 .picture { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 8px; }
-.picture img { display: block; width: 100%; min-width: 600px; max-width: 1100px; height: auto; margin: 0 auto; }
+.picture svg { display: block; width: 100%; min-width: 600px; max-width: 1100px; height: auto; margin: 0 auto; }
+.points g:hover > circle { r: 4px; fill: #0004; stroke: #000; }
 table.plain { border-collapse: collapse; font-size: .92rem; margin: 8px 0; }
 table.plain th, table.plain td { padding: 5px 12px; border-bottom: 1px solid var(--line); text-align: right;
   vertical-align: top; white-space: nowrap; }
@@ -270,8 +271,9 @@ def picture(svg: str, *, title: str, caption: str) -> Markup:
     Returns:
         The picture with its caption.
     """
-    source = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    named = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])
+    own = re.sub(r'( id="|\(#|href="#)', rf"\g<1>{zlib.crc32(svg.encode()):x}-", named)
     return Markup(
-        '<figure><div class="picture scroll" tabindex="0"><img src="{}" alt="{}"></div>'
+        '<figure><div class="picture scroll" tabindex="0" role="group" aria-label="{}">{}</div>'
         "<figcaption>{}</figcaption></figure>"
-    ).format(source, title, inline(caption))
+    ).format(title, Markup(own.replace("*{", ".picture *{")), inline(caption))

@@ -1,10 +1,14 @@
 """The page of a suite, in a real browser: it sorts, filters, fits its window and needs no other file."""
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from advntk.cli import main
 from advntk.telling import suite_page
+from advntk.telling.contents import frame_of
 from advntk.telling.frames import results
 from advntk.telling.suite_file import read_suite
 from advntk.telling.webpage import Section, paragraphs, sortable, write_page
@@ -114,7 +118,59 @@ def test_the_page_fits_its_window_in_both_colour_schemes(page, width, scheme):
         colour = tab.locator(element).first.evaluate("element => getComputedStyle(element).color")
         assert (sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(","))) > 384) == (scheme == "dark")
     assert all(tab.locator(f"#{name}").is_visible() for name in ("table-results", "table-comparisons", "figures"))
-    assert all(tab.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)"))
+    assert tab.locator("figure svg").count() == 3
+    assert all(one.bounding_box()["width"] >= 600 for one in tab.locator("figure svg").all())
+
+
+def pointed_at(tab, figure, panel, *lines):
+    """Value and ends of the interval in the title of a curve's point, which a pointer at it finds."""
+    group = tab.locator(f"[aria-label='{figure}'] [role=group][aria-label*='{panel}']")
+    point = group.locator("[role=img]").filter(has=tab.locator("title", has_text="\n".join(lines)))
+    assert point.count() == 1
+    point.scroll_into_view_if_needed()
+    centre = point.locator("circle").bounding_box()
+    assert centre["width"] == 0
+    tab.mouse.move(centre["x"], centre["y"])
+    hit = "([x, y]) => document.elementFromPoint(x, y).parentNode.querySelector('title').textContent"
+    title = tab.evaluate(hit, [centre["x"], centre["y"]])
+    assert point.locator("circle").bounding_box()["width"] > 0  # it is marked
+    (own,) = [one for one in title.split("\n\n") if one.startswith("\n".join(lines))]
+    return np.array(re.findall(r"[\d.]+", own.split(": ")[-1]), dtype=float)
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_point_of_a_curve_says_what_it_is(page, written, width):
+    tab, found = page
+    tab.set_viewport_size({"width": width, "height": 900})
+    (row,) = found.query("network == 'mlp-10' and method == 'at' and checkpoint == 'best_val'").to_dict("records")
+    shown = pointed_at(tab, "accuracy over depth", "robust: pgd", "AT (best on val)", "depth (layers): 10")
+    assert shown == pytest.approx([100 * row[name] for name in ("robust_mean", "robust_lo", "robust_hi")], rel=1e-3)
+    curves = frame_of(read_suite(written[0].parent / "suite.json").curves)
+    at = curves.query("architecture == 'mlp-10' and method == 'at' and split == 'test' and step == 700")
+    accuracy = 100 * at["robust_accuracy"].astype(float)
+    for figure, x in (("accuracy along training", "SGD step"), ("robust overfitting", "weight updates")):
+        shown = pointed_at(tab, figure, "mlp-10", "robust, test", f"{x}: 700")
+        assert shown == pytest.approx([accuracy.mean(), accuracy.min(), accuracy.max()], rel=1e-3)
+
+
+def test_pictures_do_not_share_what_they_refer_to(page):
+    tab, _ = page
+    named = "[...document.querySelectorAll('figure [id]')].map(one => [one.id, one.closest('figure').innerText])"
+    used = """[...document.querySelectorAll('figure svg *')].flatMap(one => [...one.attributes].flatMap(
+        at => [...at.value.matchAll(/^#(.+)|url\\(#(.+)\\)/g)].map(
+            found => [found[1] || found[2], one.closest('figure').innerText])))"""
+    named, used = ([tuple(one) for one in tab.evaluate(script)] for script in (named, used))
+    assert len({name for name, _ in named}) == len(named)
+    assert set(used) == set(named)
+
+
+def test_a_page_without_curves(tmp_path, open_page):
+    changes = {"eps255": [8], "architectures": [{"family": "mlp", "depth": 3}], "methods": ["ntk"]}
+    path, out = Builder(tmp_path, **changes).fill().write(), tmp_path / "index.html"
+    assert main(["webpage", "--suite", str(path), "--out", str(out)]) == 0
+    tab = open_page(out)
+    assert tab.locator("#figures").is_visible()
+    assert tab.locator(".points").count() == 0
 
 
 def test_a_table_without_rows_is_shown(tmp_path, open_page):

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, student_interval
+from advntk.telling import hover
 from advntk.telling.layout import COLOURS, panels
 from advntk.telling.story import Claim, Story, Told, Verdict, verdict_on
 
@@ -116,7 +117,8 @@ def _draw_family(axes: Axes, told: Told, family: str) -> None:
             face = colour if radius == 0 else "none"
             for row in values[:, radius]:
                 axes.plot(strengths, row, MARKS[index % 5], ms=4, mec=colour, mfc=face, alpha=0.7)
-        axes.plot(strengths, np.exp(np.log(values[:, 0]).mean(axis=0)), color=colour, label=activation, lw=1)
+        mean = np.exp(np.log(values[:, 0]).mean(axis=0))
+        hover.plot(axes, strengths, mean, activation, color=colour, label=activation, lw=1)
 
 
 def _draw_ark(axes: Axes, told: Told) -> None:

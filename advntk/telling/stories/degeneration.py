@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval, seed_interval, student_interval
+from advntk.telling import hover
 from advntk.telling.layout import line_with_band, panels, span
 from advntk.telling.story import POINT, Claim, Story, Told, chosen, wrong_labels
 
@@ -235,7 +236,8 @@ def _draw_distance(axes: Axes, told: Told, network: tuple[str, str], noise: floa
     for row, exposure in enumerate(told.options["exposures"]):
         values = np.maximum([one["distance"][row] for one in found], ROUNDING)
         mean = np.exp(np.log(values).mean(axis=0))
-        axes.plot(found[0]["times"], mean, "o-", ms=3, label=f"κηS = {exposure:g}")
+        name = f"κηS = {exposure:g}"
+        hover.plot(axes, found[0]["times"], mean, name, marker="o", ms=3, label=name)
     axes.set(xscale="log", yscale="log", xlabel="t", ylabel="relative distance")
     axes.legend(loc="lower left")
 

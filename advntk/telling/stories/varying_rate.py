@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advntk.foundation.statistics import Interval
+from advntk.telling import hover
 from advntk.telling.layout import COLOURS, panels, points
 from advntk.telling.story import Claim, Story, Told, verdict_on
 
@@ -101,7 +102,7 @@ def figure(told: Told) -> Figure:
     for colour, name in zip(COLOURS, WORDS, strict=False):
         low, mean, high = np.mean([one[name]["xi"] for one in found], axis=0) / times
         axes[1].fill_between(times, low, high, color=colour, alpha=0.2, lw=0)
-        axes[1].plot(times, mean, "o-", ms=3, color=colour, label=name)
+        hover.plot(axes[1], times, mean, name, ends=(low, high), marker="o", ms=3, color=colour, label=name)
     axes[1].set(xscale="log", xlabel="t", ylabel="Ξ(t)/t", ylim=(0, None))
     axes[1].legend()
     return drawn
