@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 from scipy.spatial import Voronoi
 
 _REACH = 12.0
-"""Largest distance, in 1/72 inch, from a point to where its title is shown; nearer to another point that one's is."""
+"""A pointer finds the nearest point up to this far away, horizontally and vertically, in 1/72 inch."""
 _TOGETHER = 1.5
-"""Points that are about as close share a title."""
+"""Points about this close share one title, in 1/72 inch."""
 _FAR = 1e5 * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
 
 
@@ -33,7 +33,7 @@ class _Named(Artist):
         self.places, self.ends = np.asarray(places, dtype=float), np.asarray(ends, dtype=float).T
 
     def titles(self, axes: Axes) -> Iterator[str]:
-        """Of each point: the name, then x and y with the titles of the axes, and the interval of y."""
+        """For each point: the name, then x and y with the titles of the axes, and the interval of y."""
         ticks = axes.xaxis.get_major_formatter()
         names = (text.split("\n")[-1] for text in (axes.get_xlabel(), axes.get_ylabel()))
         x_name, y_name = (f"{name}: " if name else "" for name in names)
@@ -112,7 +112,7 @@ def _panel(axes: Axes, figure: Figure) -> str:
 
 
 def _cells(places: Sequence[np.ndarray], box: Bbox) -> Iterator[np.ndarray]:
-    """Corners, relative to each place, of what is within its reach, in the box, and nearer to it than to the others."""
+    """Corners, relative to each place, of the part of the box within its reach that is nearest to it."""
     found = Voronoi([*places, *_FAR])  # with those far away every cell is finite
     for place, region in zip(places, found.point_region, strict=False):
         cell = Path(found.vertices[found.regions[region]], closed=True).clip_to_bbox(box)
