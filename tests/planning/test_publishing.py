@@ -398,7 +398,7 @@ def test_a_cell_without_new_results_is_no_agreement(verified):
 def test_other_code_is_reported(verified, monkeypatch):
     lines, _ = verified()
     assert not any(line.startswith("published by other code") for line in lines)
-    monkeypatch.setattr(mixing, "_current", lambda module: "another")
+    monkeypatch.setattr(mixing, "current_digest", lambda module: "another")
     lines, _ = verified()
     assert f"published by other code than this checkout's: {', '.join(sorted(HERE['sources']))}" in lines
 
