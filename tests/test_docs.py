@@ -290,6 +290,6 @@ def test_expected_values_of_the_artifact_are_those_of_the_results():
     )
     published = re.findall(r"\| ([+-][\d.]+ \[[^]]+\]) \|", artifact)
     by_default = re.findall(r"[\d.]+ ± [\d.]+", artifact)
-    assert (len(published), len(by_default)) == (10, 4)
+    assert (len(published), len(by_default)) == (12, 4)
     assert all(value in results for value in published)
     assert all(value in readme for value in by_default)
