@@ -100,14 +100,10 @@ class Trial:
 
     def robust(self, images: int) -> int:
         """How many of the first images are classified correctly: unperturbed, and at the start and all iterates."""
-        return int(self.unbroken(images).sum())
-
-    def unbroken(self, images: int) -> np.ndarray:
-        """Which of the first images these are, (images,)."""
         if images > self.images:
             self._take(images)
             self._attack(np.flatnonzero(self._unbroken), stop_when_broken=True)
-        return self._unbroken[:images]
+        return int(self._unbroken[:images].sum())
 
     def row(self, step: float) -> Row:
         """What :func:`advntk.learning.kernel_predictor.accuracy_row` measures, from where the attack stands."""

@@ -160,7 +160,7 @@ def test_settings_are_words(build):
 
 
 def test_methods_of_other_names_are_told_by_what_sets_them_apart(build):
-    """From the suite's own method of their kind; what is searched is told with all its values, not with its default."""
+    """Differences from the suite's method of the same kind; a searched option lists all values that are tried."""
     attack = {"loss": "cross_entropy", "steps": 7}
     options = {
         "at": {"steps": 500, "batch": 64, "learning_rate": 0.1, "attack": attack},
