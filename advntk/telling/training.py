@@ -27,7 +27,7 @@ _FIRST = ("at", "advntk")
 LOST = ("lost", "lost_lo", "lost_hi")
 _SPLITS = ("train", "test")
 QUANTITIES = ("robust", "clean")
-_STEP_NAMES = {"at": "SGD step", "advntk": "step of ϖ"}
+_STEP_NAMES = {"at": "weight updates", "advntk": "step of ϖ"}
 _LINES: dict[str, dict[str, Any]] = {
     "train": {"linestyle": "-", "linewidth": 1.2, "zorder": 2},
     "val": {"linestyle": (0, (3, 1.5)), "linewidth": 1.2, "zorder": 3},
