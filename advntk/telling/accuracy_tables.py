@@ -26,7 +26,7 @@ from advntk.telling.listing import EMPTY, Column, Listing, accuracy, groups, lin
 
 BEST, TIED, WORSE = "best", "not significantly different", "worse"
 _ACROSS = 4  # networks and radii side by side
-_SHOWN = "All columns except clean show robust accuracy under the attack that the column names."
+_SHOWN = "All columns except clean show robust accuracy: correct both clean and under the attack that the column names."
 
 
 COLUMNS = (
